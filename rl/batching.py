@@ -1,0 +1,105 @@
+"""From scored groups to what one forward pass holds. Shapes: B completions, T tokens of prompt + completion, padded."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from doubleback.rewards.types import Completion, Problem, Score
+from doubleback.rl.advantages import ADVANTAGES, group_advantages
+from doubleback.rl.config import AlgorithmConfig, SamplingConfig
+from doubleback.rl.losses import token_weights
+from doubleback.rl.types import Batch, Group, Sample
+
+Reward = Callable[[Problem, Sequence[Completion]], Sequence[Score]]
+
+
+@dataclass(frozen=True, slots=True)
+class Microbatch:
+    """Samples padded on the right to one rectangle. Columns are shifted: column t predicts token t + 1."""
+
+    input_ids_BT: Tensor
+    attention_mask_BT: Tensor
+    target_ids_BT: Tensor
+    """The token that each column predicts."""
+    loss_mask_BT: Tensor
+    """True where the predicted token belongs to the completion."""
+    sampler_logprobs_BT: Tensor
+    advantages_B1: Tensor
+    weights_BT: Tensor
+    """Token weights, 0 outside the loss mask."""
+    rows: tuple[int, ...]
+    """Index of each row in the batch's samples."""
+
+
+def score(group: Group, reward: Reward) -> Group:
+    """The group with one score per completion."""
+    return replace(group, scores=tuple(reward(group.problem, group.completions)))
+
+
+def assign(group: Group, algorithm: AlgorithmConfig) -> Group:
+    """The group with one advantage per completion."""
+    values = [item.value for item in group.scores]
+    return replace(group, advantages=group_advantages(values, ADVANTAGES[algorithm.advantage]))
+
+
+def make_batch(groups: Sequence[Group], algorithm: AlgorithmConfig, sampling: SamplingConfig) -> Batch:
+    """What the learner needs of `groups`.
+
+    Left out of the forward pass, and counted: completions without a verdict, cut-off ones if the recipe says so, and
+    groups without spread (their advantages are 0) unless a KL term still pulls on them. The weights are those of the
+    whole step, so that what is left out changes no gradient of what stays.
+    """
+    rows = [
+        (group, completion, advantage)
+        for group in groups
+        for completion, advantage in zip(group.completions, group.advantages, strict=True)
+        if advantage is not None
+    ]
+    is_masked = [algorithm.mask_truncated and completion.is_truncated for _, completion, _ in rows]
+    lengths = [0 if masked else len(row[1].token_ids) for row, masked in zip(rows, is_masked, strict=True)]
+    weights = token_weights(lengths, algorithm.normaliser, sampling.max_tokens)
+    keeps_all = algorithm.kl_coef > 0
+    samples = tuple(
+        Sample(group.prompt_ids, completion.token_ids, completion.sampler_logprobs, advantage, weight)
+        for (group, completion, advantage), masked, weight in zip(rows, is_masked, weights, strict=True)
+        if not masked and (keeps_all or group.has_signal)
+    )
+    num_zero_variance = sum(not group.has_signal for group in groups)
+    return Batch(samples, sampling.temperature, len(groups), num_zero_variance)
+
+
+def microbatches(samples: Sequence[Sample], max_tokens: int, device: torch.device) -> Iterator[Microbatch]:
+    """Samples sorted by length and cut so that no rectangle holds more than `max_tokens` tokens (but at least one row)."""
+    order = sorted(range(len(samples)), key=lambda row: -_length(samples[row]))
+    start = 0
+    while start < len(order):
+        num_rows = max(1, max_tokens // _length(samples[order[start]]))
+        rows = order[start : start + num_rows]
+        yield _pad([samples[row] for row in rows], tuple(rows), device)
+        start += num_rows
+
+
+def _length(sample: Sample) -> int:
+    return len(sample.prompt_ids) + len(sample.completion_ids) - 1
+
+
+def _pad(samples: Sequence[Sample], rows: tuple[int, ...], device: torch.device) -> Microbatch:
+    num_rows, width = len(samples), max(_length(sample) for sample in samples)
+    input_ids = torch.zeros(num_rows, width, dtype=torch.long)
+    target_ids = torch.zeros_like(input_ids)
+    attention_mask = torch.zeros_like(input_ids)
+    loss_mask = torch.zeros(num_rows, width, dtype=torch.bool)
+    sampler_logprobs = torch.zeros(num_rows, width)
+    weights = torch.zeros(num_rows, width)
+    for row, sample in enumerate(samples):
+        ids, first = torch.tensor(sample.prompt_ids + sample.completion_ids), len(sample.prompt_ids) - 1
+        last = len(ids) - 1
+        input_ids[row, :last], target_ids[row, :last], attention_mask[row, :last] = ids[:-1], ids[1:], 1
+        loss_mask[row, first:last] = True
+        sampler_logprobs[row, first:last] = torch.tensor(sample.sampler_logprobs)
+        weights[row, first:last] = sample.token_weight
+    advantages = torch.tensor([[sample.advantage] for sample in samples])
+    tensors = (input_ids, attention_mask, target_ids, loss_mask, sampler_logprobs, advantages, weights)
+    return Microbatch(*(tensor.to(device) for tensor in tensors), rows=rows)

@@ -1,0 +1,69 @@
+"""What an engine is: it samples groups, scores given tokens, and takes a new adapter. One contract test for all."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from doubleback.rewards.types import ConfigError, Problem
+from doubleback.rl.config import EngineConfig, ModelConfig, SamplingConfig
+from doubleback.rl.lora import Adapter
+from doubleback.rl.types import Group
+
+TokenSequence = tuple[tuple[int, ...], tuple[int, ...]]
+"""(prompt ids, completion ids)"""
+
+
+class Engine(Protocol):
+    """Generates with the frozen base plus the adapter last loaded. A new engine serves the bare base, version 0."""
+
+    def load_adapter(self, adapter: Adapter, version: int) -> None:
+        """Serve `adapter` from now on. Returns when every later token comes from it; `rl.sync` proves that."""
+
+    def sample(self, problems: Sequence[Problem], sampling: SamplingConfig, seeds: Sequence[int]) -> list[Group]:
+        """One group per problem, in order; sample i of a problem is drawn with its seed + i.
+
+        Raises ConfigError where a prompt and max_tokens do not fit the context.
+        """
+
+    def score(self, sequences: Sequence[TokenSequence]) -> list[tuple[float, ...]]:
+        """Log-probability in nats, at temperature 1, of each completion id of each sequence."""
+
+    def close(self) -> None:
+        """Free what the engine holds. The engine is unusable afterwards."""
+
+
+def create_engine(
+    config: EngineConfig, model: ModelConfig, base: Mapping[str, Tensor], tokenizer: PreTrainedTokenizerBase
+) -> Engine:
+    """The engine that the recipe names. `base`: the frozen parameters, from which merged weights are computed."""
+    match config.name:
+        case "vllm":
+            from doubleback.rl.engine_vllm import VllmEngine  # 6 s of imports that the other engine does not need
+
+            return VllmEngine(config, model, base, tokenizer)
+        case "transformers":
+            from doubleback.rl.engine_transformers import TransformersEngine
+
+            return TransformersEngine(config, model, base, tokenizer)
+
+
+def encode_prompts(
+    problems: Sequence[Problem], tokenizer: PreTrainedTokenizerBase, max_tokens: int, max_length: int
+) -> list[tuple[int, ...]]:
+    """Prompt ids, special tokens of the tokenizer included. ConfigError names the first prompt that is too long."""
+    prompts = [tuple(tokenizer(problem.prompt)["input_ids"]) for problem in problems]
+    for problem, prompt in zip(problems, prompts, strict=True):
+        if len(prompt) + max_tokens > max_length:
+            raise ConfigError(
+                f"problem {problem.id}: prompt of {len(prompt)} tokens + sampling.max_tokens={max_tokens} exceeds "
+                f"model.max_length={max_length}; raise model.max_length or lower sampling.max_tokens"
+            )
+    return prompts
+
+
+def completion_text(token_ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> str:
+    """The decoded completion without its end-of-sequence token."""
+    ends = len(token_ids) > 0 and token_ids[-1] == tokenizer.eos_token_id
+    return str(tokenizer.decode(token_ids[:-1] if ends else token_ids, skip_special_tokens=False))

@@ -1,0 +1,103 @@
+"""The reference engine: a plain sampling loop over a transformers model. Slow, short, and easy to trust."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBase
+
+from doubleback.rewards.types import Completion, Problem
+from doubleback.rl.config import EngineConfig, ModelConfig, SamplingConfig
+from doubleback.rl.engine import TokenSequence, completion_text, encode_prompts
+from doubleback.rl.losses import token_logprobs
+from doubleback.rl.lora import Adapter, merged
+from doubleback.rl.model import DTYPES
+from doubleback.rl.types import Group
+
+
+class TransformersEngine:
+    """See `rl.engine.Engine`. Serves merged weights in a model of its own, as vLLM does."""
+
+    def __init__(
+        self, config: EngineConfig, model: ModelConfig, base: Mapping[str, Tensor], tokenizer: PreTrainedTokenizerBase
+    ) -> None:
+        self._max_num_seqs, self._max_length = config.max_num_seqs, model.max_length
+        self._tokenizer, self._base = tokenizer, base
+        self._version, self._adapter_hash = 0, "base"
+        settings = AutoConfig.from_pretrained(model.path)
+        self._served = AutoModelForCausalLM.from_config(settings, dtype=DTYPES[model.dtype]).eval()
+        self._served.load_state_dict(dict(base))
+
+    def load_adapter(self, adapter: Adapter, version: int) -> None:
+        self._served.load_state_dict({**self._base, **merged(self._base, adapter)})
+        self._version, self._adapter_hash = version, adapter.hash
+
+    def sample(self, problems: Sequence[Problem], sampling: SamplingConfig, seeds: Sequence[int]) -> list[Group]:
+        prompts = encode_prompts(problems, self._tokenizer, sampling.max_tokens, self._max_length)
+        requests = [
+            (ids, seed + index) for ids, seed in zip(prompts, seeds, strict=True) for index in range(sampling.group_size)
+        ]
+        completions: list[Completion] = []
+        for start in range(0, len(requests), self._max_num_seqs):
+            completions += self._generate(requests[start : start + self._max_num_seqs], sampling)
+        return [
+            Group(problem, ids, tuple(completions[i * sampling.group_size : (i + 1) * sampling.group_size]))
+            for i, (problem, ids) in enumerate(zip(problems, prompts, strict=True))
+        ]
+
+    @torch.no_grad()
+    def score(self, sequences: Sequence[TokenSequence]) -> list[tuple[float, ...]]:
+        scores = []
+        for prompt, completion in sequences:
+            logits_TV = self._served(torch.tensor([prompt + completion])).logits[0, len(prompt) - 1 : -1]
+            logprobs_T, _ = token_logprobs(logits_TV, torch.tensor(completion), temperature=1.0)
+            scores.append(tuple(logprobs_T.tolist()))
+        return scores
+
+    def close(self) -> None:
+        del self._served
+
+    @torch.no_grad()
+    def _generate(self, requests: Sequence[tuple[tuple[int, ...], int]], sampling: SamplingConfig) -> list[Completion]:
+        """One batch, left-padded, sampled token by token until every row has ended."""
+        width = max(len(ids) for ids, _ in requests)
+        pad = self._tokenizer.pad_token_id
+        step_BT = torch.tensor([[pad] * (width - len(ids)) + list(ids) for ids, _ in requests])
+        mask_BT = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids, _ in requests])
+        generators = [torch.Generator().manual_seed(seed) for _, seed in requests]
+        tokens: list[list[int]] = [[] for _ in requests]
+        logprobs: list[list[float]] = [[] for _ in requests]
+        cache, positions_BT = None, (mask_BT.cumsum(1) - 1).clamp(min=0)
+        for _ in range(sampling.max_tokens):
+            output = self._served(
+                step_BT, attention_mask=mask_BT, position_ids=positions_BT, past_key_values=cache, use_cache=True
+            )
+            cache = output.past_key_values
+            logprobs_BV = torch.log_softmax(output.logits[:, -1].float() / sampling.temperature, dim=-1)
+            chosen = [
+                int(torch.multinomial(row.exp(), 1, generator=generator))
+                for row, generator in zip(logprobs_BV, generators, strict=True)
+            ]
+            for row, token in enumerate(chosen):
+                if self._is_open(tokens[row]):
+                    tokens[row].append(token)
+                    logprobs[row].append(float(logprobs_BV[row, token]))
+            if not any(self._is_open(row) for row in tokens):
+                break
+            step_BT, positions_BT = torch.tensor(chosen).unsqueeze(1), positions_BT[:, -1:] + 1
+            mask_BT = torch.cat([mask_BT, torch.ones_like(step_BT)], dim=1)
+        return [
+            Completion(
+                text=completion_text(ids, self._tokenizer),
+                token_ids=tuple(ids),
+                sampler_logprobs=tuple(values),
+                finish_reason="length" if self._is_open(ids) else "stop",
+                policy_version=self._version,
+                adapter_hash=self._adapter_hash,
+                seed=seed,
+            )
+            for ids, values, (_, seed) in zip(tokens, logprobs, requests, strict=True)
+        ]
+
+    def _is_open(self, token_ids: Sequence[int]) -> bool:
+        return not token_ids or token_ids[-1] != self._tokenizer.eos_token_id

@@ -1,0 +1,162 @@
+"""vLLM inside this process. The only module that imports vllm.
+
+The adapter arrives as merged weights: W + scaling * B A is computed out of place from the untouched base and reloaded.
+vLLM cannot run expert LoRA on the CPU (it needs Triton), and reloading is exact after three corrections, each of which
+is a silent error without it: see `_repack_experts_on_update`, the tied head in `_checkpoint_names`, and the prefix cache
+in `load_adapter`.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+# Before vllm is imported. In-process engine: no second interpreter to start and to keep alive. The sampler's compiled
+# functions cost 12 to 24 s at the first step and gain nothing on the CPU.
+os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+os.environ.setdefault("TORCH_COMPILE_DISABLE", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import torch
+
+_set_num_threads = torch.set_num_threads  # vllm replaces it by a function that does nothing
+
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBase  # noqa: E402
+from transformers.core_model_loading import revert_weight_conversion  # noqa: E402
+from vllm import LLM, SamplingParams  # noqa: E402
+from vllm.model_executor.layers.fused_moe.unquantized_fused_moe_method import (  # noqa: E402
+    UnquantizedFusedMoEMethod,
+    UnquantizedMoeBackend,
+)
+
+from doubleback.rewards.types import Completion, Problem  # noqa: E402
+from doubleback.rl.config import EngineConfig, ModelConfig, SamplingConfig  # noqa: E402
+from doubleback.rl.engine import TokenSequence, completion_text, encode_prompts  # noqa: E402
+from doubleback.rl.lora import Adapter, merged  # noqa: E402
+from doubleback.rl.types import Group  # noqa: E402
+
+torch.set_num_threads = _set_num_threads
+NO_ADAPTER = "base"
+
+
+class VllmEngine:
+    """See `rl.engine.Engine`."""
+
+    def __init__(
+        self,
+        config: EngineConfig,
+        model: ModelConfig,
+        base: Mapping[str, torch.Tensor],
+        tokenizer: PreTrainedTokenizerBase,
+    ) -> None:
+        _repack_experts_on_update()
+        self._tokenizer, self._model, self._base = tokenizer, model, base
+        self._version, self._adapter_hash = 0, NO_ADAPTER
+        threads, random_state = torch.get_num_threads(), torch.get_rng_state()
+        self._llm = LLM(
+            model=model.path,
+            dtype=model.dtype,
+            max_model_len=model.max_length,
+            max_num_seqs=config.max_num_seqs,
+            kv_cache_memory_bytes=config.kv_cache_mib << 20,  # the default is a share of all memory: too much on a VM
+            enforce_eager=True,
+            skip_tokenizer_init=True,
+            logprobs_mode="processed_logprobs",  # the default ignores the temperature
+            # The fused rotary kernel is wrong on the CPU for interleaved rotary embeddings (DeepSeek).
+            compilation_config={"custom_ops": ["-rotary_embedding"]},
+            disable_log_stats=True,
+            seed=0,
+        )
+        # vLLM reseeds the global generator and may change the thread count.
+        torch.set_rng_state(random_state)
+        torch.set_num_threads(threads)
+        self._runner = self._llm.llm_engine.model_executor.driver_worker.worker.model_runner
+        with torch.device("meta"):
+            self._skeleton = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(model.path))
+
+    def load_adapter(self, adapter: Adapter, version: int) -> None:
+        weights = {**self._base, **merged(self._base, adapter)}
+        self._runner.reload_weights(weights_iterator=iter(self._checkpoint_names(weights).items()))
+        self._llm.reset_prefix_cache()  # else prompts keep the keys and values of the old adapter
+        self._version, self._adapter_hash = version, adapter.hash
+
+    def sample(self, problems: Sequence[Problem], sampling: SamplingConfig, seeds: Sequence[int]) -> list[Group]:
+        prompts = encode_prompts(problems, self._tokenizer, sampling.max_tokens, self._model.max_length)
+        params = [
+            SamplingParams(
+                n=sampling.group_size,
+                seed=seed,  # vLLM gives sample i of a request its seed + i
+                temperature=sampling.temperature,
+                max_tokens=sampling.max_tokens,
+                stop_token_ids=[self._tokenizer.eos_token_id],
+                logprobs=0,
+                detokenize=False,
+            )
+            for seed in seeds
+        ]
+        outputs = self._llm.generate([{"prompt_token_ids": list(ids)} for ids in prompts], params, use_tqdm=False)
+        return [
+            Group(problem, ids, tuple(self._completion(sample, seed) for sample in output.outputs))
+            for problem, ids, output, seed in zip(problems, prompts, outputs, seeds, strict=True)
+        ]
+
+    def score(self, sequences: Sequence[TokenSequence]) -> list[tuple[float, ...]]:
+        params = SamplingParams(max_tokens=1, temperature=1.0, prompt_logprobs=0, detokenize=False)
+        requests = [{"prompt_token_ids": [*prompt, *completion]} for prompt, completion in sequences]
+        outputs = self._llm.generate(requests, params, use_tqdm=False)
+        return [
+            tuple(
+                output.prompt_logprobs[len(prompt) + position][token].logprob
+                for position, token in enumerate(completion)
+            )
+            for (prompt, completion), output in zip(sequences, outputs, strict=True)
+        ]
+
+    def close(self) -> None:
+        self._llm.llm_engine.engine_core.shutdown()
+
+    def _completion(self, sample: Any, seed: int) -> Completion:
+        return Completion(
+            text=completion_text(sample.token_ids, self._tokenizer),
+            token_ids=tuple(sample.token_ids),
+            sampler_logprobs=tuple(
+                entry[token].logprob for entry, token in zip(sample.logprobs, sample.token_ids, strict=True)
+            ),
+            finish_reason=sample.finish_reason,
+            policy_version=self._version,
+            adapter_hash=self._adapter_hash,
+            seed=seed + sample.index,
+        )
+
+    def _checkpoint_names(self, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """transformers' parameter names to the names of a checkpoint, which are those that vLLM loads."""
+        named = dict(revert_weight_conversion(self._skeleton, dict(weights)))
+        if self._skeleton.config.tie_word_embeddings:
+            # vLLM keeps its own head: without this line it would stay at the weights of the first load.
+            named["lm_head.weight"] = self._skeleton_embeddings(named)
+        return named
+
+    def _skeleton_embeddings(self, named: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        embeddings = self._skeleton.get_input_embeddings()
+        name = next(name for name, module in self._skeleton.named_modules() if module is embeddings)
+        return named[f"{name}.weight"]
+
+
+def _repack_experts_on_update() -> None:
+    """Make vLLM prepack the experts for its CPU kernel on every update, not on the first load alone.
+
+    Without it each reload leaves every MoE layer with unpacked weights that the kernel misreads: up to 4 nats off.
+    """
+    original = UnquantizedFusedMoEMethod._setup_kernel
+    if getattr(original, "repacks", False):
+        return
+
+    def setup_kernel(self: Any, layer: Any, w13: torch.Tensor, w2: torch.Tensor) -> None:
+        is_update = self.moe_kernel is not None
+        original(self, layer, w13, w2)
+        if is_update and self.unquantized_backend == UnquantizedMoeBackend.CPU:
+            self.moe_kernel.fused_experts.process_weights_after_loading(layer)
+
+    setup_kernel.repacks = True  # type: ignore[attr-defined]
+    UnquantizedFusedMoEMethod._setup_kernel = setup_kernel

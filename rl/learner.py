@@ -1,0 +1,118 @@
+"""The learner: frozen base + LoRA adapter + AdamW. One `update` is one step. Shapes: B completions, T tokens."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from peft import PeftModel
+from torch import Tensor
+
+from doubleback.rl import lora
+from doubleback.rl.batching import Microbatch, microbatches
+from doubleback.rl.config import AlgorithmConfig, OptimConfig
+from doubleback.rl.engine import TokenSequence
+from doubleback.rl.losses import policy_loss, token_logprobs
+from doubleback.rl.metrics import Tally
+from doubleback.rl.types import Batch, Sample
+
+ALL_PARTS = frozenset({"attention", "experts"})
+
+
+class Learner:
+    """Owns the adapter, its optimiser and the step counter."""
+
+    def __init__(self, model: PeftModel, algorithm: AlgorithmConfig, optim: OptimConfig) -> None:
+        self.step = 0
+        self.model = model
+        self._algorithm, self._optim = algorithm, optim
+        self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self._optimiser = torch.optim.AdamW(
+            self._parameters, lr=optim.lr, betas=(optim.beta1, optim.beta2), weight_decay=optim.weight_decay
+        )
+
+    @property
+    def device(self) -> torch.device:
+        return self._parameters[0].device
+
+    def adapter(self) -> lora.Adapter:
+        """A copy of the current adapter."""
+        return lora.export(self.model)
+
+    def update(self, batch: Batch) -> dict[str, float]:
+        """One step on `batch`: `updates_per_batch` optimiser steps. Returns the metrics of `rl.metrics`, group learner/.
+
+        A batch without any signal moves nothing, not even the optimiser's state, but still counts as a step.
+        """
+        self.step += 1
+        tally = Tally()
+        old_logprobs: list[Tensor] | None = None
+        rate = self._optim.lr * min(1.0, self.step / (self._optim.warmup_steps + 1))
+        for _ in range(self._algorithm.updates_per_batch if batch.samples else 0):
+            old_logprobs = self._accumulate(batch, old_logprobs, tally)
+            for group in self._optimiser.param_groups:
+                group["lr"] = rate
+            norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._optim.max_grad_norm)
+            self._optimiser.step()
+            self._optimiser.zero_grad(set_to_none=True)
+            tally.add_update(float(norm))
+        return {**tally.means(), "learner/lr": rate}
+
+    def _accumulate(self, batch: Batch, old_logprobs: list[Tensor] | None, tally: Tally) -> list[Tensor]:
+        """Gradients of the whole batch, microbatch by microbatch. Returns each microbatch's log-probabilities.
+
+        In the first pass the policy is still the one before the step: its own values, detached, are `old_logprobs`.
+        """
+        seen = []
+        for index, micro in enumerate(microbatches(batch.samples, self._optim.microbatch_tokens, self.device)):
+            logprobs_BT, entropy_BT = self._forward(micro, batch.temperature)
+            old_BT = logprobs_BT.detach() if old_logprobs is None else old_logprobs[index]
+            ref_BT = self._reference(micro, batch.temperature) if self._algorithm.kl_coef > 0 else None
+            loss = policy_loss(
+                logprobs_BT,
+                old_BT,
+                micro.sampler_logprobs_BT,
+                ref_BT,
+                micro.advantages_B1,
+                micro.weights_BT,
+                clip_low=self._algorithm.clip_low,
+                clip_high=self._algorithm.clip_high,
+                importance_cap=self._algorithm.importance_cap,
+                kl_coef=self._algorithm.kl_coef,
+            )
+            loss.backward()
+            tally.add(micro, loss.detach(), logprobs_BT.detach(), old_BT, ref_BT, entropy_BT, self._algorithm)
+            seen.append(old_BT)
+        return seen
+
+    def _forward(self, micro: Microbatch, temperature: float) -> tuple[Tensor, Tensor]:
+        """Log-probabilities with gradient and entropies, (B, T); 0 outside the loss mask, on every side alike."""
+        logits_BTV = self.model(input_ids=micro.input_ids_BT, attention_mask=micro.attention_mask_BT, use_cache=False).logits
+        logprobs_BT, entropy_BT = token_logprobs(logits_BTV, micro.target_ids_BT, temperature)
+        return logprobs_BT.where(micro.loss_mask_BT, 0.0), entropy_BT.where(micro.loss_mask_BT, 0.0)
+
+    @torch.no_grad()
+    def _reference(self, micro: Microbatch, temperature: float) -> Tensor:
+        with self.model.disable_adapter():
+            return self._forward(micro, temperature)[0]
+
+    @torch.no_grad()
+    def score(self, sequences: Sequence[TokenSequence], parts: frozenset[str] = ALL_PARTS) -> list[tuple[float, ...]]:
+        """Log-probability at temperature 1 of each completion id, with only those `parts` of the adapter at work."""
+        samples = [Sample(prompt, completion, (0.0,) * len(completion), 0.0, 0.0) for prompt, completion in sequences]
+        scores: dict[int, tuple[float, ...]] = {}
+        with lora.only_parts(self.model, parts):
+            for micro in microbatches(samples, self._optim.microbatch_tokens, self.device):
+                logprobs_BT, _ = self._forward(micro, temperature=1.0)
+                for row, logprobs_T, mask_T in zip(micro.rows, logprobs_BT, micro.loss_mask_BT, strict=True):
+                    scores[row] = tuple(logprobs_T[mask_T].tolist())
+        return [scores[row] for row in range(len(samples))]
+
+    def state(self) -> dict[str, Any]:
+        """What exact resume needs besides the adapter: optimiser moments and the step."""
+        return {"step": self.step, "optimiser": self._optimiser.state_dict()}
+
+    def restore(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Continue from an adapter and a `state()`. ValueError where they belong to another model."""
+        lora.load(self.model, tensors)
+        self._optimiser.load_state_dict(state["optimiser"])
+        self.step = int(state["step"])

@@ -1,0 +1,145 @@
+"""Every number that a step reports: name, unit, formula. Nothing else may log.
+
+`docs/metrics.md` is written from `METRICS`; a test keeps the two and the files of a run together.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from doubleback.rewards.types import UNUSABLE, Verdict
+from doubleback.rl.batching import Microbatch
+from doubleback.rl.config import AlgorithmConfig
+from doubleback.rl.losses import importance_weights, kl_k3
+from doubleback.rl.types import Batch, Group
+
+METRICS: dict[str, str] = {
+    "reward/mean": "mean reward of the step's completions that have one",
+    "reward/std": "standard deviation of the same, over the step",
+    "reward/part/NAME": "mean raw value of the reward component NAME",
+    "verdict/correct": "share of completions with this verdict; one key for each verdict. `correct` is the pass rate",
+    "rollout/num_completions": "completions in the step",
+    "rollout/tokens": "completion tokens in the step",
+    "rollout/mean_tokens": "completion tokens per completion",
+    "rollout/max_tokens": "longest completion, tokens",
+    "rollout/truncated": "share of completions cut off at sampling.max_tokens",
+    "rollout/zero_variance": "share of groups whose rewards do not differ: no gradient",
+    "rollout/unusable": "share of completions without a reward (timeout, grader_error): out of all statistics",
+    "learner/loss": "the loss of rl.losses over the whole step, before the last update",
+    "learner/grad_norm": "L2 norm of the adapter's gradient before clipping, mean over updates",
+    "learner/lr": "learning rate of the step",
+    "learner/entropy": "mean entropy of the policy's next-token distribution, nats, over trained tokens",
+    "learner/clip_low": "share of trained tokens whose ratio is below 1 - clip_low with a negative advantage",
+    "learner/clip_high": "share of trained tokens whose ratio is above 1 + clip_high with a positive advantage",
+    "learner/importance_capped": "share of trained tokens whose importance weight is at its cap",
+    "learner/kl_ref": "mean k3 estimate of KL(policy || adapter-off reference), nats per token; only with kl_coef > 0",
+    "learner/tokens": "tokens that went through forward and backward",
+    "gap/mean_abs": "mean |old_logprobs - sampler_logprobs| over trained tokens, nats",
+    "gap/max_abs": "maximum of the same",
+    "gap/k3": "k3 estimate of KL(sampler || trainer) over trained tokens, nats",
+    "sync/mean_abs": "mean |trainer - engine| log-probability on the canary tokens after the push, nats",
+    "sync/max_abs": "maximum of the same",
+    "sync/moved": "mean |new adapter - adapter before| log-probability on the canary tokens (trainer), nats",
+    "sync/from_base": "mean |new adapter - bare base| log-probability on the canary tokens (trainer), nats",
+    "speed/rollout_tokens_per_s": "rollout/tokens over the seconds of generation",
+    "speed/update_tokens_per_s": "learner/tokens over the seconds of the update",
+    "seconds/rollout": "generation",
+    "seconds/reward": "scoring and advantages",
+    "seconds/update": "forward, backward, optimiser",
+    "seconds/sync": "export, push and receipt of the adapter",
+    "seconds/step": "the whole step, evaluation and checkpoint apart",
+}
+"""Name -> what it is. Shares are of 1. NaN (`null` in the file) where nothing was measured, never 0."""
+
+TIMED = ("seconds/", "speed/")
+"""Groups that differ between two runs of the same seed. Every other metric is equal to the last bit on the CPU."""
+
+
+class Tally:
+    """Sums over the microbatches of one step, for token-weighted means."""
+
+    def __init__(self) -> None:
+        self._loss = 0.0
+        self._norms: list[float] = []
+        self._tokens = 0
+        self._sums: dict[str, float] = {}
+        self._max_gap = 0.0
+
+    @torch.no_grad()
+    def add(
+        self,
+        micro: Microbatch,
+        loss: Tensor,
+        logprobs_BT: Tensor,
+        old_BT: Tensor,
+        ref_BT: Tensor | None,
+        entropy_BT: Tensor,
+        algorithm: AlgorithmConfig,
+    ) -> None:
+        """Count one microbatch."""
+        mask = micro.loss_mask_BT
+        ratio = (logprobs_BT - old_BT).exp()[mask]
+        positive = (micro.advantages_B1 > 0).expand_as(mask)[mask]
+        gap = (old_BT - micro.sampler_logprobs_BT)[mask]
+        cap = algorithm.importance_cap
+        self._loss += float(loss)
+        self._tokens += int(mask.sum())
+        self._max_gap = max(self._max_gap, float(gap.abs().max()))
+        self._sum("learner/entropy", entropy_BT[mask])
+        self._sum("learner/clip_low", (ratio < 1 - algorithm.clip_low) & ~positive)
+        self._sum("learner/clip_high", (ratio > 1 + algorithm.clip_high) & positive)
+        self._sum("gap/mean_abs", gap.abs())
+        self._sum("gap/k3", kl_k3(micro.sampler_logprobs_BT, old_BT)[mask])
+        if cap is not None:
+            self._sum("learner/importance_capped", importance_weights(old_BT, micro.sampler_logprobs_BT, cap)[mask] >= cap)
+        if ref_BT is not None:
+            self._sum("learner/kl_ref", kl_k3(logprobs_BT, ref_BT)[mask])
+
+    def add_update(self, grad_norm: float) -> None:
+        """Count one optimiser step."""
+        self._norms.append(grad_norm)
+
+    def means(self) -> dict[str, float]:
+        """The metrics; NaN where no token was trained."""
+        updates = max(len(self._norms), 1)
+        names = ("learner/entropy", "learner/clip_low", "learner/clip_high", "gap/mean_abs", "gap/k3")
+        means = {name: self._sums.get(name, math.nan) / max(self._tokens, 1) for name in dict.fromkeys([*names, *self._sums])}
+        return {
+            "learner/loss": self._loss / updates if self._norms else math.nan,
+            "learner/grad_norm": sum(self._norms) / updates if self._norms else math.nan,
+            "learner/tokens": float(self._tokens),
+            "gap/max_abs": self._max_gap if self._tokens else math.nan,
+            **means,
+        }
+
+    def _sum(self, name: str, values: Tensor) -> None:
+        self._sums[name] = self._sums.get(name, 0.0) + float(values.sum(dtype=torch.float64))
+
+
+def rollout_metrics(groups: Sequence[Group], batch: Batch) -> dict[str, float]:
+    """Groups reward/, verdict/ and rollout/ of one step."""
+    completions = [completion for group in groups for completion in group.completions]
+    scores = [item for group in groups for item in group.scores]
+    values = torch.tensor([item.value for item in scores if item.value is not None], dtype=torch.float64)
+    lengths = [len(completion.token_ids) for completion in completions]
+    total = len(completions)
+    parts = sorted({name for item in scores for name in item.parts})
+    return {
+        "reward/mean": float(values.mean()) if len(values) else math.nan,
+        "reward/std": float(values.std(correction=0)) if len(values) else math.nan,
+        **{f"reward/part/{name}": _mean([item.parts[name] for item in scores if name in item.parts]) for name in parts},
+        **{f"verdict/{verdict}": sum(item.verdict == verdict for item in scores) / total for verdict in Verdict},
+        "rollout/num_completions": float(total),
+        "rollout/tokens": float(sum(lengths)),
+        "rollout/mean_tokens": sum(lengths) / total,
+        "rollout/max_tokens": float(max(lengths)),
+        "rollout/truncated": sum(completion.is_truncated for completion in completions) / total,
+        "rollout/zero_variance": batch.num_zero_variance / batch.num_groups,
+        "rollout/unusable": sum(item.verdict in UNUSABLE for item in scores) / total,
+    }
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else math.nan

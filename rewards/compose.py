@@ -58,7 +58,9 @@ class WeightedReward:
 
     def __call__(self, problem: Problem, completions: Sequence[Completion]) -> list[Score]:
         columns = [self._column(name, function, problem, completions) for name, function, _ in self.components]
-        return [self._score(problem, completion, values) for completion, *values in zip(completions, *columns, strict=True)]
+        return [
+            self._score(problem, completion, values) for completion, *values in zip(completions, *columns, strict=True)
+        ]
 
     def _column(
         self, name: str, function: RewardFunction, problem: Problem, completions: Sequence[Completion]

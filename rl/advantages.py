@@ -5,7 +5,7 @@ from statistics import fmean, stdev
 
 Advantage = Callable[[Sequence[float]], list[float]]
 
-# The smallest spread of rewards that counts as a difference. Rewards are sums of a few weights: below this it is rounding.
+# The smallest spread of rewards that counts as a difference: rewards are sums of a few weights, below it is rounding.
 SPREAD_FLOOR = 1e-9
 
 
@@ -21,7 +21,7 @@ def centre(rewards_G: Sequence[float]) -> list[float]:
 
 
 def standardise(rewards_G: Sequence[float], epsilon: float = 1e-4) -> list[float]:
-    """Reward minus group mean, over the group's standard deviation (GRPO, DeepSeekMath, arXiv:2402.03300, section 4.1.2).
+    """Reward minus group mean, over the group's standard deviation (GRPO, arXiv:2402.03300, section 4.1.2).
 
     As in TRL the deviation is the unbiased one (n - 1) and `epsilon` is added to it; the paper states neither.
     A single reward has no deviation: its advantage is 0.
@@ -37,7 +37,7 @@ ADVANTAGES: dict[str, Advantage] = {"centre": centre, "standardise": standardise
 
 
 def group_advantages(rewards_G: Sequence[float | None], advantage: Advantage) -> tuple[float | None, ...]:
-    """Advantages of one group. None marks a completion that could not be judged: it enters no statistic and gets None."""
+    """Advantages of one group. None marks a completion that was not judged: it enters no statistic and gets None."""
     usable = [reward for reward in rewards_G if reward is not None]
     values = iter(advantage(usable) if usable else [])
     return tuple(None if reward is None else next(values) for reward in rewards_G)

@@ -71,7 +71,7 @@ def make_batch(groups: Sequence[Group], algorithm: AlgorithmConfig, sampling: Sa
 
 
 def microbatches(samples: Sequence[Sample], max_tokens: int, device: torch.device) -> Iterator[Microbatch]:
-    """Samples sorted by length and cut so that no rectangle holds more than `max_tokens` tokens (but at least one row)."""
+    """Samples sorted by length, cut so that no rectangle holds more than `max_tokens` tokens (but at least one row)."""
     order = sorted(range(len(samples)), key=lambda row: -_length(samples[row]))
     start = 0
     while start < len(order):
@@ -101,5 +101,13 @@ def _pad(samples: Sequence[Sample], rows: tuple[int, ...], device: torch.device)
         sampler_logprobs[row, first:last] = torch.tensor(sample.sampler_logprobs)
         weights[row, first:last] = sample.token_weight
     advantages = torch.tensor([[sample.advantage] for sample in samples])
-    tensors = (input_ids, attention_mask, target_ids, loss_mask, sampler_logprobs, advantages, weights)
-    return Microbatch(*(tensor.to(device) for tensor in tensors), rows=rows)
+    return Microbatch(
+        input_ids_BT=input_ids.to(device),
+        attention_mask_BT=attention_mask.to(device),
+        target_ids_BT=target_ids.to(device),
+        loss_mask_BT=loss_mask.to(device),
+        sampler_logprobs_BT=sampler_logprobs.to(device),
+        advantages_B1=advantages.to(device),
+        weights_BT=weights.to(device),
+        rows=rows,
+    )

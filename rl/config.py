@@ -43,7 +43,7 @@ class SamplingConfig(Section):
 
 class AlgorithmConfig(Section):
     advantage: Literal["centre", "standardise"] = "centre"
-    """`centre`: reward - group mean (Dr. GRPO). `standardise`: also divided by the group's standard deviation (GRPO)."""
+    """`centre`: reward - group mean (Dr. GRPO). `standardise`: also over the group's standard deviation (GRPO)."""
     normaliser: Literal["constant", "token", "sequence"] = "constant"
     """What the token sum is divided by, over the whole step: see `rl.losses.token_weights`."""
     clip_low: Fraction = 0.2

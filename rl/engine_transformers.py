@@ -9,8 +9,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBa
 from doubleback.rewards.types import Completion, Problem
 from doubleback.rl.config import EngineConfig, ModelConfig, SamplingConfig
 from doubleback.rl.engine import TokenSequence, completion_text, encode_prompts
-from doubleback.rl.losses import token_logprobs
 from doubleback.rl.lora import Adapter, merged
+from doubleback.rl.losses import token_logprobs
 from doubleback.rl.model import DTYPES
 from doubleback.rl.types import Group
 
@@ -35,7 +35,9 @@ class TransformersEngine:
     def sample(self, problems: Sequence[Problem], sampling: SamplingConfig, seeds: Sequence[int]) -> list[Group]:
         prompts = encode_prompts(problems, self._tokenizer, sampling.max_tokens, self._max_length)
         requests = [
-            (ids, seed + index) for ids, seed in zip(prompts, seeds, strict=True) for index in range(sampling.group_size)
+            (ids, seed + index)
+            for ids, seed in zip(prompts, seeds, strict=True)
+            for index in range(sampling.group_size)
         ]
         completions: list[Completion] = []
         for start in range(0, len(requests), self._max_num_seqs):

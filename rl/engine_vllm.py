@@ -2,11 +2,13 @@
 
 The adapter arrives as merged weights: W + scaling * B A is computed out of place from the untouched base and reloaded.
 vLLM cannot run expert LoRA on the CPU (it needs Triton), and reloading is exact after three corrections, each of which
-is a silent error without it: see `_repack_experts_on_update`, the tied head in `_checkpoint_names`, and the prefix cache
-in `load_adapter`.
+is a silent error without it: see `_repack_experts_on_update`, the tied head in `_checkpoint_names`, and the prefix
+cache in `load_adapter`.
 """
 
+import logging
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,6 +26,10 @@ _set_num_threads = torch.set_num_threads  # vllm replaces it by a function that 
 
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBase  # noqa: E402
 from transformers.core_model_loading import revert_weight_conversion  # noqa: E402
+
+logging.getLogger("torch._library.triton").setLevel(logging.ERROR)  # "Triton not available": on a CPU it need not be
+warnings.filterwarnings("ignore", category=FutureWarning, module=r"vllm\.")
+
 from vllm import LLM, SamplingParams  # noqa: E402
 from vllm.model_executor.layers.fused_moe.unquantized_fused_moe_method import (  # noqa: E402
     UnquantizedFusedMoEMethod,
@@ -66,6 +72,7 @@ class VllmEngine:
             # The fused rotary kernel is wrong on the CPU for interleaved rotary embeddings (DeepSeek).
             compilation_config={"custom_ops": ["-rotary_embedding"]},
             disable_log_stats=True,
+            use_tqdm_on_load=False,
             seed=0,
         )
         # vLLM reseeds the global generator and may change the thread count.

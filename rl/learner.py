@@ -25,7 +25,9 @@ class Learner:
         self.step = 0
         self.model = model
         self._algorithm, self._optim = algorithm, optim
-        self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self._parameters: list[torch.nn.Parameter] = [
+            parameter for parameter in model.parameters() if parameter.requires_grad
+        ]
         self._optimiser = torch.optim.AdamW(
             self._parameters, lr=optim.lr, betas=(optim.beta1, optim.beta2), weight_decay=optim.weight_decay
         )
@@ -39,7 +41,7 @@ class Learner:
         return lora.export(self.model)
 
     def update(self, batch: Batch) -> dict[str, float]:
-        """One step on `batch`: `updates_per_batch` optimiser steps. Returns the metrics of `rl.metrics`, group learner/.
+        """One step on `batch`: `updates_per_batch` optimiser steps. Returns metrics: groups learner/ and gap/.
 
         A batch without any signal moves nothing, not even the optimiser's state, but still counts as a step.
         """
@@ -79,14 +81,16 @@ class Learner:
                 importance_cap=self._algorithm.importance_cap,
                 kl_coef=self._algorithm.kl_coef,
             )
-            loss.backward()
+            torch.autograd.backward(loss)
             tally.add(micro, loss.detach(), logprobs_BT.detach(), old_BT, ref_BT, entropy_BT, self._algorithm)
             seen.append(old_BT)
         return seen
 
     def _forward(self, micro: Microbatch, temperature: float) -> tuple[Tensor, Tensor]:
         """Log-probabilities with gradient and entropies, (B, T); 0 outside the loss mask, on every side alike."""
-        logits_BTV = self.model(input_ids=micro.input_ids_BT, attention_mask=micro.attention_mask_BT, use_cache=False).logits
+        logits_BTV = self.model(
+            input_ids=micro.input_ids_BT, attention_mask=micro.attention_mask_BT, use_cache=False
+        ).logits
         logprobs_BT, entropy_BT = token_logprobs(logits_BTV, micro.target_ids_BT, temperature)
         return logprobs_BT.where(micro.loss_mask_BT, 0.0), entropy_BT.where(micro.loss_mask_BT, 0.0)
 

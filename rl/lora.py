@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.tuners.lora.layer import LoraLayer, ParamWrapper
-from safetensors.torch import save_file
+from safetensors.torch import save as to_safetensors
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -55,7 +55,7 @@ class Adapter:
 
 
 def attach(base: PreTrainedModel, settings: LoraSettings, seed: int) -> PeftModel:
-    """`base` wrapped by PEFT with a fresh adapter: A random from `seed`, B zero, both float32. Everything else frozen."""
+    """`base` wrapped by PEFT with a fresh float32 adapter: A random from `seed`, B zero. Everything else is frozen."""
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,
@@ -64,16 +64,20 @@ def attach(base: PreTrainedModel, settings: LoraSettings, seed: int) -> PeftMode
         target_parameters=list(EXPERT_PARAMETERS) if settings.targets != "attention" else None,
         task_type="CAUSAL_LM",
     )
+    wanted = {"attention", "experts"} if settings.targets == "all" else {settings.targets}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
             model = get_peft_model(base, config, autocast_adapter_dtype=True)
         except ValueError as error:
-            raise ConfigError(f"lora.targets={settings.targets} finds nothing to adapt in this model: {error}") from error
+            raise ConfigError(
+                f"lora.targets={settings.targets}: this model has no {' and no '.join(sorted(wanted))} to adapt: {error}"
+            ) from error
     parts = {target.part for target in targets(model)}
-    wanted = {"attention", "experts"} if settings.targets == "all" else {settings.targets}
     if parts != wanted:
-        raise ConfigError(f"lora.targets={settings.targets}: this model has no {' and no '.join(sorted(wanted - parts))}")
+        raise ConfigError(
+            f"lora.targets={settings.targets}: this model has no {' and no '.join(sorted(wanted - parts))}"
+        )
     return model
 
 
@@ -146,7 +150,9 @@ def merged(base: Mapping[str, Tensor], adapter: Adapter) -> dict[str, Tensor]:
 def only_parts(model: PeftModel, parts: frozenset[str]) -> Iterator[None]:
     """Within the block only the adapter's `parts` ("attention", "experts") act; the empty set is the bare base."""
     modules = [module for module in model.modules() if isinstance(module, LoraLayer) and "default" in module.scaling]
-    silent = [module for module in modules if ("experts" if isinstance(module, ParamWrapper) else "attention") not in parts]
+    silent = [
+        module for module in modules if ("experts" if isinstance(module, ParamWrapper) else "attention") not in parts
+    ]
     before = [module.scaling["default"] for module in silent]
     try:
         for module in silent:
@@ -162,12 +168,15 @@ def save(model: PeftModel, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     config = model.peft_config["default"]
     config.save_pretrained(str(folder))
-    save_file(dict(export(model).tensors), folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    content = to_safetensors(dict(export(model).tensors), metadata={"format": "pt"})
+    (folder / "adapter_model.safetensors").write_bytes(content)
 
 
 def load(model: PeftModel, tensors: Mapping[str, Tensor]) -> None:
-    """Put `tensors` (PEFT's names) into the model's adapter. Every tensor must arrive: ValueError names what does not."""
+    """Put `tensors` (PEFT's names) into the model's adapter. ValueError names a tensor that would not arrive."""
     expected = set(get_peft_model_state_dict(model))
     if odd := expected ^ set(tensors):
-        raise ValueError(f"the adapter does not fit this model: {sorted(odd)[0]} and {len(odd) - 1} more tensors differ")
+        raise ValueError(
+            f"the adapter does not fit this model: {sorted(odd)[0]} and {len(odd) - 1} more tensors differ"
+        )
     set_peft_model_state_dict(model, dict(tensors))

@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 def token_logprobs(logits_BTV: Tensor, ids_BT: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Log-probability of each id and entropy of each distribution, both (B, T) in nats, float32 whatever the logits are.
+    """Log-probability of each id and entropy of each distribution, both (B, T) in nats, float32 for any logits.
 
     The entropy carries no gradient: it is a measure.
     """
@@ -49,7 +49,7 @@ def token_weights(lengths_B: Sequence[int], normaliser: str, max_tokens: int) ->
 def clipped_surrogate(
     logprobs_BT: Tensor, old_logprobs_BT: Tensor, advantages_B1: Tensor, clip_low: float, clip_high: float
 ) -> Tensor:
-    """Per-token loss (B, T): -min(ratio * A, clipped ratio * A) (PPO, arXiv:1707.06347, eq. 7; two ranges as in DAPO)."""
+    """Per-token loss (B, T): -min(ratio * A, clipped ratio * A) (PPO, arXiv:1707.06347, eq. 7; two ranges as DAPO)."""
     ratio_BT = (logprobs_BT - old_logprobs_BT).exp()
     clipped_BT = ratio_BT.clamp(1 - clip_low, 1 + clip_high)
     return -torch.minimum(ratio_BT * advantages_B1, clipped_BT * advantages_B1)
@@ -67,7 +67,7 @@ def importance_weights(old_logprobs_BT: Tensor, sampler_logprobs_BT: Tensor, cap
 
 
 def kl_k3(logprobs_BT: Tensor, other_logprobs_BT: Tensor) -> Tensor:
-    """Schulman's k3 estimate of KL(policy || other) per token: exp(d) - d - 1 with d = other - policy. Never negative."""
+    """Schulman's k3 estimate of KL(policy || other) per token: exp(d) - d - 1, d = other - policy. Never negative."""
     difference_BT = other_logprobs_BT - logprobs_BT
     return difference_BT.exp() - difference_BT - 1
 

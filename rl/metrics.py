@@ -43,6 +43,14 @@ METRICS: dict[str, str] = {
     "sync/max_abs": "maximum of the same",
     "sync/moved": "mean |new adapter - adapter before| log-probability on the canary tokens (trainer), nats",
     "sync/from_base": "mean |new adapter - bare base| log-probability on the canary tokens (trainer), nats",
+    "eval/SUITE/pass@K": "pass@K on the held-out problems of SUITE (validation or test), when due",
+    "eval/SUITE/format_rate": "share of completions in exactly the think/answer format",
+    "eval/SUITE/truncated_rate": "share of completions cut off at sampling.max_tokens",
+    "eval/SUITE/mean_tokens": "completion tokens per completion",
+    "eval/SUITE/verified_backtrack": "countdown: share of completions that double back and are right, by exact state "
+    "replay (eval.backtracking)",
+    "eval/SUITE/arithmetic_error_rate": "countdown: share of completions with a step a op b = c that is wrong",
+    "eval/SUITE/false_check_rate": "countdown: share of completions with an untrue yes or no",
     "speed/rollout_tokens_per_s": "rollout/tokens over the seconds of generation",
     "speed/update_tokens_per_s": "learner/tokens over the seconds of the update",
     "seconds/rollout": "generation",
@@ -93,7 +101,9 @@ class Tally:
         self._sum("gap/mean_abs", gap.abs())
         self._sum("gap/k3", kl_k3(micro.sampler_logprobs_BT, old_BT)[mask])
         if cap is not None:
-            self._sum("learner/importance_capped", importance_weights(old_BT, micro.sampler_logprobs_BT, cap)[mask] >= cap)
+            self._sum(
+                "learner/importance_capped", importance_weights(old_BT, micro.sampler_logprobs_BT, cap)[mask] >= cap
+            )
         if ref_BT is not None:
             self._sum("learner/kl_ref", kl_k3(logprobs_BT, ref_BT)[mask])
 
@@ -105,7 +115,9 @@ class Tally:
         """The metrics; NaN where no token was trained."""
         updates = max(len(self._norms), 1)
         names = ("learner/entropy", "learner/clip_low", "learner/clip_high", "gap/mean_abs", "gap/k3")
-        means = {name: self._sums.get(name, math.nan) / max(self._tokens, 1) for name in dict.fromkeys([*names, *self._sums])}
+        means = {
+            name: self._sums.get(name, math.nan) / max(self._tokens, 1) for name in dict.fromkeys([*names, *self._sums])
+        }
         return {
             "learner/loss": self._loss / updates if self._norms else math.nan,
             "learner/grad_norm": sum(self._norms) / updates if self._norms else math.nan,

@@ -23,7 +23,7 @@ def problem_batches(problems: Sequence[Problem], batch_size: int, run_seed: int,
     """
     position = (start - 1) * batch_size
     while True:
-        batch = []
+        batch: list[Problem] = []
         while len(batch) < batch_size:
             epoch, index = divmod(position, len(problems))
             batch.append(problems[_order(len(problems), run_seed, epoch)[index]])

@@ -44,7 +44,7 @@ class Receipt:
 
 
 class AdapterSync:
-    """Pushes adapters and checks that they arrived. Create it before the first push: canaries are drawn from the base."""
+    """Pushes adapters and checks that they arrived. Create it before the first push: canaries come from the base."""
 
     def __init__(
         self, engine: Engine, learner: Learner, problems: Sequence[Problem], config: SyncConfig, dtype: str, seed: int
@@ -102,8 +102,9 @@ def _draw_canaries(engine: Engine, problems: Sequence[Problem], seed: int) -> li
 def _require_agreement(what: str, expected: Logprobs, served: Logprobs, bound: float) -> None:
     if (gap := _quantile_gap(expected, served)) > bound:
         raise RunError(
-            f"trainer and engine disagree on {what}: {QUANTILE:.0%} of the canary tokens differ by up to {gap:.2g} nats "
-            f"(sync.bound {bound:g}); the engine computes this model differently, training on its samples would be wrong"
+            f"trainer and engine disagree on {what}: {QUANTILE:.0%} of the canary tokens differ by up to "
+            f"{gap:.2g} nats (sync.bound {bound:g}); the engine computes this model differently, and training on its "
+            f"samples would be wrong"
         )
 
 

@@ -1,0 +1,48 @@
+"""Pictures of a run. matplotlib, PNG, readable in black and white."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+
+def learning_curve(
+    lines: Sequence[dict[str, Any]], evaluations: Sequence[dict[str, Any]], title: str, path: Path
+) -> None:
+    """Draw a run: pass rate of the training rollouts and validation pass@1 with its 95 % band; below, what it costs.
+
+    `lines` are those of metrics.jsonl; `evaluations` the summaries of eval/*.json; `validation` ones are drawn.
+    """
+    validation = sorted((item for item in evaluations if item["suite"] == "validation"), key=lambda item: item["step"])
+    steps = [item["step"] for item in validation]
+    trained = [line for line in lines if "verdict/correct" in line]
+    figure = Figure(figsize=(8, 6.4), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    upper.plot([line["step"] for line in trained], [line["verdict/correct"] for line in trained], color="0.6", lw=1)
+    upper.plot([], [], color="0.6", lw=1, label="training rollouts: share correct")
+    _band(upper, steps, [item["pass_at_k"]["1"] for item in validation], "C0", "o", "validation pass@1, 95 % interval")
+    for name, color, marker, label in (
+        ("verified_backtrack", "C3", "s", "verified backtracks"),
+        ("format_rate", "C2", "^", "format kept"),
+        ("truncated_rate", "C1", "v", "cut off"),
+    ):
+        if validation and name in validation[0]:
+            _band(lower, steps, [item[name] for item in validation], color, marker, label)
+    upper.set(title=title, ylabel="share of completions", ylim=(0, 1))
+    lower.set(xlabel="step", ylabel="share of completions", ylim=(0, 1.02))
+    lower.xaxis.set_major_locator(MaxNLocator(integer=True))
+    for axes in (upper, lower):
+        axes.grid(alpha=0.3)
+        axes.legend(loc="best", frameon=False)
+    figure.savefig(path, dpi=120)
+
+
+def _band(
+    axes: Any, steps: Sequence[int], values: Sequence[dict[str, float]], color: str, marker: str, label: str
+) -> None:
+    axes.plot(steps, [item["value"] for item in values], color=color, marker=marker, ms=4, label=label)
+    axes.fill_between(
+        steps, [item["low"] for item in values], [item["high"] for item in values], color=color, alpha=0.15, lw=0
+    )

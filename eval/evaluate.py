@@ -7,7 +7,6 @@ from statistics import fmean
 from typing import Any
 
 from doubleback.eval.backtracking import replay
-
 from doubleback.eval.passk import Estimate, clustered, pass_at_k
 from doubleback.rewards.types import Completion, Problem, Score, Verdict
 from doubleback.rl.batching import Reward, score

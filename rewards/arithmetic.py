@@ -41,8 +41,6 @@ class Expression:
     """For "( 7 + 12 ) / 2": 19/2."""
     numbers: tuple[int, ...]
     """The integers in order of appearance, repeats kept: (7, 12, 2)."""
-    operators: frozenset[str]
-    """Which of + - * / occur: {"+", "/"}."""
 
 
 def parse_expression(text: str) -> Expression:
@@ -56,7 +54,7 @@ def parse_expression(text: str) -> Expression:
     if end != len(tokens):
         raise ExpressionError(f"unexpected {tokens[end]!r} after a complete expression")
     numbers = tuple(int(token) for token in tokens if token.isdigit())
-    return Expression(value, numbers, frozenset(tokens) & _OPERATIONS.keys())
+    return Expression(value, numbers)
 
 
 def _tokenize(text: str) -> list[str]:

@@ -70,8 +70,9 @@ def attach(base: PreTrainedModel, settings: LoraSettings, seed: int) -> PeftMode
         try:
             model = get_peft_model(base, config, autocast_adapter_dtype=True)
         except ValueError as error:
+            missing = " and no ".join(sorted(wanted))
             raise ConfigError(
-                f"lora.targets={settings.targets}: this model has no {' and no '.join(sorted(wanted))} to adapt: {error}"
+                f"lora.targets={settings.targets}: this model has no {missing} to adapt: {error}"
             ) from error
     parts = {target.part for target in targets(model)}
     if parts != wanted:

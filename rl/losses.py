@@ -38,7 +38,7 @@ def token_weights(lengths_B: Sequence[int], normaliser: str, max_tokens: int) ->
     num_completions, num_tokens = len(lengths_B), sum(lengths_B)
     match normaliser:
         case "constant":
-            return [1.0 / (num_completions * max_tokens)] * num_completions
+            return [1.0 / (num_completions * max_tokens) for _ in lengths_B]
         case "token":
             return [1.0 / max(num_tokens, 1)] * num_completions
         case "sequence":

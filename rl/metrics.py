@@ -27,7 +27,7 @@ METRICS: dict[str, str] = {
     "rollout/truncated": "share of completions cut off at sampling.max_tokens",
     "rollout/zero_variance": "share of groups whose rewards do not differ: no gradient",
     "rollout/unusable": "share of completions without a reward (timeout, grader_error): out of all statistics",
-    "learner/loss": "the loss of rl.losses over the whole step, before the last update",
+    "learner/loss": "the loss of rl.losses over the whole step, mean over updates",
     "learner/grad_norm": "L2 norm of the adapter's gradient before clipping, mean over updates",
     "learner/lr": "learning rate of the step",
     "learner/entropy": "mean entropy of the policy's next-token distribution, nats, over trained tokens",
@@ -89,15 +89,15 @@ class Tally:
         """Count one microbatch."""
         mask = micro.loss_mask_BT
         ratio = (logprobs_BT - old_BT).exp()[mask]
-        positive = (micro.advantages_B1 > 0).expand_as(mask)[mask]
+        advantage = micro.advantages_B1.expand(mask.shape)[mask]
         gap = (old_BT - micro.sampler_logprobs_BT)[mask]
         cap = algorithm.importance_cap
         self._loss += float(loss)
         self._tokens += int(mask.sum())
         self._max_gap = max(self._max_gap, float(gap.abs().max()))
         self._sum("learner/entropy", entropy_BT[mask])
-        self._sum("learner/clip_low", (ratio < 1 - algorithm.clip_low) & ~positive)
-        self._sum("learner/clip_high", (ratio > 1 + algorithm.clip_high) & positive)
+        self._sum("learner/clip_low", (ratio < 1 - algorithm.clip_low) & (advantage < 0))
+        self._sum("learner/clip_high", (ratio > 1 + algorithm.clip_high) & (advantage > 0))
         self._sum("gap/mean_abs", gap.abs())
         self._sum("gap/k3", kl_k3(micro.sampler_logprobs_BT, old_BT)[mask])
         if cap is not None:
@@ -114,7 +114,8 @@ class Tally:
     def means(self) -> dict[str, float]:
         """The metrics; NaN where no token was trained."""
         updates = max(len(self._norms), 1)
-        names = ("learner/entropy", "learner/clip_low", "learner/clip_high", "gap/mean_abs", "gap/k3")
+        learner = [f"learner/{name}" for name in ("entropy", "clip_low", "clip_high", "importance_capped")]
+        names = (*learner, "gap/mean_abs", "gap/k3")
         means = {
             name: self._sums.get(name, math.nan) / max(self._tokens, 1) for name in dict.fromkeys([*names, *self._sums])
         }

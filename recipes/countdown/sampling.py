@@ -53,7 +53,7 @@ def sample_completions(
     prompts_BT = prompts_BT.repeat_interleave(num_samples, dim=0)
     completions = [
         completion
-        for part_BT in prompts_BT.split(SEQUENCES_PER_BATCH)
+        for part_BT in torch.split(prompts_BT, SEQUENCES_PER_BATCH)
         for completion in sample_ids(model, part_BT, max_tokens, tokenizer.eos_token_id, generator)
     ]
     return [completions[i : i + num_samples] for i in range(0, len(completions), num_samples)]

@@ -16,7 +16,7 @@ import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import combinations
+from itertools import combinations, product
 
 from doubleback.rewards.countdown import OPERATORS, apply_operator, reachable_targets
 from doubleback.rewards.types import Problem
@@ -93,20 +93,17 @@ def moves(state: State) -> list[Move]:
     Operands stand larger first for a difference, else in the order of the state: one spelling an operation.
     """
     found: dict[tuple[int, str, int], Move] = {}
-    for i, j in combinations(range(len(state)), 2):
+    for (i, j), operator in product(combinations(range(len(state)), 2), OPERATORS):
+        left, right = state[i], state[j]
+        if operator == "-" and left.value < right.value:
+            left, right = right, left
+        result = apply_operator(left.value, operator, right.value)
         rest = tuple(term for k, term in enumerate(state) if k not in (i, j))
-        for operator in OPERATORS:
-            left, right = state[i], state[j]
-            if operator == "-" and left.value < right.value:
-                left, right = right, left
-            result = apply_operator(left.value, operator, right.value)
-            if result is None or not reachable_targets(tuple(sorted([result, *(term.value for term in rest)]))):
-                continue
-            move = Move(
-                f"{left.value} {operator} {right.value} = {result}",
-                (Term(result, f"{left} {operator} {right}"), *rest),
-            )
-            found.setdefault((max(left.value, right.value), operator, min(left.value, right.value)), move)
+        if result is None or not reachable_targets(tuple(sorted([result, *(term.value for term in rest)]))):
+            continue
+        text = f"{left.value} {operator} {right.value} = {result}"
+        name = (max(left.value, right.value), operator, min(left.value, right.value))
+        found.setdefault(name, Move(text, (Term(result, f"{left} {operator} {right}"), *rest)))
     return list(found.values())
 
 
@@ -117,7 +114,8 @@ def _walk(
 
     `persistence` is the chance to try another operation in a state, rather than go back, after one that failed.
     """
-    for num_tried, move in enumerate(rng.sample(options := moves(state), len(options))):
+    options = moves(state)
+    for num_tried, move in enumerate(rng.sample(options, len(options))):
         if num_tried and depth and rng.random() >= persistence:
             return
         if len(move.state) == 1:

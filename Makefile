@@ -1,0 +1,38 @@
+# make install     everything into .venv: the CPU set, or the CUDA set where there is an NVIDIA GPU
+#                  (DEVICE=cpu|cuda and PYTHON=python3.12 say otherwise)
+# make demo        train the countdown recipe
+# make test        all checks and all tests, as CI runs them
+# make test-fast   all tests but the slow ones
+# make lint        ruff, mypy, import-linter
+# make lock        write requirements/cpu.lock anew (UPGRADE=1: with the newest versions)
+# make clean       remove .venv, caches and build output; runs/ stays
+
+.PHONY: help install demo test test-fast lint lock clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile
+
+install:
+	@PYTHON='$(PYTHON)' DEVICE='$(DEVICE)' scripts/install.sh
+
+demo: install
+	.venv/bin/doubleback train countdown
+
+test: lint
+	.venv/bin/pytest --durations=15
+
+test-fast: install
+	.venv/bin/pytest -m "not slow"
+
+lint: install
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+lock:
+	@PYTHON='$(PYTHON)' UPGRADE='$(UPGRADE)' scripts/lock.sh
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find rewards rl eval recipes tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,102 @@
+"""What more than one test file needs: the tiny model, a policy on it. `gpu` tests are skipped without a CUDA device."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # on tiny models and shared cores two threads take triple the time
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.load_profile("repeatable")
+
+MAX_LENGTH = 512
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    gpu_tests = [item for item in items if item.get_closest_marker("gpu")]
+    if not gpu_tests:
+        return
+    import torch  # 2 s that a run without GPU tests does not spend
+
+    if not torch.cuda.is_available():
+        for item in gpu_tests:
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.fixture(scope="session")
+def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random float32 Qwen3-MoE of 0.1 M parameters with the countdown tokenizer, as files. Read only.
+
+    The matrices are scaled up so that the policy is far from uniform (entropy about 3 nats, log 118 = 4.8) and the
+    router's choices are decided.
+    """
+    import torch
+    from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
+
+    from doubleback.recipes.countdown.tokenizer import BOS, EOS, PAD, VOCABULARY, make_tokenizer
+
+    folder = tmp_path_factory.mktemp("tiny")
+    config = Qwen3MoeConfig(
+        vocab_size=len(VOCABULARY),
+        hidden_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=32,
+        num_experts=4,
+        num_experts_per_tok=2,
+        moe_intermediate_size=32,
+        intermediate_size=64,
+        norm_topk_prob=True,
+        tie_word_embeddings=True,
+        rope_theta=1e4,
+        max_position_embeddings=MAX_LENGTH,
+        pad_token_id=VOCABULARY.index(PAD),
+        bos_token_id=VOCABULARY.index(BOS),
+        eos_token_id=VOCABULARY.index(EOS),
+    )
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        model = Qwen3MoeForCausalLM(config)
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.mul_(12)
+    model.save_pretrained(folder)
+    make_tokenizer(MAX_LENGTH).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_policy(tiny_model_folder: Path) -> Callable:
+    """Builds a fresh tiny policy: make_policy(targets="all", dtype="float32", b_std=0.05, rank=4, seed=0) -> PeftModel.
+
+    B is random with deviation `b_std`, so that gradients reach every tensor; 0 leaves it as PEFT starts it. dtype
+    "float64" is the float32 policy in double but for its log-softmax: for equalities that rounding would hide.
+    """
+    import torch
+
+    from doubleback.rl import lora
+    from doubleback.rl.config import LoraSettings, ModelConfig
+    from doubleback.rl.model import load_base
+
+    def build(targets: str = "all", dtype: str = "float32", b_std: float = 0.05, rank: int = 4, seed: int = 0):
+        stored = "float32" if dtype == "float64" else dtype
+        base = load_base(ModelConfig(path=str(tiny_model_folder), dtype=stored))
+        model = lora.attach(base, LoraSettings(rank=rank, alpha=2.0 * rank, targets=targets), seed)
+        if b_std:
+            generator = torch.Generator().manual_seed(seed + 1)
+            tensors = {
+                name: b_std * torch.randn(tensor.shape, generator=generator) if ".lora_B." in name else tensor
+                for name, tensor in lora.export(model).tensors.items()
+            }
+            lora.load(model, tensors)
+        if dtype == "float64":
+            base.set_experts_implementation("eager")  # the grouped kernel has no float64
+            model.double()
+        return model
+
+    return build

@@ -1,0 +1,166 @@
+"""Every number that a step reports is documented, and is what its line says."""
+
+import math
+import re
+import time
+
+import pytest
+import torch
+from rollouts import make_completion, make_group, random_groups
+from torch import tensor
+
+from doubleback.rewards.types import Score, Verdict
+from doubleback.rl.batching import assign, make_batch, microbatches
+from doubleback.rl.config import AlgorithmConfig, OptimConfig, SamplingConfig
+from doubleback.rl.learner import Learner
+from doubleback.rl.metrics import METRICS, TIMED, Tally, rollout_metrics
+from doubleback.rl.stopwatch import Stopwatch
+from doubleback.rl.types import Group, Sample
+
+CPU = torch.device("cpu")
+SAMPLING = SamplingConfig(max_tokens=12)
+
+
+def is_documented(name):
+    if re.fullmatch(r"reward/part/\w+", name):
+        return "reward/part/NAME" in METRICS
+    if name.removeprefix("verdict/") in list(Verdict):
+        return "verdict/correct" in METRICS
+    return name in METRICS
+
+
+def stopwatch_metrics():
+    watch = Stopwatch()
+    for phase in ("rollout", "reward", "update", "sync"):
+        with watch.phase(phase):
+            time.sleep(0.002)
+    return watch.metrics(rollout_tokens=100.0, update_tokens=50.0)
+
+
+@pytest.mark.parametrize("algorithm", [AlgorithmConfig(), AlgorithmConfig(kl_coef=0.1, importance_cap=None)])
+@pytest.mark.parametrize("rewards", [[[1.0, 0.0, None, 0.5]], [[None, None]], [[0.5, 0.5]]], ids=str)
+def test_every_metric_is_documented(make_policy, algorithm, rewards):
+    groups = [assign(group, algorithm) for group in random_groups(rewards)]
+    batch = make_batch(groups, algorithm, SAMPLING)
+    learned = Learner(make_policy(), algorithm, OptimConfig()).update(batch)
+    names = [*learned, *rollout_metrics(groups, batch), *stopwatch_metrics()]
+    assert [name for name in names if not is_documented(name)] == []
+    assert {name.split("/")[0] for name in names} >= {
+        "learner",
+        "gap",
+        "reward",
+        "verdict",
+        "rollout",
+        "seconds",
+        "speed",
+    }
+
+
+def test_every_documented_metric_of_a_step_is_reported(make_policy):
+    algorithm = AlgorithmConfig(kl_coef=0.1)
+    groups = [assign(group, algorithm) for group in random_groups([[1.0, 0.0]])]
+    batch = make_batch(groups, algorithm, SAMPLING)
+    learned = Learner(make_policy(), algorithm, OptimConfig()).update(batch)
+    names = {*learned, *rollout_metrics(groups, batch), *stopwatch_metrics()}
+    expected = {name for name in METRICS if not name.startswith(("sync/", "eval/", "reward/part/"))}
+    assert expected - names == set()
+
+
+def test_stopwatch_by_hand():
+    metrics = stopwatch_metrics()
+    phases = [metrics[f"seconds/{phase}"] for phase in ("rollout", "reward", "update", "sync")]
+    assert min(phases) >= 0.002
+    assert metrics["seconds/step"] >= sum(phases)
+    assert metrics["speed/rollout_tokens_per_s"] == 100 / metrics["seconds/rollout"]
+    assert metrics["speed/update_tokens_per_s"] == 50 / metrics["seconds/update"]
+    assert all(name.startswith(TIMED) for name in metrics)
+
+
+def test_rollout_metrics_by_hand():
+    scores = (
+        Score(1.1, Verdict.CORRECT, parts={"countdown": 1.0, "format": 1.0}),
+        Score(0.1, Verdict.WRONG, parts={"countdown": 0.0, "format": 1.0}),
+        Score(0.0, Verdict.TRUNCATED, parts={"countdown": 0.0}),
+        Score(None, Verdict.TIMEOUT),
+    )
+    completions = (
+        make_completion([5, 6, 2]),
+        make_completion([5, 2]),
+        make_completion([5] * 12, finish_reason="length"),
+        make_completion([7, 7, 2]),
+    )
+    mixed = make_group([1, 20], completions, [0.0] * 4)
+    mixed = assign(Group(mixed.problem, mixed.prompt_ids, completions, scores), AlgorithmConfig())
+    flat = assign(make_group([1, 21], [make_completion([5, 2])] * 4, [0.0] * 4), AlgorithmConfig())
+    metrics = rollout_metrics([mixed, flat], make_batch([mixed, flat], AlgorithmConfig(), SAMPLING))
+    assert metrics["reward/mean"] == pytest.approx(1.2 / 7)
+    assert metrics["reward/std"] == pytest.approx(math.sqrt((1.21 + 0.01) / 7 - (1.2 / 7) ** 2))
+    assert metrics["reward/part/countdown"] == pytest.approx(1 / 3)
+    assert metrics["reward/part/format"] == 1.0
+    assert metrics["reward/part/task"] == 0.0
+    verdicts = {"correct": 1 / 8, "wrong": 5 / 8, "truncated": 1 / 8, "timeout": 1 / 8}
+    assert {v: metrics[f"verdict/{v}"] for v in Verdict} == {v: verdicts.get(v, 0.0) for v in Verdict}
+    assert metrics["rollout/num_completions"] == 8
+    assert metrics["rollout/tokens"] == 3 + 2 + 12 + 3 + 4 * 2
+    assert metrics["rollout/mean_tokens"] == 28 / 8
+    assert metrics["rollout/max_tokens"] == 12
+    assert metrics["rollout/truncated"] == metrics["rollout/unusable"] == 1 / 8
+    assert metrics["rollout/zero_variance"] == 1 / 2
+
+
+def test_a_step_that_nobody_could_judge_has_no_reward():
+    groups = [assign(group, AlgorithmConfig()) for group in random_groups([[None, None]])]
+    metrics = rollout_metrics(groups, make_batch(groups, AlgorithmConfig(), SAMPLING))
+    assert math.isnan(metrics["reward/mean"])
+    assert math.isnan(metrics["reward/std"])
+    assert metrics["rollout/unusable"] == metrics["verdict/timeout"] == 1.0
+
+
+RATIOS = {
+    1.0: [1.3, 1.2, 0.5, 1.0],
+    -1.0: [1.3, 0.79, 0.5, 0.81],
+    0.0: [9.0, 0.1],
+}
+"""Advantage -> new / old probability of each token."""
+
+
+def tally_of(cap, max_tokens=100):
+    """log old = -1 throughout; the sampler's probability is half the trainer's on every second token, else equal."""
+    samples = [
+        Sample((1,), (5,) * len(ratios), (-1 - math.log(2), -1.0) * (len(ratios) // 2), advantage, 0.1)
+        for advantage, ratios in RATIOS.items()
+    ]
+    tally = Tally()
+    for micro in microbatches(samples, max_tokens, CPU):
+        old, new = torch.full(micro.loss_mask_BT.shape, -1.0), torch.full(micro.loss_mask_BT.shape, 7.0)
+        for index, row in enumerate(micro.rows):
+            ratios = list(RATIOS.values())[row]
+            new[index, : len(ratios)] = tensor(ratios).log() - 1
+        new, old = new.where(micro.loss_mask_BT, 0.0), old.where(micro.loss_mask_BT, 0.0)
+        entropy = torch.full_like(old, 1.5).where(micro.loss_mask_BT, 0.0)
+        tally.add(micro, tensor(0.25), new, old, None, entropy, AlgorithmConfig(importance_cap=cap))
+    tally.add_update(3.0)
+    return tally.means()
+
+
+@pytest.mark.parametrize("max_tokens", [1, 100])
+def test_clip_shares_gap_and_cap_by_hand(max_tokens):
+    """Clipped: 1.3 above with advantage 1; 0.79 and 0.5 below with advantage -1; none with advantage 0."""
+    means = tally_of(cap=2.0, max_tokens=max_tokens)
+    assert means["learner/tokens"] == 10
+    assert means["learner/clip_high"] == pytest.approx(1 / 10)
+    assert means["learner/clip_low"] == pytest.approx(2 / 10)
+    assert means["learner/entropy"] == pytest.approx(1.5)
+    assert means["learner/importance_capped"] == pytest.approx(5 / 10)
+    assert means["gap/mean_abs"] == pytest.approx(math.log(2) / 2)
+    assert means["gap/max_abs"] == pytest.approx(math.log(2))
+    assert means["gap/k3"] == pytest.approx((2 - math.log(2) - 1) / 2)
+    assert means["learner/grad_norm"] == 3.0
+    assert means["learner/loss"] == pytest.approx(0.25 * (3 if max_tokens == 1 else 1))
+
+
+def test_what_is_not_measured_is_nan():
+    assert math.isnan(tally_of(cap=None)["learner/importance_capped"])
+    empty = Tally().means()
+    assert empty.pop("learner/tokens") == 0
+    assert all(math.isnan(value) for value in empty.values())

@@ -1,10 +1,13 @@
 """What comes with doubleback, a line each."""
 
+import re
+
 from rich.table import Table
 
 from doubleback.recipes.countdown.bases import BASES
 from doubleback.recipes.loading import load_recipe, shipped
 from doubleback.rewards.compose import FUNCTIONS
+from doubleback.rewards.length import SoftOverlong
 
 
 def catalogue() -> Table:
@@ -15,7 +18,12 @@ def catalogue() -> Table:
     for name in shipped():
         table.add_row("recipe", name, load_recipe(name).description)
     for name, function in FUNCTIONS.items():
-        table.add_row("reward", name, (function.__doc__ or "").split("\n")[0])
+        table.add_row("reward", name, _first_sentence(function))
+    table.add_row("reward", "overlong", _first_sentence(SoftOverlong))
     for name, (description, _) in BASES.items():
         table.add_row("base", name, description)
     return table
+
+
+def _first_sentence(documented: object) -> str:
+    return re.split(r"\. (?=[A-Z])", " ".join((documented.__doc__ or "").split()))[0].rstrip(".")

@@ -19,7 +19,7 @@ from doubleback.rl.model import load_base, load_tokenizer
 
 def preflight(recipe: Recipe) -> Table:
     """Problems, golds, prompts, model and adapter of a recipe, as a table. ConfigError where training cannot start."""
-    splits, reward = load_splits(recipe.task), load_reward(recipe.reward)
+    splits, reward = load_splits(recipe.task), load_reward(recipe.reward, recipe.sampling.max_tokens)
     model = recipe.model.model_copy(update={"path": bundled_path(recipe.model.path)})
     everything = [*splits.train, *splits.validation, *splits.test]
     _grade_golds(everything, reward)

@@ -38,7 +38,7 @@ def run_recipe(recipe: Recipe, out: Path, resume: bool, console: Console) -> Non
     """Train `recipe` into the folder `out`; with `resume`, continue what lies there exactly where it stopped."""
     transformers_logging.disable_progress_bar()
     run = _open_run(recipe, out, resume)
-    splits, reward = load_splits(recipe.task), load_reward(recipe.reward)
+    splits, reward = load_splits(recipe.task), load_reward(recipe.reward, recipe.sampling.max_tokens)
     model_config = recipe.model.model_copy(update={"path": bundled_path(recipe.model.path)})
     tokenizer = load_tokenizer(model_config.path)
     for problems in (splits.train, splits.validation, splits.test):

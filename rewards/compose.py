@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from doubleback.rewards.countdown import countdown_correct, grade
 from doubleback.rewards.format import think_answer_format
+from doubleback.rewards.length import SoftOverlong
 from doubleback.rewards.noise import random_reward
 from doubleback.rewards.types import Completion, ConfigError, Problem, Score, Verdict
 
@@ -44,6 +45,8 @@ class RewardConfig(BaseModel):
 
     judge: str = "countdown"
     """Who decides correct or wrong."""
+    overlong_buffer: int = 32
+    """Last tokens before sampling.max_tokens, over which the reward `overlong` falls from 0 to -1."""
     weights: Annotated[dict[str, float], Field(min_length=1)] = {"countdown": 1.0, "format": 0.1}
     """Reward function -> weight; the reward is the weighted sum. Weight 0: measured, not rewarded."""
 
@@ -95,10 +98,11 @@ class WeightedReward:
         return replace(judged, value=total, parts=parts)
 
 
-def load_reward(config: RewardConfig) -> WeightedReward:
-    """The reward that the recipe names. ConfigError with the nearest name where there is none."""
+def load_reward(config: RewardConfig, max_tokens: int) -> WeightedReward:
+    """The reward that the recipe names, for completions of up to `max_tokens`. ConfigError with the nearest name."""
+    functions = {**FUNCTIONS, "overlong": SoftOverlong(max_tokens, config.overlong_buffer)}
     components = tuple(
-        (name, _lookup(FUNCTIONS, name, "reward.weights"), weight) for name, weight in config.weights.items()
+        (name, _lookup(functions, name, "reward.weights"), weight) for name, weight in config.weights.items()
     )
     return WeightedReward(_lookup(JUDGES, config.judge, "reward.judge"), components)
 

@@ -1,6 +1,7 @@
 """The learner: frozen base + LoRA adapter + AdamW. One `update` is one step. Shapes: B completions, T tokens."""
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -112,8 +113,8 @@ class Learner:
         return [scores[row] for row in range(len(samples))]
 
     def state(self) -> dict[str, Any]:
-        """What exact resume needs besides the adapter: optimiser moments and the step."""
-        return {"step": self.step, "optimiser": self._optimiser.state_dict()}
+        """What exact resume needs besides the adapter: a copy of the optimiser's moments, and the step."""
+        return {"step": self.step, "optimiser": deepcopy(self._optimiser.state_dict())}
 
     def restore(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         """Continue from an adapter and a `state()`. ValueError where they belong to another model."""

@@ -87,7 +87,8 @@ def policy_loss(
 ) -> Tensor:
     """The step's loss as in the head of this file: a scalar, summed over the tokens given (weights 0 where masked).
 
-    Sums of microbatches equal the whole. `ref_logprobs_BT` is needed exactly where kl_coef > 0.
+    Sums of microbatches equal the whole. `ref_logprobs_BT` is needed exactly where kl_coef > 0. The KL term is k3
+    itself, as in DeepSeekMath; TRL's default multiplies it by the ratio, which changes its gradient.
     """
     loss_BT = clipped_surrogate(logprobs_BT, old_logprobs_BT, advantages_B1, clip_low, clip_high)
     loss_BT = loss_BT * importance_weights(old_logprobs_BT, sampler_logprobs_BT, importance_cap)

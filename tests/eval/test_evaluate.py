@@ -38,7 +38,16 @@ class Scripted:
 @pytest.fixture(scope="module")
 def result():
     sampling = SamplingConfig(group_size=4)
-    return evaluate(Scripted(), PROBLEMS, load_reward(RewardConfig()), sampling, [1, 4], suite="test", step=3, seed=0)
+    return evaluate(
+        Scripted(),
+        PROBLEMS,
+        load_reward(RewardConfig(), max_tokens=128),
+        sampling,
+        [1, 4],
+        suite="test",
+        step=3,
+        seed=0,
+    )
 
 
 def test_pass_at_k_by_hand(result):
@@ -80,7 +89,7 @@ def test_before_and_after_use_the_same_random_numbers():
         evaluate(
             engine,
             PROBLEMS,
-            load_reward(RewardConfig()),
+            load_reward(RewardConfig(), max_tokens=128),
             SamplingConfig(group_size=4),
             [1],
             suite="test",

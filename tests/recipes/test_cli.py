@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+from faulty import Faulty
 
 from doubleback.recipes.cli import main
 
@@ -184,3 +185,24 @@ def test_full_disk_while_saving_leaves_the_last_checkpoint(run, copy):
     code, _, _ = run("train", "countdown", *longer, "--out", copy, "--resume")
     assert code == 0
     assert (copy / "checkpoints" / "step-00003").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("fault", "step", "cause"),
+    [
+        ("serves the base", 1, "it serves the bare base, without any adapter"),
+        ("stale", 2, "it serves the adapter of an earlier push (stale)"),
+        ("no experts", 1, "it serves the adapter without its expert part"),
+    ],
+)
+def test_broken_sync_stops_the_run_and_is_named(run, tmp_path, monkeypatch, fault, step, cause):
+    from doubleback.recipes import run as run_module
+
+    create = run_module.create_engine
+    monkeypatch.setattr(run_module, "create_engine", lambda *arguments: Faulty(create(*arguments), fault, good_pushes=2))
+    code, _, err = run("train", "countdown", *SMALL, "--out", tmp_path / "run")
+    (line,) = [line for line in err.splitlines() if line.startswith("stopped:")]
+    assert code == 1
+    assert line.startswith(f"stopped: step {step}: the adapter did not reach the engine:")
+    assert line.endswith(cause)
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == step  # from step 0 on

@@ -17,7 +17,7 @@ def completion(text, finish_reason="stop", seed=0):
 
 
 def test_default_is_correctness_plus_a_tenth_of_format():
-    reward = load_reward(RewardConfig())
+    reward = load_reward(RewardConfig(), max_tokens=128)
     scores = reward(PROBLEM, [completion(RIGHT), completion(WRONG), completion(CUT, "length"), completion("nothing")])
     assert [score.value for score in scores] == pytest.approx([1.1, 0.1, 0.0, 0.0], abs=1e-12)
     assert [score.verdict for score in scores] == [
@@ -31,7 +31,7 @@ def test_default_is_correctness_plus_a_tenth_of_format():
 
 
 def test_weight_zero_is_measured_but_not_rewarded():
-    reward = load_reward(RewardConfig(weights={"countdown": 0.0, "format": 2.0}))
+    reward = load_reward(RewardConfig(weights={"countdown": 0.0, "format": 2.0}), max_tokens=128)
     (score,) = reward(PROBLEM, [completion(RIGHT)])
     assert score.value == 2.0
     assert score.parts["countdown"] == 1.0

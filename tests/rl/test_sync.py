@@ -1,9 +1,8 @@
 """A broken sync stops the run at once and says what the engine serves instead."""
 
-from dataclasses import replace
-
 import pytest
 import torch
+from faulty import Faulty
 
 from doubleback.rewards.types import Problem, RunError
 from doubleback.rl import lora
@@ -15,29 +14,6 @@ from doubleback.rl.sync import AdapterSync
 
 PROBLEMS = [Problem(f"p{target}", f"3 5 7 -> {target}") for target in (22, 15, 36, 8)]
 ENGINES = ["transformers", pytest.param("vllm", marks=pytest.mark.slow)]
-
-
-class Faulty:
-    """A real engine whose adapter goes astray on the way in."""
-
-    def __init__(self, engine, fault):
-        self._engine, self._fault, self._pushes = engine, fault, 0
-
-    def load_adapter(self, adapter, version):
-        self._pushes += 1
-        if self._fault == "serves the base":
-            return
-        if self._fault == "stale" and self._pushes > 1:
-            return
-        if self._fault in ("no experts", "no attention"):
-            kept = "attention" if self._fault == "no experts" else "experts"
-            adapter = replace(adapter, targets=tuple(t for t in adapter.targets if t.part == kept))
-        if self._fault == "half":
-            adapter = replace(adapter, targets=tuple(replace(t, scaling=t.scaling / 2) for t in adapter.targets))
-        self._engine.load_adapter(adapter, version)
-
-    def __getattr__(self, name):
-        return getattr(self._engine, name)
 
 
 @pytest.fixture(scope="module", params=ENGINES)

@@ -1,0 +1,27 @@
+"""Engines that fail in ways the field has seen."""
+
+from dataclasses import replace
+
+
+class Faulty:
+    """A real engine whose adapter goes astray on the way in."""
+
+    def __init__(self, engine, fault, good_pushes=1):
+        """A "stale" engine takes `good_pushes` adapters and ignores the later ones."""
+        self._engine, self._fault, self._good_pushes, self._pushes = engine, fault, good_pushes, 0
+
+    def load_adapter(self, adapter, version):
+        self._pushes += 1
+        if self._fault == "serves the base":
+            return
+        if self._fault == "stale" and self._pushes > self._good_pushes:
+            return
+        if self._fault in ("no experts", "no attention"):
+            kept = "attention" if self._fault == "no experts" else "experts"
+            adapter = replace(adapter, targets=tuple(t for t in adapter.targets if t.part == kept))
+        if self._fault == "half":
+            adapter = replace(adapter, targets=tuple(replace(t, scaling=t.scaling / 2) for t in adapter.targets))
+        self._engine.load_adapter(adapter, version)
+
+    def __getattr__(self, name):
+        return getattr(self._engine, name)

@@ -76,7 +76,8 @@ def run_recipe(recipe: Recipe, out: Path, resume: bool, console: Console) -> Non
 def show_result(out: Path, console: Console) -> None:
     """The table before and after, a pair of samples, the learning curve, and where everything lies."""
     summaries = [json.loads(path.read_text()) for path in sorted((out / "eval").glob("*.json"))]
-    before, after = [summary for summary in summaries if summary["suite"] == "test"]
+    # A run that was resumed with more steps has been measured at its former end too.
+    before, *_, after = [summary for summary in summaries if summary["suite"] == "test"]
     console.print()
     console.print(before_after(before, after))
     samples = [read_samples(out / "eval" / f"test-{step_name(item['step'])}.jsonl.gz") for item in (before, after)]

@@ -17,6 +17,7 @@ SMALL = [
     "optim.prompts_per_step=2",
     "sampling.group_size=4",
     "sampling.max_tokens=32",
+    "reward.overlong_buffer=16",
     "checkpoint.every=1",
     "eval.n=2",
     "eval.k=[1,2]",

@@ -19,6 +19,7 @@ OVERRIDES = [
     "optim.prompts_per_step=4",
     "sampling.group_size=4",
     "sampling.max_tokens=48",
+    "reward.overlong_buffer=16",
     "checkpoint.every=2",
     "eval.every=4",
     "eval.n=2",

@@ -7,7 +7,6 @@ from rich.table import Table
 from doubleback.recipes.countdown.bases import BASES
 from doubleback.recipes.loading import load_recipe, shipped
 from doubleback.rewards.compose import FUNCTIONS
-from doubleback.rewards.length import SoftOverlong
 
 
 def catalogue() -> Table:
@@ -19,7 +18,6 @@ def catalogue() -> Table:
         table.add_row("recipe", name, load_recipe(name).description)
     for name, function in FUNCTIONS.items():
         table.add_row("reward", name, _first_sentence(function))
-    table.add_row("reward", "overlong", _first_sentence(SoftOverlong))
     for name, (description, _) in BASES.items():
         table.add_row("base", name, description)
     return table

@@ -21,12 +21,13 @@ from doubleback.rewards.types import Completion, ConfigError, Problem, Score, Ve
 RewardFunction = Callable[..., list[float | None]]
 Judge = Callable[[Problem, Completion], Score]
 
-FUNCTIONS: dict[str, RewardFunction] = {
+FUNCTIONS: dict[str, Any] = {
     "countdown": countdown_correct,
     "format": think_answer_format,
+    "overlong": SoftOverlong,
     "random": random_reward,
 }
-"""Built-in reward functions by name."""
+"""Built-in reward functions by name; `overlong` is made for the recipe's token limit."""
 
 
 def judge_countdown(problem: Problem, completion: Completion) -> Score:
@@ -100,10 +101,10 @@ class WeightedReward:
 
 def load_reward(config: RewardConfig, max_tokens: int) -> WeightedReward:
     """The reward that the recipe names, for completions of up to `max_tokens`. ConfigError with the nearest name."""
-    functions = {**FUNCTIONS, "overlong": SoftOverlong(max_tokens, config.overlong_buffer)}
-    components = tuple(
-        (name, _lookup(functions, name, "reward.weights"), weight) for name, weight in config.weights.items()
-    )
+    found = {name: _lookup(FUNCTIONS, name, "reward.weights") for name in config.weights}
+    if "overlong" in found:
+        found["overlong"] = SoftOverlong(max_tokens, config.overlong_buffer)
+    components = tuple((name, found[name], weight) for name, weight in config.weights.items())
     return WeightedReward(_lookup(JUDGES, config.judge, "reward.judge"), components)
 
 

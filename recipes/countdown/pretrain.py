@@ -198,9 +198,7 @@ def pretrain(config: PretrainConfig, out_dir: Path) -> None:
     try:
         model, tokenizer = make_model(config), make_tokenizer(config.model.max_positions)
         cost = _train_with_progress(model, tokenizer, config)
-        model.to(torch.bfloat16)
-        card = base_card(config, cost, measure_base(model, tokenizer, config))
-        write_base(model, tokenizer, card, out_dir)
+        write_base(model.to(torch.bfloat16), tokenizer, config, cost, out_dir)
     finally:
         torch.set_num_threads(num_threads)
 
@@ -232,13 +230,16 @@ def _train_with_progress(
     )
 
 
-def write_base(model: Qwen3MoeForCausalLM, tokenizer: PreTrainedTokenizerFast, card: str, out_dir: Path) -> None:
-    """Save under a temporary name beside `out_dir`, then rename: nobody sees half a base."""
+def write_base(
+    model: Qwen3MoeForCausalLM, tokenizer: PreTrainedTokenizerFast, config: PretrainConfig, cost: Cost, out_dir: Path
+) -> None:
+    """Save and score under a temporary name beside `out_dir`, then rename: nobody sees half a base."""
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(mkdtemp(prefix=f".{out_dir.name}-", dir=out_dir.parent))
     try:
         model.save_pretrained(unfinished)
         tokenizer.save_pretrained(unfinished)
+        card = base_card(config, cost, measure_base(unfinished, config))
         (unfinished / "README.md").write_text(card, encoding="utf-8")
         # Temporary folders and safetensors files are private by default; a base is for everybody.
         for path in (unfinished, *unfinished.iterdir()):

@@ -25,12 +25,14 @@ from doubleback.recipes.countdown.pretrain import (
     train,
 )
 from doubleback.recipes.countdown.pretrain_config import ModelShape, PretrainConfig
-from doubleback.recipes.countdown.sampling import sample_completions
 from doubleback.recipes.countdown.tokenizer import FIRST_NUMBER_ID, make_tokenizer
 from doubleback.recipes.countdown.traces import TraceType
 from doubleback.recipes.loading import FOLDER
 from doubleback.rewards.countdown import Split, grade, problems
 from doubleback.rewards.types import ConfigError, Verdict
+from doubleback.rl.config import EngineConfig, ModelConfig, SamplingConfig
+from doubleback.rl.engine import create_engine
+from doubleback.rl.model import base_tensors, load_base, load_tokenizer
 
 TINY = PretrainConfig(
     steps=20,
@@ -58,15 +60,16 @@ def figures_of(base):
 
 
 def sample(base, num_problems, num_samples):
-    """Right or not, and text, of completions of validation problems."""
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).eval()
-    tokenizer = AutoTokenizer.from_pretrained(base)
+    """Problem, text, and right or not, of completions of validation problems."""
+    config = ModelConfig(path=str(base))
+    tensors = base_tensors(load_base(config))
+    engine = create_engine(EngineConfig(name="transformers"), config, tensors, load_tokenizer(config.path))
     held_out = problems(3, Split.VALIDATION)[:: 192 // num_problems]
-    groups = sample_completions(model, tokenizer, held_out, num_samples, 128, seed=1)
-    for problem, group in zip(held_out, groups, strict=True):
-        for ids in group:
-            text = tokenizer.decode(ids, skip_special_tokens=True)
-            yield problem, text, grade(text, **problem.columns).verdict == Verdict.CORRECT
+    groups = engine.sample(held_out, SamplingConfig(group_size=num_samples), range(0, 1000 * len(held_out), 1000))
+    for group in groups:
+        for completion in group.completions:
+            is_correct = grade(completion.text, **group.problem.columns).verdict == Verdict.CORRECT
+            yield group.problem, completion.text, is_correct
 
 
 def test_a_base_is_small_bfloat16_and_complete(base):
@@ -90,9 +93,7 @@ def test_the_card_states_scores_data_cost_and_the_settings_that_make_it_again(ba
     assert "349 test problems" in card
     assert re.search(r"seed 0: [0-9,]+ tokens in 2,400 steps", card)
     assert re.search(r"[0-9]+ s of wall time and\s[0-9]+ CPU-seconds", card)
-    assert {"pass@1", "pass@16", "verified backtracks, share of completions", "tokens a completion"} < set(
-        figures_of(base)
-    )
+    assert {"pass@1", "pass@16", "verified backtracks", "mean tokens"} < set(figures_of(base))
 
 
 def test_a_base_solves_what_its_card_says(base):
@@ -175,9 +176,8 @@ def test_parts_hold_every_trace_once_within_the_limit():
 
 
 def test_pretrain_writes_all_or_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(base_card, "NUM_SAMPLES", 1)
-    monkeypatch.setattr(base_card, "MAX_TOKENS", 4)
-    config = TINY.model_copy(update={"steps": 2})
+    monkeypatch.setattr(base_card, "NUM_SAMPLES", 2)
+    config = TINY.model_copy(update={"steps": 2, "budget": 24})
     pretrain(config, tmp_path / "bases" / "tiny")
     assert [path.name for path in (tmp_path / "bases").iterdir()] == ["tiny"]
     assert {"config.json", "model.safetensors", "tokenizer.json", "README.md"} <= {

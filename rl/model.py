@@ -6,10 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
 
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.config import ModelConfig
 
+transformers_logging.disable_progress_bar()  # loading is quick; the bar would stand between the user's lines
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 

@@ -13,7 +13,7 @@ from doubleback.rl.engine import Engine, TokenSequence
 from doubleback.rl.learner import ALL_PARTS, Learner
 from doubleback.rl.seeds import sample_seed
 
-BOUNDS = {"float32": 5e-5, "bfloat16": 0.25}
+BOUNDS = {"float32": 5e-5, "bfloat16": 0.1}
 """Default `sync.bound` in nats by precision of the base. Measured: see docs/sync.md."""
 QUANTILE = 0.98
 """Share of canary tokens that must keep the bound. Not all: a router that is undecided between two experts may choose

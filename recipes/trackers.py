@@ -28,7 +28,13 @@ def start_trackers(recipe: Recipe, out: Path) -> Iterator[Track]:
             f"trackers: {missing[0]} is not installed; pip install {missing[0]} or drop it from the recipe"
         )
     accelerator = Accelerator(log_with=list(recipe.trackers), project_dir=str(out / "trackers"), cpu=True)
-    accelerator.init_trackers("doubleback", config={"recipe": recipe.model_dump_json(exclude={"trackers"})})
+    folder = out / "trackers"
+    folder.mkdir(parents=True, exist_ok=True)
+    accelerator.init_trackers(
+        "doubleback",
+        config={"recipe": recipe.model_dump_json(exclude={"trackers"})},
+        init_kwargs={"wandb": {"dir": str(folder)}},  # else it writes into the working directory
+    )
     try:
         yield lambda step, metrics: accelerator.log(metrics, step=step)
     finally:

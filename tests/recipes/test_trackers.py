@@ -24,6 +24,18 @@ def test_tensorboard_gets_every_step(tmp_path):
     assert [(event.step, event.value) for event in events.Scalars("reward/mean")] == [(1, 0.25), (2, 0.5)]
 
 
+@pytest.mark.slow
+def test_wandb_writes_into_the_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    monkeypatch.chdir(tmp_path)
+    with start_trackers(load_recipe("countdown", ["trackers=[wandb]"]), tmp_path / "run") as track:
+        track(1, {"reward/mean": 0.25})
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    (log,) = (tmp_path / "run" / "trackers" / "wandb").glob("offline-run-*/*.wandb")
+    assert b"reward/mean" in log.read_bytes()
+
+
 def test_a_tracker_that_is_not_installed_is_named(tmp_path, monkeypatch):
     import accelerate.utils
 

@@ -1,9 +1,9 @@
 """vLLM inside this process. The only module that imports vllm.
 
 The adapter arrives as merged weights: W + scaling * B A is computed out of place from the untouched base and reloaded.
-vLLM cannot run expert LoRA on the CPU (it needs Triton), and reloading is exact after three corrections, each of which
-is a silent error without it: see `_repack_experts_on_update`, the tied head in `_checkpoint_names`, and the prefix
-cache in `load_adapter`.
+vLLM cannot run expert LoRA on the CPU (it needs Triton), and reloading is exact after two corrections, each of which
+is a silent error without it: see `_repack_experts_on_update`, and the prefix cache in `load_adapter`. A tied head is
+sent under its own name (`rl.model.base_tensors` keeps both), since vLLM holds its own copy.
 """
 
 import logging
@@ -84,7 +84,9 @@ class VllmEngine:
 
     def load_adapter(self, adapter: Adapter, version: int) -> None:
         weights = {**self._base, **merged(self._base, adapter)}
-        self._runner.reload_weights(weights_iterator=iter(self._checkpoint_names(weights).items()))
+        # transformers' parameter names to those of a checkpoint, which are the ones that vLLM loads
+        named = revert_weight_conversion(self._skeleton, weights)
+        self._runner.reload_weights(weights_iterator=iter(named.items()))
         self._llm.reset_prefix_cache()  # else prompts keep the keys and values of the old adapter
         self._version, self._adapter_hash = version, adapter.hash
 
@@ -135,19 +137,6 @@ class VllmEngine:
             adapter_hash=self._adapter_hash,
             seed=seed + sample.index,
         )
-
-    def _checkpoint_names(self, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """transformers' parameter names to the names of a checkpoint, which are those that vLLM loads."""
-        named = dict(revert_weight_conversion(self._skeleton, dict(weights)))
-        if self._skeleton.config.tie_word_embeddings:
-            # vLLM keeps its own head: without this line it would stay at the weights of the first load.
-            named["lm_head.weight"] = self._skeleton_embeddings(named)
-        return named
-
-    def _skeleton_embeddings(self, named: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        embeddings = self._skeleton.get_input_embeddings()
-        name = next(name for name, module in self._skeleton.named_modules() if module is embeddings)
-        return named[f"{name}.weight"]
 
 
 def _repack_experts_on_update() -> None:

@@ -13,6 +13,8 @@ from doubleback.rl.types import Group
 
 TokenSequence = tuple[tuple[int, ...], tuple[int, ...]]
 """(prompt ids, completion ids)"""
+NO_ADAPTER = "base"
+"""The adapter hash of what the bare base sampled."""
 
 
 class Engine(Protocol):

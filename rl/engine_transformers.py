@@ -8,7 +8,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBa
 
 from doubleback.rewards.types import Completion, Problem
 from doubleback.rl.config import EngineConfig, ModelConfig, SamplingConfig
-from doubleback.rl.engine import TokenSequence, completion_text, encode_prompts
+from doubleback.rl.engine import NO_ADAPTER, TokenSequence, completion_text, encode_prompts
 from doubleback.rl.lora import Adapter, merged
 from doubleback.rl.losses import token_logprobs
 from doubleback.rl.model import DTYPES
@@ -23,7 +23,7 @@ class TransformersEngine:
     ) -> None:
         self._max_num_seqs, self._max_length = config.max_num_seqs, model.max_length
         self._tokenizer, self._base = tokenizer, base
-        self._version, self._adapter_hash = 0, "base"
+        self._version, self._adapter_hash = 0, NO_ADAPTER
         settings = AutoConfig.from_pretrained(model.path)
         self._served = AutoModelForCausalLM.from_config(settings, dtype=DTYPES[model.dtype]).eval()
         self._served.load_state_dict(dict(base))

@@ -38,12 +38,11 @@ from vllm.model_executor.layers.fused_moe.unquantized_fused_moe_method import ( 
 
 from doubleback.rewards.types import Completion, Problem  # noqa: E402
 from doubleback.rl.config import EngineConfig, ModelConfig, SamplingConfig  # noqa: E402
-from doubleback.rl.engine import TokenSequence, completion_text, encode_prompts  # noqa: E402
+from doubleback.rl.engine import NO_ADAPTER, TokenSequence, completion_text, encode_prompts  # noqa: E402
 from doubleback.rl.lora import Adapter, merged  # noqa: E402
 from doubleback.rl.types import Group  # noqa: E402
 
 torch.set_num_threads = _set_num_threads
-NO_ADAPTER = "base"
 
 
 class VllmEngine:

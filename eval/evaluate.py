@@ -9,9 +9,9 @@ from typing import Any
 from doubleback.eval.backtracking import replay
 from doubleback.eval.passk import Estimate, clustered, pass_at_k
 from doubleback.rewards.types import Completion, Problem, Score, Verdict
-from doubleback.rl.batching import Reward, score
 from doubleback.rl.config import SamplingConfig
 from doubleback.rl.engine import Engine
+from doubleback.rl.scoring import Reward, Scoring
 from doubleback.rl.seeds import sample_seed
 from doubleback.rl.types import Group
 
@@ -108,7 +108,8 @@ def evaluate(
     narrows the interval of their difference.
     """
     seeds = [sample_seed(seed, f"eval {suite}", problem.id) for problem in problems]
-    groups = tuple(score(group, reward) for group in engine.sample(problems, sampling, seeds))
+    scoring = Scoring(reward)
+    groups = tuple(scoring.finish(engine.sample(problems, sampling, seeds, on_group=scoring.start)))
     num_correct = [sum(item.verdict == Verdict.CORRECT for item in group.scores) for group in groups]
     n = sampling.group_size
     is_countdown = all({"numbers", "target"} <= set(problem.columns) for problem in problems)

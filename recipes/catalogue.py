@@ -6,7 +6,8 @@ from rich.table import Table
 
 from doubleback.recipes.countdown.bases import BASES
 from doubleback.recipes.loading import load_recipe, shipped
-from doubleback.rewards.compose import FUNCTIONS
+from doubleback.rewards.builtin import BUILTIN
+from doubleback.rewards.plugins import offered
 
 
 def catalogue() -> Table:
@@ -16,8 +17,12 @@ def catalogue() -> Table:
         table.add_column(column)
     for name in shipped():
         table.add_row("recipe", name, load_recipe(name).description)
-    for name, function in FUNCTIONS.items():
+    for name, function in BUILTIN.items():
         table.add_row("reward", name, _first_sentence(function))
+    for name, point in offered().items():
+        table.add_row(
+            "reward", name, f"{point.value}, from {point.dist.name if point.dist else 'an installed package'}"
+        )
     for name, (description, _) in BASES.items():
         table.add_row("base", name, description)
     return table

@@ -21,6 +21,16 @@ console = Console()
 errors = Console(stderr=True, soft_wrap=True, highlight=False)
 
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A shipped recipe (doubleback list) or a YAML file.")]
+RewardName = Annotated[
+    str | None, typer.Option("--reward", help="A name (doubleback list), package.module:attr or path.py:attr.")
+]
+RewardArguments = Annotated[
+    list[str] | None, typer.Option("--arg", metavar="KEY=VALUE", help="A keyword argument of the reward; repeatable.")
+]
+Conversational = Annotated[
+    bool, typer.Option("--conversational", help="The reward reads chat messages, as TRL's own do.")
+]
+Timeout = Annotated[float, typer.Option(min=0.01, help="Wall-clock limit in seconds per completion in a worker.")]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[key.path=value ...]", help="Settings to change.")]
 
 
@@ -33,14 +43,48 @@ def list_everything() -> None:
 
 
 @app.command()
-def check(recipe: RecipeName, overrides: Overrides = None) -> None:
-    """Validate a recipe, grade the gold answers, measure the prompts. Starts no training."""
+def check(
+    recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help="A shipped recipe or a YAML file.")] = None,
+    overrides: Overrides = None,
+    reward: RewardName = None,
+    arguments: RewardArguments = None,
+    data: Annotated[Path | None, typer.Option(help="With --reward: JSON lines with `answer` or `completion`.")] = None,
+    style: Annotated[str | None, typer.Option(help="With --reward: the one answer style that it reads.")] = None,
+    form: Annotated[bool, typer.Option("--form", help="With --reward: it judges form, not right and wrong.")] = False,
+    conversational: Conversational = False,
+    timeout: Timeout = 2.0,
+) -> None:
+    """Validate a recipe, grade the gold answers, measure the prompts; or try a reward. Starts no training."""
+    if (recipe is None) == (reward is None):
+        raise ConfigError("check wants a RECIPE or --reward NAME, and not both")
+    if reward is not None:
+        from doubleback.recipes.grading import check_reward, one_reward
+
+        config = one_reward(reward, arguments or [], conversational, timeout)
+        if not check_reward(config, data, style, form, console):
+            sys.exit(1)
+        return
     from doubleback.recipes.loading import load_recipe
 
-    loaded = load_recipe(recipe, overrides or [])
+    loaded = load_recipe(str(recipe), overrides or [])
     from doubleback.recipes.preflight import preflight
 
     console.print(preflight(loaded))
+
+
+@app.command()
+def score(
+    file: Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="Rows with `completion` (or `response`).")],
+    reward: RewardName = None,
+    arguments: RewardArguments = None,
+    out: Annotated[Path | None, typer.Option(help="Scored rows. Default: FILE.scored.jsonl.")] = None,
+    conversational: Conversational = False,
+    timeout: Timeout = 2.0,
+) -> None:
+    """Grade stored completions: verdict counts, latencies, the slowest rows, and the rows with their scores."""
+    from doubleback.recipes.grading import one_reward, score_file
+
+    score_file(file, one_reward(reward or "math", arguments or [], conversational, timeout), out, console)
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """What a person sees while a run goes on, and at its end."""
 
+import re
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
@@ -64,7 +65,10 @@ class Display:
 
 
 def sample_pair(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]) -> Panel:
-    """The same problem with the same seed before and after: the first that the new policy solves by doubling back."""
+    """The same problem with the same seed before and after: the first that the new policy alone solves.
+
+    Of a countdown the first that it solves by doubling back.
+    """
     pairs = list(zip(before, after, strict=True))
     first, second = next((pair for pair in pairs if _is_telling(*pair)), pairs[0])
     text = Text()
@@ -79,5 +83,8 @@ def sample_pair(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]
 def _is_telling(before: dict[str, Any], after: dict[str, Any]) -> bool:
     if before["verdict"] == Verdict.CORRECT or after["verdict"] != Verdict.CORRECT:
         return False
-    prompt, _, target = after["prompt"].partition("->")
-    return replay(after["completion"], [int(number) for number in prompt.split()], int(target)).is_verified_backtrack
+    countdown = re.fullmatch(r"([0-9 ]+) -> ([0-9]+)", after["prompt"])
+    if countdown is None:
+        return True
+    numbers = [int(number) for number in countdown[1].split()]
+    return replay(after["completion"], numbers, int(countdown[2])).is_verified_backtrack

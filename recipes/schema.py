@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from doubleback.eval.config import EvalConfig
-from doubleback.rewards.compose import RewardConfig
+from doubleback.rewards.config import RewardConfig
 from doubleback.rl.config import (
     AlgorithmConfig,
     CheckpointConfig,
@@ -20,10 +20,32 @@ from doubleback.rl.config import (
 
 
 class TaskConfig(Section):
-    name: Literal["countdown"] = "countdown"
-    """Where the problems come from."""
+    name: Literal["countdown", "math"] = "countdown"
+    """Where the problems come from: countdown enumerates them; math reads questions with answers from JSON lines."""
     num_numbers: Annotated[int, Field(ge=3, le=4)] = 3
     """Countdown: numbers per problem; 4 is the harder setting."""
+    train: str | None = None
+    """Math: file of the training problems."""
+    test: str | None = None
+    """Math: file of the test problems, for the table before and after."""
+    validation_problems: Annotated[int, Field(ge=1)] = 64
+    """Math: training problems that are kept for validation instead, chosen by a hash of the question."""
+    question: str = "question"
+    """Math: the field that holds the question."""
+    answer: str = "answer"
+    """Math: the field that holds the gold: text, a number, a GSM8K solution, or a list of which any is right."""
+    prompt: str = "{question}\nPut the final answer in \\boxed{{}}.\n"
+    """Math: what the model is given; `{question}` is replaced, and braces are doubled as in Python's format strings."""
+    style: Literal["think_answer", "boxed", "hash", "answer_is", "last_number", "flexible"] = "boxed"
+    """Math: the form in which a gold is stated when it is graded before training."""
+    drop_unscorable: bool = False
+    """Leave out problems whose own gold is not graded correct, and say which. Otherwise one such stops the run."""
+
+    @model_validator(mode="after")
+    def _math_has_files(self) -> "TaskConfig":
+        if self.name == "math" and not (self.train and self.test):
+            raise ValueError(f"task.name=math needs task.train and task.test, which are {self.train} and {self.test}")
+        return self
 
 
 class Recipe(Section):

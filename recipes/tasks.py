@@ -1,11 +1,19 @@
-"""The problems that a recipe trains, tunes and tests on."""
+"""The problems that a recipe trains, tunes and tests on, and the golds that prove them scorable."""
 
+import hashlib
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from doubleback.recipes.countdown.traces import TraceType, make_trace
 from doubleback.recipes.schema import TaskConfig
+from doubleback.rewards.answers import gold_answers, gold_completion
+from doubleback.rewards.compose import Reward
 from doubleback.rewards.countdown import Split, problems
-from doubleback.rewards.types import Problem
+from doubleback.rewards.golds import Unscorable, refuse_unscorable, unscorable
+from doubleback.rewards.jsonl import read_rows, refuse
+from doubleback.rewards.types import ConfigError, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +27,72 @@ class Splits:
     test: Sequence[Problem]
     """For the table before and after; never for a choice."""
 
+    @property
+    def everything(self) -> list[Problem]:
+        return [*self.train, *self.validation, *self.test]
+
 
 def load_splits(task: TaskConfig) -> Splits:
     """The problems of the task, split by the identity of each problem."""
-    return Splits(*(problems(task.num_numbers, split) for split in (Split.TRAIN, Split.VALIDATION, Split.TEST)))
+    match task.name:
+        case "countdown":
+            return Splits(*(problems(task.num_numbers, split) for split in (Split.TRAIN, Split.VALIDATION, Split.TEST)))
+        case "math":
+            return _math_splits(task)
+
+
+def scorable(splits: Splits, task: TaskConfig, reward: Reward) -> tuple[Splits, list[Unscorable]]:
+    """The problems whose gold is graded correct, and the others. ConfigError where there are others to be kept."""
+    reward.require_columns(splits.everything)
+    golds = {problem.id: _gold(problem, task) for problem in splits.everything}
+    found = unscorable(splits.everything, golds, reward)
+    if not task.drop_unscorable:
+        refuse_unscorable(found, "mend the data or the reward, or leave them out with task.drop_unscorable=true")
+    dropped = {item.problem.id for item in found}
+    parts = (splits.train, splits.validation, splits.test)
+    return Splits(*([problem for problem in part if problem.id not in dropped] for part in parts)), found
+
+
+def _gold(problem: Problem, task: TaskConfig) -> str:
+    if task.name == "countdown":
+        return make_trace(problem, TraceType.OPTIMAL, random.Random(problem.id))
+    return gold_completion(problem.columns["answer"], task.style)
+
+
+def _math_splits(task: TaskConfig) -> Splits:
+    known = [_read(Path(path or ""), task) for path in (task.train, task.test)]
+    both = {problem.id for problem in known[0]} & {problem.id for problem in known[1]}
+    if both:
+        raise ConfigError(f"task.train={task.train} and task.test={task.test} share {len(both)} questions")
+    by_hash = sorted(known[0], key=lambda problem: problem.id)
+    if len(by_hash) <= task.validation_problems:
+        raise ConfigError(
+            f"task.validation_problems={task.validation_problems} leaves none of the {len(by_hash)} problems of "
+            f"task.train={task.train} for training; lower it"
+        )
+    chosen = {problem.id for problem in by_hash[: task.validation_problems]}
+    train = [problem for problem in known[0] if problem.id not in chosen]
+    return Splits(train, [problem for problem in known[0] if problem.id in chosen], known[1])
+
+
+def _read(path: Path, task: TaskConfig) -> list[Problem]:
+    """The problems of a file. ConfigError names every line without a question or a gold, or with a known question."""
+    found: dict[str, Problem] = {}
+    bad = []
+    for row in read_rows(path, [(task.question,), (task.answer,)]):
+        question = str(row.data[task.question])
+        identity = hashlib.sha256(question.encode()).hexdigest()[:16]
+        columns = {**row.data, "question": question, "answer": row.data[task.answer]}
+        try:
+            gold_answers(columns["answer"])
+            prompt = task.prompt.format(question=question)
+        except ConfigError as error:
+            bad.append(f"{path}:{row.number}: {error}")
+            continue
+        except (KeyError, IndexError, ValueError) as error:
+            raise ConfigError(f"task.prompt={task.prompt!r}: {error!r}; it may hold {{question}} alone") from error
+        if identity in found:
+            bad.append(f"{path}:{row.number}: the same question as problem {identity} before")
+        found[identity] = Problem(identity, prompt, columns)
+    refuse(bad)
+    return list(found.values())

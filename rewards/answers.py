@@ -13,6 +13,7 @@ from typing import Any
 from doubleback.rewards.equality import bare_value, compare
 from doubleback.rewards.extract import Extraction, Style, extract, last_box
 from doubleback.rewards.rational import parse_rational
+from doubleback.rewards.symbolic import symbolic_equal
 from doubleback.rewards.types import ConfigError, Score, Verdict
 
 
@@ -101,3 +102,36 @@ def _judge(extraction: Extraction, candidate: str, golds: Sequence[str], questio
         return Undecided(bare_value(candidate), open_golds, extraction)
     last = comparisons[-1]
     return Score(0.0, Verdict.WRONG, candidate, detail=f"{last.stage}: {last.detail}")
+
+
+class SymbolicJudge:
+    """The symbolic stage as a reward function, for a worker: completions are `Undecided.candidate`, column `golds`."""
+
+    def __init__(self) -> None:
+        # Half a second of imports and caches: part of loading, not of the first answer.
+        symbolic_equal("x+1", "1+x")
+
+    def scores(self, completions: Sequence[str], golds: Sequence[Sequence[str]], **columns: Any) -> list[Score]:
+        """1.0 where math-verify takes the candidate for one of its golds. ValueError where none can be parsed."""
+        return [_equal_to_any(candidate, each) for candidate, each in zip(completions, golds, strict=True)]
+
+    def __call__(self, completions: Sequence[str], **columns: Any) -> list[float | None]:
+        return [score.value for score in self.scores(completions, **columns)]
+
+
+def _equal_to_any(candidate: str, golds: Sequence[str]) -> Score:
+    problem: ValueError | None = None
+    detail = ""
+    for gold in golds:
+        try:
+            comparison = symbolic_equal(candidate, gold)
+        except ValueError as error:
+            problem = error
+            continue
+        detail = f"{comparison.stage}: {comparison.detail}"
+        if comparison.is_equal:
+            return Score(1.0, Verdict.CORRECT, candidate, detail=detail)
+    # A gold that cannot be parsed may be the one that is meant: then there is no telling.
+    if problem is not None:
+        raise problem
+    return Score(0.0, Verdict.WRONG, candidate, detail=detail)

@@ -1,116 +1,209 @@
-"""From reward functions to one score: load by name, call with TRL's public signature, weigh, sum.
+"""From components to one score: load by name, start together, weigh, gate, combine.
 
-A reward function has the signature that `trl.GRPOTrainer` calls, `f(prompts, completions, completion_ids, **columns) ->
-list[float | None]`, with one value per completion and dataset columns as keyword lists. It runs unchanged in both.
+A reward is what a recipe says under `reward:` (`rewards.config`). `load_reward` makes it; `Reward.start` begins scoring
+and returns at once what is still to be waited for, so that a group is scored while the engine works on the next.
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from difflib import get_close_matches
-from typing import Annotated, Any
+from dataclasses import replace
+from types import TracebackType
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from doubleback.rewards.countdown import countdown_correct, grade
-from doubleback.rewards.format import think_answer_format
-from doubleback.rewards.length import SoftOverlong
-from doubleback.rewards.noise import random_reward
-from doubleback.rewards.types import Completion, ConfigError, Problem, Score, Verdict
-
-RewardFunction = Callable[..., list[float | None]]
-Judge = Callable[[Problem, Completion], Score]
-
-FUNCTIONS: dict[str, Any] = {
-    "countdown": countdown_correct,
-    "format": think_answer_format,
-    "overlong": SoftOverlong,
-    "random": random_reward,
-}
-"""Built-in reward functions by name; `overlong` is made for the recipe's token limit."""
+from doubleback.rewards.builtin import BUILTIN, make_builtin
+from doubleback.rewards.component import Component, Start, in_host, in_worker
+from doubleback.rewards.config import ComponentConfig, RewardConfig
+from doubleback.rewards.contract import Results, Samples, Scope, required_columns, scope_of
+from doubleback.rewards.faults import refuse_faults
+from doubleback.rewards.isolate import SYMBOLIC, WorkerPool
+from doubleback.rewards.mathematics import MathCorrect
+from doubleback.rewards.plugins import is_location, nearest, offered
+from doubleback.rewards.types import UNUSABLE, Completion, ConfigError, Problem, RunError, Score, Verdict
+from doubleback.rewards.wire import FunctionSpec
 
 
-def judge_countdown(problem: Problem, completion: Completion) -> Score:
-    """Verdict on a countdown completion, by exact arithmetic."""
-    return grade(completion.text, problem.columns["numbers"], problem.columns["target"])
+class Reward:
+    """Scores the completions of a problem. Close it: it may keep worker processes."""
 
+    def __init__(self, config: RewardConfig, components: Sequence[Component], pool: WorkerPool | None = None) -> None:
+        self._config, self.components, self._pool = config, tuple(components), pool
 
-JUDGES: dict[str, Judge] = {"countdown": judge_countdown}
-"""Who gives the verdict, by name: the metric of evaluation, whatever the weights of the reward are."""
+    def start(self, problem: Problem, completions: Sequence[Completion]) -> Callable[[], list[Score]]:
+        """Begin to score; the returned function waits for the workers and gives one score per completion."""
+        size, step = len(completions), completions[0].policy_version
+        samples = Samples(
+            prompts=(problem.prompt,) * size,
+            completions=tuple(completion.text for completion in completions),
+            columns={
+                **{name: [value] * size for name, value in problem.columns.items()},
+                "completion_ids": [list(completion.token_ids) for completion in completions],
+                "sample_seeds": [completion.seed for completion in completions],
+            },
+        )
+        started = {component.name: component.start(samples, step) for component in self.components}
 
+        def finish() -> list[Score]:
+            results = {name: wait() for name, wait in started.items()}
+            return [self._combine(completion, results, row) for row, completion in enumerate(completions)]
 
-class RewardConfig(BaseModel):
-    """The reward section of a recipe."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, strict=True)
-
-    judge: str = "countdown"
-    """Who decides correct or wrong."""
-    overlong_buffer: int = 32
-    """Last tokens before sampling.max_tokens, over which the reward `overlong` falls from 0 to -1."""
-    weights: Annotated[dict[str, float], Field(min_length=1)] = {"countdown": 1.0, "format": 0.1}
-    """Reward function -> weight; the reward is the weighted sum. Weight 0: measured, not rewarded."""
-
-
-@dataclass(frozen=True, slots=True)
-class WeightedReward:
-    """Scores a group: value = sum of weight * component, verdict from the judge."""
-
-    judge: Judge
-    components: tuple[tuple[str, RewardFunction, float], ...]
-    """(name, function, weight)"""
+        return finish
 
     def __call__(self, problem: Problem, completions: Sequence[Completion]) -> list[Score]:
-        columns = [self._column(name, function, problem, completions) for name, function, _ in self.components]
-        return [
-            self._score(problem, completion, values) for completion, *values in zip(completions, *columns, strict=True)
+        """Score and wait."""
+        return self.start(problem, completions)()
+
+    @property
+    def needs_group(self) -> bool:
+        """Whether a component must see all completions of a problem at once."""
+        return any(component.scope == Scope.GROUP for component in self.components)
+
+    def require_columns(self, problems: Sequence[Problem], has_ids: bool = True) -> None:
+        """ConfigError where a component cannot do without a column that some problem lacks, or without token ids."""
+        common = set.intersection(*(set(problem.columns) for problem in problems))
+        given = common | ({"completion_ids", "sample_seeds"} if has_ids else set())
+        lines = [
+            f"reward.components.{component.name} needs a column {column!r} in every row; {nearest(column, given)}"
+            for component in self.components
+            for column in component.columns
+            if column not in given
         ]
+        if lines:
+            raise ConfigError("\n".join(lines))
 
-    def _column(
-        self, name: str, function: RewardFunction, problem: Problem, completions: Sequence[Completion]
-    ) -> list[float | None]:
-        size = len(completions)
-        values = function(
-            prompts=[problem.prompt] * size,
-            completions=[completion.text for completion in completions],
-            completion_ids=[list(completion.token_ids) for completion in completions],
-            sample_seeds=[completion.seed for completion in completions],
-            **{key: [value] * size for key, value in problem.columns.items()},
-        )
-        if len(values) != size:
-            raise ConfigError(f"reward {name} returned {len(values)} values for {size} completions of {problem.id}")
-        return values
+    def refuse_faults(self, judged: Sequence[tuple[Problem, Completion, Score]]) -> None:
+        """RunError with the worst examples where more than `reward.max_faults` of a step could not be judged."""
+        refuse_faults(judged, self._config.max_faults)
 
-    def _score(self, problem: Problem, completion: Completion, values: Sequence[float | None]) -> Score:
-        judged = self.judge(problem, completion)
+    def ready(self) -> None:
+        """Wait until the workers have loaded: what is timed afterwards is scoring alone."""
+        if self._pool is not None:
+            self._pool.ready()
+
+    def close(self) -> None:
+        """End the workers, if there are any."""
+        if self._pool is not None:
+            self._pool.close()
+
+    def __enter__(self) -> "Reward":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _combine(self, completion: Completion, results: Mapping[str, Results], row: int) -> Score:
+        scores = {name: column[row] for name, column in results.items()}
+        times = [score.seconds for score in scores.values() if score is not None and score.seconds is not None]
+        judged = scores[self._config.judge_name] or Score(None, Verdict.GRADER_ERROR, detail="does not apply here")
+        common = replace(judged, parts=_parts(scores), weighted={}, seconds=math.fsum(times) if times else None)
+        checked = {**scores, self._config.judge_name: judged}
+        for name, score in checked.items():
+            if score is not None and score.verdict in UNUSABLE:
+                return replace(common, value=None, verdict=score.verdict, detail=f"{name}: {score.detail}")
+        values = {name: None if score is None else score.value for name, score in scores.items()}
+        value, weighted = combine(values, self._config)
+        if value is None:
+            return replace(common, value=None, verdict=Verdict.GRADER_ERROR, detail="no rewarded component applies")
         if completion.is_truncated and judged.verdict in (Verdict.NO_ANSWER, Verdict.BAD_FORMAT):
-            judged = replace(judged, verdict=Verdict.TRUNCATED)
-        parts = {name: value for (name, _, _), value in zip(self.components, values, strict=True) if value is not None}
-        if len(parts) < len(values) or not all(math.isfinite(value) for value in parts.values()):
-            missing = [
-                name
-                for (name, _, _), value in zip(self.components, values, strict=True)
-                if value is None or not math.isfinite(value)
-            ]
-            return replace(
-                judged, value=None, verdict=Verdict.GRADER_ERROR, parts={}, detail=f"no finite value from {missing[0]}"
-            )
-        total = math.fsum(weight * parts[name] for name, _, weight in self.components)
-        return replace(judged, value=total, parts=parts)
+            common = replace(common, verdict=Verdict.TRUNCATED)
+        return replace(common, value=value, weighted=weighted)
 
 
-def load_reward(config: RewardConfig, max_tokens: int) -> WeightedReward:
-    """The reward that the recipe names, for completions of up to `max_tokens`. ConfigError with the nearest name."""
-    found = {name: _lookup(FUNCTIONS, name, "reward.weights") for name in config.weights}
-    if "overlong" in found:
-        found["overlong"] = SoftOverlong(max_tokens, config.overlong_buffer)
-    components = tuple((name, found[name], weight) for name, weight in config.weights.items())
-    return WeightedReward(_lookup(JUDGES, config.judge, "reward.judge"), components)
+def combine(values: Mapping[str, float | None], config: RewardConfig) -> tuple[float | None, dict[str, float]]:
+    """The reward of raw component values, and what each component comes to in it.
+
+    Each value is clipped, set to 0 where its gate is closed, and weighted; then all are summed, or multiplied but for
+    those of weight 0; then the result is clipped. None does not apply: it stays out, and closes a gate. The reward is
+    None where no component of a weight other than 0 applies.
+    """
+    weighted: dict[str, float] = {}
+    for name, component in config.components.items():
+        value = values[name]
+        if value is not None:
+            weighted[name] = component.weight * _clip(value, component.clip) if _is_open(component, values) else 0.0
+    rewarded = [value for name, value in weighted.items() if config.components[name].weight]
+    if not rewarded and any(component.weight for component in config.components.values()):
+        return None, weighted
+    total = math.fsum(rewarded) if config.combine == "sum" else math.prod(rewarded)
+    return _clip(total, config.clip), weighted
 
 
-def _lookup(table: Mapping[str, Any], name: str, key: str) -> Any:
-    if name not in table:
-        near = get_close_matches(name, table, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(table))}"
-        raise ConfigError(f"{key}: there is no {name!r}; {hint}")
-    return table[name]
+def _is_open(component: ComponentConfig, values: Mapping[str, float | None]) -> bool:
+    gate = component.only_if
+    if gate is None:
+        return True
+    value = values[gate.component]
+    return value is not None and value >= gate.at_least
+
+
+def _clip(value: float, bounds: Sequence[float] | None) -> float:
+    return value if bounds is None else min(max(value, bounds[0]), bounds[1])
+
+
+def _parts(scores: Mapping[str, Score | None]) -> dict[str, float]:
+    """Raw values by component, and what a component reports of itself as component/part."""
+    found = {}
+    for name, score in scores.items():
+        if score is not None and score.value is not None:
+            found[name] = score.value
+            found |= {f"{name}/{part}": value for part, value in score.parts.items()}
+    return found
+
+
+def load_reward(config: RewardConfig, max_tokens: int | None = None) -> Reward:
+    """The reward that a recipe names, for completions of up to `max_tokens` tokens.
+
+    Built-in functions run in this process; all others, and the symbolic checks of `math`, in worker processes that are
+    started here. ConfigError, one line each, for names, arguments and modules that do not fit.
+    """
+    functions: dict[str, Any] = {}
+    specs: list[FunctionSpec] = []
+    lines: list[str] = []
+    for name, component in config.components.items():
+        target, key = component.function or name, f"reward.components.{name}"
+        try:
+            if target in BUILTIN:
+                functions[name] = make_builtin(target, component.args, max_tokens, key)
+            elif is_location(target) or target in offered():
+                specs.append(FunctionSpec(name, target, component.args, key))
+            else:
+                raise ConfigError(f"{key}: there is no reward {target!r}; {nearest(target, [*BUILTIN, *offered()])}")
+        except ConfigError as error:
+            lines += str(error).splitlines()
+    if lines:
+        raise ConfigError("\n".join(lines))
+    mathematical = [function for function in functions.values() if isinstance(function, MathCorrect)]
+    pool = _start_pool(config, [*specs, *([SYMBOLIC] if mathematical else [])])
+    for function in mathematical:
+        function.use(pool)
+    try:
+        return Reward(config, [_component(name, config, functions, pool) for name in config.components], pool)
+    except (ConfigError, RunError):
+        pool.close()
+        raise
+
+
+def _start_pool(config: RewardConfig, specs: Sequence[FunctionSpec]) -> Any:
+    if not specs:
+        return None
+    return WorkerPool(
+        specs,
+        num_workers=config.workers,
+        timeout_seconds=config.timeout_seconds,
+        memory_mib=config.memory_mib,
+        load_seconds=config.load_seconds,
+    )
+
+
+def _component(name: str, config: RewardConfig, functions: Mapping[str, Any], pool: Any) -> Component:
+    settings = config.components[name]
+    if name in functions:
+        function = functions[name]
+        start: Start = in_host(function, settings.conversational)
+        return Component(name, settings, scope_of(function), scope_of(function), required_columns(function), start)
+    facts = pool.ready()[name]
+    scope = Scope(settings.scope or facts.scope)
+    return Component(
+        name, settings, scope, facts.scope, facts.columns, in_worker(pool, name, scope, settings.conversational)
+    )

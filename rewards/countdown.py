@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from enum import StrEnum
 from functools import cache
 from itertools import combinations, combinations_with_replacement
-from typing import Any
 
 from doubleback.rewards.arithmetic import DivisionByZeroError, ExpressionError, parse_expression
-from doubleback.rewards.extract import Messages, completion_text, think_answer
+from doubleback.rewards.contract import per_sample
+from doubleback.rewards.extract import think_answer
 from doubleback.rewards.types import Problem, Score, Verdict
 
 HIGHEST_NUMBER = 13
@@ -128,11 +128,11 @@ def grade(completion: str, numbers: Sequence[int], target: int) -> Score:
     return Score(1.0, Verdict.CORRECT, answer, detail=f"equals {target}")
 
 
-def countdown_correct(
-    completions: Sequence[Messages], numbers: Sequence[Sequence[int]], target: Sequence[int], **kwargs: Any
-) -> list[float | None]:
-    """1.0 where the answer is right, else 0.0. TRL's reward signature: one entry of each column per completion."""
-    return [
-        grade(completion_text(completion), problem_numbers, problem_target).value
-        for completion, problem_numbers, problem_target in zip(completions, numbers, target, strict=True)
-    ]
+@per_sample
+def countdown_correct(completion: str, numbers: Sequence[int], target: int) -> Score:
+    """1.0 where the answer uses each number once and equals the target exactly, else 0.0.
+
+    Columns: numbers, target. See `grade` for the verdicts. Failure cases: none known; what cannot be parsed exactly is
+    bad_format. TRL's reward signature.
+    """
+    return grade(completion, numbers, target)

@@ -111,19 +111,20 @@ def _split_assignment(text: str) -> tuple[str | None, str]:
     return re.sub(r"[\\{} ]", "", match[1]), match[2].strip()
 
 
-def compare(candidate: str, gold: str, question: str = "") -> Comparison:
+def compare(candidate: str, gold: str, question: str = "", by_text: bool = True) -> Comparison:
     """Whether `candidate` equals `gold`, as far as text, exact rationals and guards can tell.
 
-    `question` is the prompt: an expression copied from it is no answer, even where its value is right.
+    `question` is the prompt: an expression copied from it is no answer, even where its value is right. Without
+    `by_text` equal texts count for nothing: that tells whether the later stages can read a gold at all.
     """
-    if candidate.strip() and candidate.strip() == gold.strip():
+    if by_text and candidate.strip() and candidate.strip() == gold.strip():
         return Comparison(True, "text", "same text")
     if not candidate.strip():
         return _refused("empty")
     if len(candidate) > MAX_LENGTH:
         return _refused(f"too complex: {len(candidate)} characters, more than {MAX_LENGTH}")
     ours, theirs = normalise(candidate), normalise(gold)
-    if _squash(ours) == _squash(theirs):
+    if by_text and _squash(ours) == _squash(theirs):
         return Comparison(True, "text", "same text but for notation")
     for stage in _STAGES:
         comparison = stage(ours, theirs, question)

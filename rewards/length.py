@@ -10,15 +10,14 @@ class SoftOverlong:
     """0 up to `max_tokens - buffer` tokens, then a straight line down to -1 at `max_tokens` (DAPO, arXiv:2503.14476,
     eq. 13).
 
-    A cut-off completion gets -1, so that a policy learns to come to an end before the limit. TRL's reward signature.
-    Where we differ: nothing is longer than `max_tokens` here, since the engine cuts there.
+    A cut-off completion gets -1, so that a policy learns to come to an end before the limit. Where we differ: nothing
+    is longer than `max_tokens` here, since the engine cuts there. Failure case: a right answer in the last tokens is
+    punished like a wrong one, so a large weight shortens thinking. Column `completion_ids`. TRL's reward signature.
     """
 
-    def __init__(self, max_tokens: int, buffer: int) -> None:
+    def __init__(self, max_tokens: int, buffer: int = 32) -> None:
         if not 0 < buffer < max_tokens:
-            raise ConfigError(
-                f"reward.overlong_buffer={buffer} must be from 1 to below sampling.max_tokens={max_tokens}; lower it"
-            )
+            raise ConfigError(f"overlong: buffer={buffer} must be from 1 to below max_tokens={max_tokens}; lower it")
         self._start, self._buffer = max_tokens - buffer, buffer
         self.__name__ = "overlong"
 

@@ -78,5 +78,9 @@ class Score:
     """The answer that was judged."""
     parts: Mapping[str, float] = field(default_factory=dict)
     """Raw value of each component, before weighting, for example {"countdown": 1.0, "format": 1.0}."""
+    weighted: Mapping[str, float] = field(default_factory=dict)
+    """What each component comes to in `value`, after clip, gate and weight: {"countdown": 1.0, "format": 0.2}."""
     detail: str = ""
     """Why, in a few words, for a person who reads samples."""
+    seconds: float | None = field(default=None, compare=False)
+    """How long the judgement took, waiting apart. None where it was not timed."""

@@ -1,18 +1,15 @@
 """From scored groups to what one forward pass holds. Shapes: B completions, T tokens of prompt + completion, padded."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from doubleback.rewards.types import Completion, Problem, Score
 from doubleback.rl.advantages import ADVANTAGES, group_advantages
 from doubleback.rl.config import AlgorithmConfig, SamplingConfig
 from doubleback.rl.losses import token_weights
 from doubleback.rl.types import Batch, Group, Sample
-
-Reward = Callable[[Problem, Sequence[Completion]], Sequence[Score]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +28,6 @@ class Microbatch:
     """Token weights, 0 outside the loss mask."""
     rows: tuple[int, ...]
     """Index of each row in the batch's samples."""
-
-
-def score(group: Group, reward: Reward) -> Group:
-    """The group with one score per completion."""
-    return replace(group, scores=tuple(reward(group.problem, group.completions)))
 
 
 def assign(group: Group, algorithm: AlgorithmConfig) -> Group:

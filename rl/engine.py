@@ -1,6 +1,6 @@
 """What an engine is: it samples groups, scores given tokens, and takes a new adapter. One contract test for all."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from torch import Tensor
@@ -13,6 +13,8 @@ from doubleback.rl.types import Group
 
 TokenSequence = tuple[tuple[int, ...], tuple[int, ...]]
 """(prompt ids, completion ids)"""
+OnGroup = Callable[[Group], None]
+"""Called with each group as soon as it is complete."""
 NO_ADAPTER = "base"
 """The adapter hash of what the bare base sampled."""
 
@@ -23,9 +25,16 @@ class Engine(Protocol):
     def load_adapter(self, adapter: Adapter, version: int) -> None:
         """Serve `adapter` from now on. Returns when every later token comes from it; `rl.sync` proves that."""
 
-    def sample(self, problems: Sequence[Problem], sampling: SamplingConfig, seeds: Sequence[int]) -> list[Group]:
+    def sample(
+        self,
+        problems: Sequence[Problem],
+        sampling: SamplingConfig,
+        seeds: Sequence[int],
+        on_group: OnGroup | None = None,
+    ) -> list[Group]:
         """One group per problem, in order; sample i of a problem is drawn with its seed + i.
 
+        `on_group` gets each group once, in the order in which they are finished, while others are still sampled.
         Raises ConfigError where a prompt and max_tokens do not fit the context.
         """
 

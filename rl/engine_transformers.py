@@ -8,7 +8,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBa
 
 from doubleback.rewards.types import Completion, Problem
 from doubleback.rl.config import EngineConfig, ModelConfig, SamplingConfig
-from doubleback.rl.engine import NO_ADAPTER, TokenSequence, completion_text, encode_prompts
+from doubleback.rl.engine import NO_ADAPTER, OnGroup, TokenSequence, completion_text, encode_prompts
 from doubleback.rl.lora import Adapter, merged
 from doubleback.rl.losses import token_logprobs
 from doubleback.rl.model import DTYPES
@@ -32,7 +32,13 @@ class TransformersEngine:
         self._served.load_state_dict({**self._base, **merged(self._base, adapter)})
         self._version, self._adapter_hash = version, adapter.hash
 
-    def sample(self, problems: Sequence[Problem], sampling: SamplingConfig, seeds: Sequence[int]) -> list[Group]:
+    def sample(
+        self,
+        problems: Sequence[Problem],
+        sampling: SamplingConfig,
+        seeds: Sequence[int],
+        on_group: OnGroup | None = None,
+    ) -> list[Group]:
         prompts = encode_prompts(problems, self._tokenizer, sampling.max_tokens, self._max_length)
         requests = [
             (ids, seed + index)
@@ -42,10 +48,14 @@ class TransformersEngine:
         completions: list[Completion] = []
         for start in range(0, len(requests), self._max_num_seqs):
             completions += self._generate(requests[start : start + self._max_num_seqs], sampling)
-        return [
+        groups = [
             Group(problem, ids, tuple(completions[i * sampling.group_size : (i + 1) * sampling.group_size]))
             for i, (problem, ids) in enumerate(zip(problems, prompts, strict=True))
         ]
+        if on_group is not None:
+            for group in groups:
+                on_group(group)
+        return groups
 
     @torch.no_grad()
     def score(self, sequences: Sequence[TokenSequence]) -> list[tuple[float, ...]]:

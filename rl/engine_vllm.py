@@ -35,10 +35,11 @@ from vllm.model_executor.layers.fused_moe.unquantized_fused_moe_method import ( 
     UnquantizedFusedMoEMethod,
     UnquantizedMoeBackend,
 )
+from vllm.sampling_params import RequestOutputKind  # noqa: E402
 
 from doubleback.rewards.types import Completion, Problem  # noqa: E402
 from doubleback.rl.config import EngineConfig, ModelConfig, SamplingConfig  # noqa: E402
-from doubleback.rl.engine import NO_ADAPTER, TokenSequence, completion_text, encode_prompts  # noqa: E402
+from doubleback.rl.engine import NO_ADAPTER, OnGroup, TokenSequence, completion_text, encode_prompts  # noqa: E402
 from doubleback.rl.lora import Adapter, merged  # noqa: E402
 from doubleback.rl.types import Group  # noqa: E402
 
@@ -89,7 +90,13 @@ class VllmEngine:
         self._llm.reset_prefix_cache()  # else prompts keep the keys and values of the old adapter
         self._version, self._adapter_hash = version, adapter.hash
 
-    def sample(self, problems: Sequence[Problem], sampling: SamplingConfig, seeds: Sequence[int]) -> list[Group]:
+    def sample(
+        self,
+        problems: Sequence[Problem],
+        sampling: SamplingConfig,
+        seeds: Sequence[int],
+        on_group: OnGroup | None = None,
+    ) -> list[Group]:
         prompts = encode_prompts(problems, self._tokenizer, sampling.max_tokens, self._model.max_length)
         params = [
             SamplingParams(
@@ -100,14 +107,22 @@ class VllmEngine:
                 stop_token_ids=[self._tokenizer.eos_token_id],
                 logprobs=0,
                 detokenize=False,
+                output_kind=RequestOutputKind.FINAL_ONLY,
             )
             for seed in seeds
         ]
-        outputs = self._llm.generate([{"prompt_token_ids": list(ids)} for ids in prompts], params, use_tqdm=False)
-        return [
-            Group(problem, ids, tuple(self._completion(sample, seed) for sample in output.outputs))
-            for problem, ids, output, seed in zip(problems, prompts, outputs, seeds, strict=True)
-        ]
+        # Not LLM.generate: it returns when all are done, and groups are scored while others are still sampled.
+        engine, groups = self._llm.llm_engine, {}
+        for row, ids in enumerate(prompts):
+            engine.add_request(str(row), {"prompt_token_ids": list(ids)}, params[row])
+        while engine.has_unfinished_requests():
+            for output in engine.step():
+                row = int(output.request_id)
+                completions = tuple(self._completion(sample, seeds[row]) for sample in output.outputs)
+                groups[row] = Group(problems[row], prompts[row], completions)
+                if on_group is not None:
+                    on_group(groups[row])
+        return [groups[row] for row in range(len(problems))]
 
     def score(self, sequences: Sequence[TokenSequence]) -> list[tuple[float, ...]]:
         params = SamplingParams(max_tokens=1, temperature=1.0, prompt_logprobs=0, detokenize=False)

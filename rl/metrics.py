@@ -5,11 +5,12 @@
 
 import math
 from collections.abc import Sequence
+from statistics import StatisticsError, correlation
 
 import torch
 from torch import Tensor
 
-from doubleback.rewards.types import UNUSABLE, Verdict
+from doubleback.rewards.types import UNUSABLE, Score, Verdict
 from doubleback.rl.batching import Microbatch
 from doubleback.rl.config import AlgorithmConfig
 from doubleback.rl.losses import importance_weights, kl_k3
@@ -18,7 +19,9 @@ from doubleback.rl.types import Batch, Group
 METRICS: dict[str, str] = {
     "reward/mean": "mean reward of the step's completions that have one",
     "reward/std": "standard deviation of the same, over the step",
-    "reward/part/NAME": "mean raw value of the reward component NAME",
+    "reward/part/NAME": "mean raw value of the reward component NAME, over the completions it applies to",
+    "reward/weighted/NAME": "mean of what NAME comes to in the reward, after clip, gate and weight",
+    "reward/length_correlation/NAME": "Pearson correlation of the raw value of NAME with the number of tokens",
     "verdict/correct": "share of completions with this verdict; one key for each verdict. `correct` is the pass rate",
     "rollout/num_completions": "completions in the step",
     "rollout/tokens": "completion tokens in the step",
@@ -51,10 +54,10 @@ METRICS: dict[str, str] = {
     "replay (eval.backtracking)",
     "eval/SUITE/arithmetic_error_rate": "countdown: share of completions with a step a op b = c that is wrong",
     "eval/SUITE/false_check_rate": "countdown: share of completions with an untrue yes or no",
-    "speed/rollout_tokens_per_s": "rollout/tokens over the seconds of generation",
+    "speed/rollout_tokens_per_s": "rollout/tokens over seconds/rollout",
     "speed/update_tokens_per_s": "learner/tokens over the seconds of the update",
-    "seconds/rollout": "generation",
-    "seconds/reward": "scoring and advantages",
+    "seconds/rollout": "generation, with the scoring that goes on meanwhile",
+    "seconds/reward": "waiting for the scores that are left, and advantages",
     "seconds/update": "forward, backward, optimiser",
     "seconds/sync": "export, push and receipt of the adapter",
     "seconds/step": "the whole step, evaluation and checkpoint apart",
@@ -138,11 +141,10 @@ def rollout_metrics(groups: Sequence[Group], batch: Batch) -> dict[str, float]:
     values = torch.tensor([item.value for item in scores if item.value is not None], dtype=torch.float64)
     lengths = [len(completion.token_ids) for completion in completions]
     total = len(completions)
-    parts = sorted({name for item in scores for name in item.parts})
     return {
         "reward/mean": float(values.mean()) if len(values) else math.nan,
         "reward/std": float(values.std(correction=0)) if len(values) else math.nan,
-        **{f"reward/part/{name}": _mean([item.parts[name] for item in scores if name in item.parts]) for name in parts},
+        **_part_metrics(scores, lengths),
         **{f"verdict/{verdict}": sum(item.verdict == verdict for item in scores) / total for verdict in Verdict},
         "rollout/num_completions": float(total),
         "rollout/tokens": float(sum(lengths)),
@@ -152,6 +154,25 @@ def rollout_metrics(groups: Sequence[Group], batch: Batch) -> dict[str, float]:
         "rollout/zero_variance": batch.num_zero_variance / batch.num_groups,
         "rollout/unusable": sum(item.verdict in UNUSABLE for item in scores) / total,
     }
+
+
+def _part_metrics(scores: Sequence[Score], lengths: Sequence[int]) -> dict[str, float]:
+    metrics = {}
+    for name in sorted({name for item in scores for name in item.parts}):
+        pairs = [(item.parts[name], length) for item, length in zip(scores, lengths, strict=True) if name in item.parts]
+        metrics[f"reward/part/{name}"] = _mean([value for value, _ in pairs])
+        metrics[f"reward/length_correlation/{name}"] = _correlation(pairs)
+    for name in sorted({name for item in scores for name in item.weighted}):
+        metrics[f"reward/weighted/{name}"] = _mean([item.weighted[name] for item in scores if name in item.weighted])
+    return metrics
+
+
+def _correlation(pairs: Sequence[tuple[float, int]]) -> float:
+    """Pearson's; NaN where either side does not vary."""
+    try:
+        return correlation([value for value, _ in pairs], [length for _, length in pairs])
+    except StatisticsError:
+        return math.nan
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -119,6 +119,7 @@ def _sample_lines(step: int, group: Group) -> Iterator[dict[str, Any]]:
             "verdict": score.verdict,
             "extracted": score.extracted,
             "parts": dict(score.parts),
+            "weighted": dict(score.weighted),
             "detail": score.detail,
             "advantage": advantage,
         }

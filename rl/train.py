@@ -3,12 +3,13 @@
 from collections.abc import Callable, Sequence
 
 from doubleback.rewards.types import Problem
-from doubleback.rl.batching import Reward, assign, make_batch, score
+from doubleback.rl.batching import assign, make_batch
 from doubleback.rl.config import AlgorithmConfig, CheckpointConfig, SamplingConfig
 from doubleback.rl.engine import Engine
 from doubleback.rl.learner import Learner
 from doubleback.rl.metrics import rollout_metrics
 from doubleback.rl.rundir import RunDirectory
+from doubleback.rl.scoring import Reward, Scoring
 from doubleback.rl.seeds import problem_batches, sample_seed
 from doubleback.rl.stopwatch import Stopwatch
 from doubleback.rl.sync import AdapterSync
@@ -42,12 +43,12 @@ def train(
         run.record(0, (), {**receipt.metrics(), **evaluate(0)}, observers)
     batches = problem_batches(problems, prompts_per_step, seed, start=learner.step + 1)
     for step in range(learner.step + 1, steps + 1):
-        watch, batch_problems = Stopwatch(), next(batches)
+        watch, scoring, batch_problems = Stopwatch(), Scoring(reward), next(batches)
         seeds = [sample_seed(seed, f"step {step}", problem.id) for problem in batch_problems]
         with watch.phase("rollout"):
-            groups = engine.sample(batch_problems, sampling, seeds)
+            groups = engine.sample(batch_problems, sampling, seeds, on_group=scoring.start)
         with watch.phase("reward"):
-            groups = [assign(score(group, reward), algorithm) for group in groups]
+            groups = [assign(group, algorithm) for group in scoring.finish(groups)]
             batch = make_batch(groups, algorithm, sampling)
         with watch.phase("update"):
             learned = learner.update(batch)

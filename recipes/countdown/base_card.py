@@ -8,7 +8,8 @@ import yaml
 from doubleback.eval.evaluate import Evaluation, evaluate
 from doubleback.eval.tables import LABELS
 from doubleback.recipes.countdown.pretrain_config import PretrainConfig
-from doubleback.rewards.compose import RewardConfig, load_reward
+from doubleback.rewards.compose import load_reward
+from doubleback.rewards.config import RewardConfig
 from doubleback.rewards.countdown import Split, problems
 from doubleback.rewards.types import Verdict
 from doubleback.rl.config import EngineConfig, ModelConfig, SamplingConfig

@@ -3,7 +3,8 @@
 import pytest
 
 from doubleback.eval.evaluate import evaluate
-from doubleback.rewards.compose import RewardConfig, load_reward
+from doubleback.rewards.compose import load_reward
+from doubleback.rewards.config import RewardConfig
 from doubleback.rewards.types import Completion, Problem
 from doubleback.rl.config import SamplingConfig
 from doubleback.rl.types import Group
@@ -24,11 +25,14 @@ class Scripted:
     def __init__(self):
         self.seeds = []
 
-    def sample(self, problems, sampling, seeds):
+    def sample(self, problems, sampling, seeds, on_group=None):
         self.seeds.append(list(seeds))
-        return [
+        groups = [
             Group(problem, (1,), tuple(self._completion(text) for text in SCRIPT[problem.id])) for problem in problems
         ]
+        for group in groups:
+            on_group(group)
+        return groups
 
     def _completion(self, text):
         ids = tuple(range(len(text.split())))

@@ -15,5 +15,5 @@ def test_falls_in_a_straight_line_over_the_buffer(length, value):
 
 @pytest.mark.parametrize("buffer", [0, 128, 200])
 def test_a_buffer_that_cannot_be_is_refused(buffer):
-    with pytest.raises(ConfigError, match=rf"reward.overlong_buffer={buffer} must be from 1 to below"):
+    with pytest.raises(ConfigError, match=rf"overlong: buffer={buffer} must be from 1 to below"):
         SoftOverlong(max_tokens=128, buffer=buffer)

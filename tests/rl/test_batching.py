@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rollouts import make_completion, make_group, make_score, random_groups
 from torch.testing import assert_close
 
-from doubleback.rl.batching import assign, make_batch, microbatches, score
+from doubleback.rl.batching import assign, make_batch, microbatches
 from doubleback.rl.config import AlgorithmConfig, SamplingConfig
 from doubleback.rl.types import Sample
 
@@ -28,20 +28,6 @@ def batch_of(rewards, algorithm, seed=0):
 
 def weights_by_completion(batch):
     return {sample.completion_ids: sample.token_weight for sample in batch.samples}
-
-
-def test_score_asks_the_reward_once_for_the_whole_group():
-    (group,) = random_groups([[0.0, 0.0]])
-    calls = []
-
-    def reward(problem, completions):
-        calls.append((problem, tuple(completions)))
-        return [make_score(float(len(completion.token_ids))) for completion in completions]
-
-    scored = score(group, reward)
-    assert calls == [(group.problem, group.completions)]
-    assert [item.value for item in scored.scores] == [float(len(c.token_ids)) for c in group.completions]
-    assert [item.value for item in group.scores] == [0.0, 0.0]
 
 
 def test_assign_uses_the_advantage_that_the_recipe_names():

@@ -22,8 +22,8 @@ SAMPLING = SamplingConfig(max_tokens=12)
 
 
 def is_documented(name):
-    if re.fullmatch(r"reward/part/\w+", name):
-        return "reward/part/NAME" in METRICS
+    if match := re.fullmatch(r"(reward/\w+)/\w+", name):
+        return f"{match[1]}/NAME" in METRICS
     if name.removeprefix("verdict/") in list(Verdict):
         return "verdict/correct" in METRICS
     return name in METRICS
@@ -61,9 +61,23 @@ def test_every_documented_metric_of_a_step_is_reported(make_policy):
     groups = [assign(group, algorithm) for group in random_groups([[1.0, 0.0]])]
     batch = make_batch(groups, algorithm, SAMPLING)
     learned = Learner(make_policy(), algorithm, OptimConfig()).update(batch)
-    names = {*learned, *rollout_metrics(groups, batch), *stopwatch_metrics()}
-    expected = {name for name in METRICS if not name.startswith(("sync/", "eval/", "reward/part/"))}
+    rollout = {name.replace("/task", "/NAME") for name in rollout_metrics(groups, batch)}
+    names = {*learned, *rollout, *stopwatch_metrics()}
+    expected = {name for name in METRICS if not name.startswith(("sync/", "eval/"))}
     assert expected - names == set()
+
+
+def test_length_correlation_and_weighted_parts_by_hand():
+    lengths, values = [2, 4, 6, 9], [0.0, 1.0, 1.0, None]
+    completions = [make_completion([3] * length) for length in lengths]
+    group = make_group((1, 5), completions, values)
+    metrics = rollout_metrics([group], make_batch([assign(group, AlgorithmConfig())], AlgorithmConfig(), SAMPLING))
+    # lengths 2 4 6 against 0 1 1: covariance 2/3, deviations sqrt(8/3) and sqrt(2/9)
+    assert metrics["reward/length_correlation/task"] == pytest.approx((2 / 3) / math.sqrt(8 / 3 * 2 / 9), abs=1e-12)
+    assert metrics["reward/weighted/task"] == pytest.approx(2 / 3, abs=1e-12)
+    constant = make_group((1, 5), completions[:2], [1.0, 1.0])
+    batch = make_batch([assign(constant, AlgorithmConfig())], AlgorithmConfig(), SAMPLING)
+    assert math.isnan(rollout_metrics([constant], batch)["reward/length_correlation/task"])
 
 
 def test_stopwatch_by_hand():

@@ -1,0 +1,42 @@
+"""Scoring that overlaps with generation: a group is scored while the engine still works on others."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from doubleback.rewards.types import Completion, Problem, Score
+from doubleback.rl.types import Group
+
+
+class Reward(Protocol):
+    """What the loop and the evaluation ask of a reward; `rewards.compose.Reward` is one."""
+
+    def start(self, problem: Problem, completions: Sequence[Completion]) -> Callable[[], Sequence[Score]]:
+        """Begin to score, without waiting; the returned function waits, and gives one score per completion."""
+
+    def refuse_faults(self, judged: Sequence[tuple[Problem, Completion, Score]]) -> None:
+        """RunError where too many of these could not be judged."""
+
+
+class Scoring:
+    """The scores of one call of `Engine.sample`: `start` is its `on_group`, `finish` takes what it returns."""
+
+    def __init__(self, reward: Reward) -> None:
+        self._reward = reward
+        self._started: dict[str, Callable[[], Sequence[Score]]] = {}
+
+    def start(self, group: Group) -> None:
+        """Begin to score a group."""
+        self._started[group.problem.id] = self._reward.start(group.problem, group.completions)
+
+    def finish(self, groups: Sequence[Group]) -> list[Group]:
+        """The groups with one score per completion. RunError where too many could not be judged."""
+        scored = [replace(group, scores=tuple(self._started[group.problem.id]())) for group in groups]
+        self._reward.refuse_faults(
+            [
+                (group.problem, completion, score)
+                for group in scored
+                for completion, score in zip(group.completions, group.scores, strict=True)
+            ]
+        )
+        return scored

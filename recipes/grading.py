@@ -14,7 +14,7 @@ from doubleback.recipes.loading import override
 from doubleback.rewards.answers import gold_answers
 from doubleback.rewards.compose import load_reward
 from doubleback.rewards.config import RewardConfig
-from doubleback.rewards.dryrun import Check, Sample, config_for, dry_run, gold_samples, is_about_form
+from doubleback.rewards.dryrun import KEY, NAME, Check, Sample, config_for, dry_run, gold_samples, is_about_form
 from doubleback.rewards.faults import shorten
 from doubleback.rewards.golds import matched_as_text_only
 from doubleback.rewards.jsonl import read_rows
@@ -38,7 +38,7 @@ def one_reward(function: str, arguments: Sequence[str], conversational: bool, ti
     """The reward that `--reward` and `--arg key=value` name."""
     config = config_for(function, override({}, arguments), timeout_seconds=timeout)
     component = next(iter(config.components.values())).model_copy(update={"conversational": conversational})
-    return config.model_copy(update={"components": {"reward": component}})
+    return config.model_copy(update={"components": {NAME: component}})
 
 
 def score_file(path: Path, config: RewardConfig, out: Path | None, console: Console) -> None:
@@ -48,7 +48,7 @@ def score_file(path: Path, config: RewardConfig, out: Path | None, console: Cons
         raise ConfigError(f"--out {out} exists already; choose another file")
     (component,) = config.components.values()
     rows = read_completions(path, needs_answer=component.function == "math")
-    with load_reward(config) as reward:
+    with load_reward(config, key=KEY) as reward:
         reward.ready()
         progress = track(regrade(rows, reward), "grading", len(rows), console=console, disable=not console.is_terminal)
         graded = list(progress)

@@ -8,7 +8,7 @@ from typing import Any
 
 from doubleback.rewards.config import ComponentConfig
 from doubleback.rewards.contract import Results, Samples, Scope, call_now
-from doubleback.rewards.isolate import WorkerPool
+from doubleback.rewards.isolate import Facts, WorkerPool
 
 Finish = Callable[[], Results]
 """Waits where something is still on its way, and gives one score per completion."""
@@ -21,14 +21,17 @@ class Component:
     """A named measurement that counts towards the reward."""
 
     name: str
+    key: str
+    """Where the user named it, for messages."""
     config: ComponentConfig
-    scope: Scope
-    """Whether it is called with one completion or with a group."""
-    natural_scope: Scope
+    facts: Facts
     """What its function asks for."""
-    columns: tuple[str, ...]
-    """Dataset columns that it cannot do without."""
     start: Start
+
+    @property
+    def scope(self) -> Scope:
+        """What one call sees."""
+        return Scope(self.config.scope or self.facts.scope)
 
 
 def in_host(function: Any, is_messages: bool = False) -> Start:

@@ -15,7 +15,7 @@ from doubleback.rewards.component import Component, Start, in_host, in_worker
 from doubleback.rewards.config import ComponentConfig, RewardConfig
 from doubleback.rewards.contract import Results, Samples, Scope, required_columns, scope_of
 from doubleback.rewards.faults import refuse_faults
-from doubleback.rewards.isolate import SYMBOLIC, WorkerPool
+from doubleback.rewards.isolate import SYMBOLIC, Facts, WorkerPool
 from doubleback.rewards.mathematics import MathCorrect
 from doubleback.rewards.plugins import is_location, nearest, offered
 from doubleback.rewards.types import UNUSABLE, Completion, ConfigError, Problem, RunError, Score, Verdict
@@ -62,9 +62,9 @@ class Reward:
         common = set.intersection(*(set(problem.columns) for problem in problems))
         given = common | ({"completion_ids", "sample_seeds"} if has_ids else set())
         lines = [
-            f"reward.components.{component.name} needs a column {column!r} in every row; {nearest(column, given)}"
+            f"{component.key} needs a column {column!r} in every row; {nearest(column, given)}"
             for component in self.components
-            for column in component.columns
+            for column in component.facts.columns
             if column not in given
         ]
         if lines:
@@ -151,24 +151,25 @@ def _parts(scores: Mapping[str, Score | None]) -> dict[str, float]:
     return found
 
 
-def load_reward(config: RewardConfig, max_tokens: int | None = None) -> Reward:
+def load_reward(config: RewardConfig, max_tokens: int | None = None, key: str = "reward.components.{}") -> Reward:
     """The reward that a recipe names, for completions of up to `max_tokens` tokens.
 
     Built-in functions run in this process; all others, and the symbolic checks of `math`, in worker processes that are
-    started here. ConfigError, one line each, for names, arguments and modules that do not fit.
+    started here. ConfigError, one line each, for names, arguments and modules that do not fit; `key` is what the user
+    knows a component by.
     """
     functions: dict[str, Any] = {}
     specs: list[FunctionSpec] = []
     lines: list[str] = []
     for name, component in config.components.items():
-        target, key = component.function or name, f"reward.components.{name}"
+        target, place = component.function or name, key.format(name)
         try:
             if target in BUILTIN:
-                functions[name] = make_builtin(target, component.args, max_tokens, key)
+                functions[name] = make_builtin(target, component.args, max_tokens, place)
             elif is_location(target) or target in offered():
-                specs.append(FunctionSpec(name, target, component.args, key))
+                specs.append(FunctionSpec(name, target, component.args, place))
             else:
-                raise ConfigError(f"{key}: there is no reward {target!r}; {nearest(target, [*BUILTIN, *offered()])}")
+                raise ConfigError(f"{place}: there is no reward {target!r}; {nearest(target, [*BUILTIN, *offered()])}")
         except ConfigError as error:
             lines += str(error).splitlines()
     if lines:
@@ -178,7 +179,9 @@ def load_reward(config: RewardConfig, max_tokens: int | None = None) -> Reward:
     for function in mathematical:
         function.use(pool)
     try:
-        return Reward(config, [_component(name, config, functions, pool) for name in config.components], pool)
+        return Reward(
+            config, [_component(name, key.format(name), config, functions, pool) for name in config.components], pool
+        )
     except (ConfigError, RunError):
         pool.close()
         raise
@@ -196,14 +199,13 @@ def _start_pool(config: RewardConfig, specs: Sequence[FunctionSpec]) -> Any:
     )
 
 
-def _component(name: str, config: RewardConfig, functions: Mapping[str, Any], pool: Any) -> Component:
+def _component(name: str, key: str, config: RewardConfig, functions: Mapping[str, Any], pool: Any) -> Component:
     settings = config.components[name]
     if name in functions:
         function = functions[name]
+        facts = Facts(scope_of(function), required_columns(function))
         start: Start = in_host(function, settings.conversational)
-        return Component(name, settings, scope_of(function), scope_of(function), required_columns(function), start)
-    facts = pool.ready()[name]
-    scope = Scope(settings.scope or facts.scope)
-    return Component(
-        name, settings, scope, facts.scope, facts.columns, in_worker(pool, name, scope, settings.conversational)
-    )
+    else:
+        facts = pool.ready()[name]
+        start = in_worker(pool, name, Scope(settings.scope or facts.scope), settings.conversational)
+    return Component(name, key, settings, facts, start)

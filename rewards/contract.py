@@ -174,14 +174,17 @@ def required_columns(function: Any) -> tuple[str, ...]:
 
 def call_now(function: Any, samples: Samples, *, is_messages: bool = False, step: int = 0) -> Results:
     """`call` for a function that is not async, from any thread, inside a running event loop too."""
+    target = getattr(function, "scores", None) or function
+    if inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(type(target).__call__):
+        raise ValueError(f"{getattr(function, '__name__', function)} is async; await `call` instead")
     coroutine: Coroutine[Any, Any, Results] = call(function, samples, is_messages=is_messages, step=step)
     try:
-        coroutine.send(None)
+        coroutine.send(None)  # nothing to wait for: it runs to its end
     except StopIteration as finished:
         results: Results = finished.value
         return results
     coroutine.close()
-    raise ValueError(f"{getattr(function, '__name__', function)} is async; await `call` instead")
+    raise ValueError(f"{function} returned something to be awaited; await `call` instead")
 
 
 async def call(function: Any, samples: Samples, *, is_messages: bool, step: int = 0) -> Results:

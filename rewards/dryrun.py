@@ -15,6 +15,8 @@ from doubleback.rewards.hostile import Case, cases
 from doubleback.rewards.types import UNUSABLE, ConfigError, Score, Verdict
 
 NAME = "reward"
+KEY = "--reward"
+"""What messages call it."""
 MAX_TIMEOUTS = 5
 """After so many the hostile suite is given up: a reward that hangs would hang on all of it."""
 MAX_BATCH_CHARACTERS = 2_000
@@ -56,11 +58,13 @@ def dry_run(
     `rows` are used, and ConfigError says so where there are none. `style`: only samples that mark their answer in this
     style, for a reward that reads no other. With `is_about_form` nothing is asked about right and wrong.
     """
-    with load_reward(config) as reward:
+    with load_reward(config, key=KEY) as reward:
         component = reward.components[0]
-        missing = [name for name in component.columns if name not in ("answer", "solution", "style")]
+        missing = [name for name in component.facts.columns if name not in ("answer", "solution", "style")]
         if missing and not rows:
-            raise ConfigError(f"the reward needs a column {missing[0]!r}; give rows that have it with --data FILE")
+            raise ConfigError(
+                f"{KEY}: the reward needs a column {missing[0]!r}; give rows that have it with --data FILE"
+            )
         builtin = [] if missing else [*_golds(), *_cases()]
         reward.ready()
         singles = _Singles(reward, [*rows, *(it for it in builtin if style in (None, it.columns["style"]))])
@@ -161,11 +165,11 @@ def _about_right(singles: _Singles) -> list[Check]:
 def _about_calls(config: RewardConfig, calm: Sequence[Sample], singles: _Singles) -> list[Check]:
     """Three more calls with the samples that gave no trouble: again in a new process, as a batch, as one reversed."""
     alone = {id(sample): _value(score) for sample, score, _ in singles.judged}
-    with load_reward(_as_batch(config)) as reward:
+    with load_reward(_as_batch(config), key=KEY) as reward:
         component = reward.components[0]
-        asks_for_group = component.natural_scope == Scope.GROUP
+        asks_for_group = component.facts.scope == Scope.GROUP
         batch, backwards = (component.start(_together(order), 0)() for order in (calm, calm[::-1]))
-    with load_reward(config) as reward:
+    with load_reward(config, key=KEY) as reward:
         again = [reward.components[0].start(_one(sample), 0)()[0] for sample in calm]
     named = [sample.name for sample in calm]
     expected = [alone[id(sample)] for sample in calm]

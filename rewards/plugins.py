@@ -86,12 +86,12 @@ def _check_arguments(found: Any, arguments: Mapping[str, Any], key: str, needs_a
     # **kwargs takes any name, and so would take a misspelt one: what is set must be named.
     known = {item.name: item for item in inspect.signature(found).parameters.values() if item.kind in kinds}
     lines = [
-        f"{key}.args: {found.__name__} has no parameter {name!r}; {nearest(name, known.keys() - _MARKS)}"
+        f"{key}: {found.__name__} has no parameter {name!r}; {nearest(name, known.keys() - _MARKS)}"
         for name in arguments
         if name not in known or name in _MARKS
     ]
     lines += [
-        f"{key}.args: {found.__name__} needs {name!r}, which is not set"
+        f"{key}: {found.__name__} needs {name!r}, which is not set"
         for name, item in known.items()
         if needs_all and item.default is item.empty and name not in arguments
     ]
@@ -120,5 +120,5 @@ def _load_module(name: str, key: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise ConfigError(f"{key}: there is no module {error.name!r} to import {name!r} from") from error
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise ConfigError(f"{key}: {name!r} is no module name; write package.module:attr or path.py:attr") from error

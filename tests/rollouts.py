@@ -28,7 +28,9 @@ def make_completion(
 def make_score(reward: float | None) -> Score:
     if reward is None:
         return Score(None, Verdict.TIMEOUT)
-    return Score(reward, Verdict.CORRECT if reward >= 1 else Verdict.WRONG, parts={"task": reward}, weighted={"task": reward})
+    return Score(
+        reward, Verdict.CORRECT if reward >= 1 else Verdict.WRONG, parts={"task": reward}, weighted={"task": reward}
+    )
 
 
 def make_group(prompt_ids: Sequence[int], completions: Sequence[Completion], rewards: Sequence[float | None]) -> Group:

@@ -7,9 +7,8 @@ import sys
 import time
 
 import pytest
+from commands import errors
 from faulty import Faulty
-
-from doubleback.recipes.cli import main
 
 SMALL = [
     "engine.name=transformers",
@@ -28,23 +27,6 @@ SMALL = [
 ]
 
 
-@pytest.fixture
-def run(monkeypatch, capfd):
-    """Call the program in this process: (exit code, standard output, standard error)."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["doubleback", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        captured = capfd.readouterr()
-        return code, captured.out, captured.err
-
-    return call
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A finished run of two steps, checkpoints at 1 and 2."""
@@ -61,10 +43,6 @@ def finished(tmp_path_factory):
 @pytest.fixture
 def copy(finished, tmp_path):
     return shutil.copytree(finished, tmp_path / "run")
-
-
-def errors(err):
-    return [line for line in err.splitlines() if line.startswith("error:")]
 
 
 def test_help_is_quick():

@@ -1,12 +1,13 @@
 """A reward is made of components: weighed, gated, clipped, combined; what cannot be judged has no value."""
 
 import pytest
+from rewarding import section
 
-from doubleback.recipes.loading import validated
 from doubleback.rewards.component import Component, in_host
 from doubleback.rewards.compose import Reward, combine, load_reward
 from doubleback.rewards.config import RewardConfig
 from doubleback.rewards.contract import Scope
+from doubleback.rewards.isolate import Facts
 from doubleback.rewards.noise import random_reward
 from doubleback.rewards.types import Completion, ConfigError, Problem, RunError, Score, Verdict
 
@@ -20,16 +21,11 @@ def completion(text, finish_reason="stop", seed=0, ids=(1, 2)):
     return Completion(text, ids, (-0.1,) * len(ids), finish_reason, policy_version=0, adapter_hash="", seed=seed)
 
 
-def config(**settings):
-    """A validated reward section."""
-    return validated(RewardConfig, settings)
-
-
 def reward_of(functions, **settings):
     """A reward of plain functions, each a component of weight 1 unless `settings` say otherwise."""
-    made = config(**{"components": dict.fromkeys(functions, 1.0), **settings})
+    made = section(**{"components": dict.fromkeys(functions, 1.0), **settings})
     parts = [
-        Component(name, made.components[name], Scope.SAMPLE, Scope.SAMPLE, (), in_host(function))
+        Component(name, name, made.components[name], Facts(Scope.SAMPLE, ()), in_host(function))
         for name, function in functions.items()
     ]
     return Reward(made, parts)
@@ -55,7 +51,7 @@ def test_default_is_correctness_plus_a_tenth_of_format():
 
 
 def test_weight_zero_is_measured_but_not_rewarded():
-    (score,) = load_reward(config(components={"countdown": 0.0, "format": 2.0}))(PROBLEM, [completion(RIGHT)])
+    (score,) = load_reward(section(components={"countdown": 0.0, "format": 2.0}))(PROBLEM, [completion(RIGHT)])
     assert score.value == 2.0
     assert score.parts["countdown"] == 1.0
     assert score.verdict == Verdict.CORRECT
@@ -118,7 +114,7 @@ def test_weight_zero_is_measured_but_not_rewarded():
     ],
 )
 def test_combination_by_hand(settings, values, expected, weighted):
-    total, parts = combine(values, config(**settings))
+    total, parts = combine(values, section(**settings))
     assert total == (expected if expected is None else pytest.approx(expected, abs=1e-12))
     assert weighted is None or parts == pytest.approx(weighted, abs=1e-12)
 
@@ -176,7 +172,7 @@ def test_functions_get_what_trl_gives_them():
 
 def test_overlong_gets_the_limit_of_the_recipe():
     settings = {"countdown": 1.0, "overlong": {"args": {"buffer": 4}}}
-    (score,) = load_reward(config(components=settings), max_tokens=10)(PROBLEM, [completion(RIGHT, ids=(0,) * 8)])
+    (score,) = load_reward(section(components=settings), max_tokens=10)(PROBLEM, [completion(RIGHT, ids=(0,) * 8)])
     assert score.value == pytest.approx(1.0 - 0.5, abs=1e-12)  # 8 tokens: 2 of the last 4
 
 
@@ -221,7 +217,7 @@ def test_too_many_faults_stop_the_step_and_show_the_worst():
 )
 def test_a_section_that_cannot_be_meant_is_refused(settings, line):
     with pytest.raises(ConfigError) as caught:
-        config(**settings)
+        section(**settings)
     assert str(caught.value).startswith(line)
 
 
@@ -231,21 +227,21 @@ def test_a_section_that_cannot_be_meant_is_refused(settings, line):
         ({"mth": 1.0}, "reward.components.mth: there is no reward 'mth'; did you mean math?"),
         (
             {"math": {"args": {"stile": "boxed"}}},
-            "reward.components.math.args: MathCorrect has no parameter 'stile'; did you mean style?",
+            "reward.components.math: MathCorrect has no parameter 'stile'; did you mean style?",
         ),
         ({"math": {"args": {"style": "box"}}}, "math: there is no answer style 'box'; did you mean boxed?"),
-        ({"overlong": 1.0}, "reward.components.overlong.args: SoftOverlong needs 'max_tokens', which is not set"),
+        ({"overlong": 1.0}, "reward.components.overlong: SoftOverlong needs 'max_tokens', which is not set"),
         ({"mine": {"function": "nothing.py:f"}}, "reward.components.mine: there is no file nothing.py"),
     ],
 )
 def test_a_reward_that_cannot_be_loaded_is_named(components, line):
     with pytest.raises(ConfigError) as caught:
-        load_reward(config(components=components))
+        load_reward(section(components=components))
     assert str(caught.value).startswith(line)
 
 
 def test_a_missing_column_is_named_before_anything_is_scored():
-    reward = load_reward(config(components={"countdown": 1.0, "format": 1.0}))
+    reward = load_reward(section(components={"countdown": 1.0, "format": 1.0}))
     reward.require_columns([PROBLEM])
     with pytest.raises(ConfigError, match=r"reward\.components\.countdown needs a column 'target' in every row"):
         reward.require_columns([PROBLEM, Problem("p", "?", {"numbers": [1]})])

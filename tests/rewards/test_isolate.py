@@ -179,8 +179,8 @@ def test_several_workers_work_side_by_side():
         (
             [spec("Scaled", offst=1)],
             [
-                r"reward.components.Scaled.args: Scaled has no parameter 'offst'; did you mean offset\?",
-                r"reward.components.Scaled.args: Scaled needs 'factor', which is not set",
+                r"reward.components.Scaled: Scaled has no parameter 'offst'; did you mean offset\?",
+                r"reward.components.Scaled: Scaled needs 'factor', which is not set",
             ],
         ),
         (

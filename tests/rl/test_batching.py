@@ -8,7 +8,7 @@ import reference
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from rollouts import make_completion, make_group, make_score, random_groups
+from rollouts import make_completion, make_group, random_groups
 from torch.testing import assert_close
 
 from doubleback.rl.batching import assign, make_batch, microbatches

@@ -49,8 +49,11 @@ def scorable(splits: Splits, task: TaskConfig, reward: Reward) -> tuple[Splits, 
     if not task.drop_unscorable:
         refuse_unscorable(found, "mend the data or the reward, or leave them out with task.drop_unscorable=true")
     dropped = {item.problem.id for item in found}
-    parts = (splits.train, splits.validation, splits.test)
-    return Splits(*([problem for problem in part if problem.id not in dropped] for part in parts)), found
+    parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+    kept = {name: [problem for problem in part if problem.id not in dropped] for name, part in parts.items()}
+    if empty := [name for name, part in kept.items() if not part]:
+        refuse_unscorable(found, f"task.drop_unscorable=true leaves no problem for {' and '.join(empty)}")
+    return Splits(**kept), found
 
 
 def _gold(problem: Problem, task: TaskConfig) -> str:

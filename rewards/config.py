@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from doubleback.rewards.plugins import nearest
 
+JUDGES = frozenset({"math", "countdown"})
+"""Built-in functions that tell right from wrong, and not only good from bad form."""
 Range = Annotated[list[float], Field(min_length=2, max_length=2)]
 """[low, high]"""
 
@@ -45,7 +47,10 @@ class RewardConfig(_Section):
     }
     """Name -> what is measured, and how it counts. A number is short for `{weight: number}`."""
     judge: str | None = None
-    """The component whose verdict is the completion's, in training and evaluation alike. Default: the first."""
+    """The component whose verdict is the completion's, in training and evaluation alike.
+
+    Default: the only component there is, or the only one whose function is `math` or `countdown`.
+    """
     combine: Literal["sum", "product"] = "sum"
     """How the weighted components make the reward. Weight 0 stays out of a product."""
     clip: Range | None = None
@@ -76,6 +81,9 @@ class RewardConfig(_Section):
 
     @model_validator(mode="after")
     def _names_and_bounds_fit(self) -> "RewardConfig":
+        if self.judge is None and len(self._judges()) != 1:
+            names = ", ".join(self.components)
+            raise ValueError(f"reward.judge is not set; name the component that tells right from wrong, one of {names}")
         if self.judge is not None and self.judge not in self.components:
             hint = nearest(self.judge, self.components)
             raise ValueError(f"reward.judge={self.judge!r} is none of reward.components; {hint}")
@@ -95,4 +103,8 @@ class RewardConfig(_Section):
     @property
     def judge_name(self) -> str:
         """The component that judges."""
-        return self.judge or next(iter(self.components))
+        return self.judge or self._judges()[0]
+
+    def _judges(self) -> list[str]:
+        names = list(self.components)
+        return names if len(names) == 1 else [n for n in names if (self.components[n].function or n) in JUDGES]

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from doubleback.rewards.answers import gold_completion
-from doubleback.rewards.builtin import BUILTIN, JUDGES
+from doubleback.rewards.builtin import BUILTIN
 from doubleback.rewards.compose import Reward, load_reward
-from doubleback.rewards.config import ComponentConfig, RewardConfig
+from doubleback.rewards.config import JUDGES, ComponentConfig, RewardConfig
 from doubleback.rewards.contract import Samples, Scope
 from doubleback.rewards.hostile import Case, cases
 from doubleback.rewards.types import UNUSABLE, ConfigError, Score, Verdict

@@ -23,7 +23,8 @@ def completion(text, finish_reason="stop", seed=0, ids=(1, 2)):
 
 def reward_of(functions, **settings):
     """A reward of plain functions, each a component of weight 1 unless `settings` say otherwise."""
-    made = section(**{"components": dict.fromkeys(functions, 1.0), **settings})
+    judge = None if "countdown" in functions else next(iter(functions))
+    made = section(**{"components": dict.fromkeys(functions, 1.0), "judge": judge, **settings})
     parts = [
         Component(name, name, made.components[name], Facts(Scope.SAMPLE, ()), in_host(function))
         for name, function in functions.items()
@@ -114,7 +115,7 @@ def test_weight_zero_is_measured_but_not_rewarded():
     ],
 )
 def test_combination_by_hand(settings, values, expected, weighted):
-    total, parts = combine(values, section(**settings))
+    total, parts = combine(values, section(judge="a", **settings))
     assert total == (expected if expected is None else pytest.approx(expected, abs=1e-12))
     assert weighted is None or parts == pytest.approx(weighted, abs=1e-12)
 
@@ -146,11 +147,13 @@ def test_wrong_number_of_values_leaves_the_group_unjudged_and_names_the_reward()
         )
 
 
-def test_the_judge_is_the_first_component_or_the_one_that_is_named():
+def test_the_judge_is_the_one_that_is_named_or_the_only_one_that_can_be_meant():
     rewards = {"random": constant(1.0), "countdown": constant(Score(0.0, Verdict.NO_ANSWER, detail="none"))}
-    assert reward_of(rewards)(PROBLEM, [completion(WRONG)])[0].verdict == Verdict.CORRECT
-    (score,) = reward_of(rewards, judge="countdown")(PROBLEM, [completion(WRONG)])
+    (score,) = reward_of(rewards)(PROBLEM, [completion(WRONG)])
     assert (score.value, score.verdict) == (1.0, Verdict.NO_ANSWER)
+    assert reward_of(rewards, judge="random")(PROBLEM, [completion(WRONG)])[0].verdict == Verdict.CORRECT
+    assert section(components={"a": {"function": "math"}, "b": 1.0}).judge_name == "a"
+    assert section(components={"mine": 1.0}).judge_name == "mine"
 
 
 def test_functions_get_what_trl_gives_them():
@@ -198,6 +201,10 @@ def test_too_many_faults_stop_the_step_and_show_the_worst():
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
+        (
+            {"components": {"a": 1.0, "b": 1.0}},
+            "reward.judge is not set; name the component that tells right from wrong",
+        ),
         (
             {"judge": "format", "components": {"formats": 1.0}},
             "reward.judge='format' is none of reward.components; did",

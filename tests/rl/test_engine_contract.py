@@ -78,6 +78,13 @@ def test_group_holds_what_was_asked_for(setup):
             assert "<eos>" not in completion.text
 
 
+def test_each_group_is_handed_over_once_and_unchanged(setup):
+    """What overlapped scoring relies on."""
+    handed = []
+    groups = setup.engine.sample(PROBLEMS, SamplingConfig(group_size=3, max_tokens=30), SEEDS, on_group=handed.append)
+    assert sorted(handed, key=lambda group: PROBLEMS.index(group.problem)) == groups
+
+
 def test_sampler_logprobs_are_the_trainers(setup):
     groups = setup.engine.sample(PROBLEMS, SamplingConfig(group_size=4, max_tokens=40), SEEDS)
     assert gap(setup.learner.score(sequences(groups), parts=frozenset()), sampled_logprobs(groups)) < BOUND
@@ -158,3 +165,16 @@ def test_partial_adapters_arrive(name, targets, tiny_model_folder):
     made.engine.close()
     assert gap(made.learner.score(sequences(groups)), served) < BOUND
     assert gap(made.learner.score(sequences(groups), parts=frozenset()), served) > 100 * BOUND
+
+
+def test_vllm_hands_a_group_over_while_others_are_still_sampled(tiny_model_folder):
+    """One problem has room for 300 tokens, the others end early: they must not wait for it."""
+    made = Setup("vllm", str(tiny_model_folder))
+    steps, handed = [], []
+    engine_step = made.engine._llm.llm_engine.step
+    made.engine._llm.llm_engine.step = lambda: steps.append(1) or engine_step()
+    sampling = SamplingConfig(group_size=2, max_tokens=300)
+    groups = made.engine.sample(PROBLEMS, sampling, SEEDS, on_group=lambda group: handed.append(len(steps)))
+    made.engine.close()
+    assert len(handed) == len(groups)
+    assert handed[0] < handed[-1] == len(steps)

@@ -49,6 +49,7 @@ def check(
     reward: RewardName = None,
     arguments: RewardArguments = None,
     data: Annotated[Path | None, typer.Option(help="With --reward: JSON lines with `answer` or `completion`.")] = None,
+    answer: Annotated[str, typer.Option(help="With --data: the field that holds the gold.")] = "answer",
     style: Annotated[str | None, typer.Option(help="With --reward: the one answer style that it reads.")] = None,
     form: Annotated[bool, typer.Option("--form", help="With --reward: it judges form, not right and wrong.")] = False,
     conversational: Conversational = False,
@@ -61,7 +62,7 @@ def check(
         from doubleback.recipes.grading import check_reward, one_reward
 
         config = one_reward(reward, arguments or [], conversational, timeout)
-        if not check_reward(config, data, style, form, console):
+        if not check_reward(config, data, answer, style, form, console):
             sys.exit(1)
         return
     from doubleback.recipes.loading import load_recipe

@@ -17,7 +17,7 @@ from doubleback.rewards.config import RewardConfig
 from doubleback.rewards.dryrun import KEY, NAME, Check, Sample, config_for, dry_run, gold_samples, is_about_form
 from doubleback.rewards.faults import shorten
 from doubleback.rewards.golds import matched_as_text_only
-from doubleback.rewards.jsonl import read_rows
+from doubleback.rewards.jsonl import Row, read_rows
 from doubleback.rewards.regrade import (
     Graded,
     latency_percentiles,
@@ -61,12 +61,12 @@ def score_file(path: Path, config: RewardConfig, out: Path | None, console: Cons
 
 
 def check_reward(
-    config: RewardConfig, data: Path | None, style: str | None, about_form: bool, console: Console
+    config: RewardConfig, data: Path | None, answer: str, style: str | None, about_form: bool, console: Console
 ) -> bool:
     """Print the table of a dry run; whether nothing failed."""
     (component,) = config.components.values()
     function = component.function or ""
-    samples, lines = _samples(data, function)
+    samples, lines = _samples(data, answer, function)
     with console.status(f"trying {function}"):
         checks = dry_run(config, samples, style=style, is_about_form=about_form or is_about_form(function))
     table = Table(box=None, pad_edge=False)
@@ -82,11 +82,14 @@ def check_reward(
     return all(check.is_ok is not False for check in checks)
 
 
-def _samples(data: Path | None, function: str) -> tuple[list[Sample], list[str]]:
-    """What the rows of `--data` are good for: golds where there is an answer, completions where there are some."""
+def _samples(data: Path | None, answer: str, function: str) -> tuple[list[Sample], list[str]]:
+    """What the rows of `--data` are good for: golds where there is an answer, completions where there are some.
+
+    ConfigError where the rows have neither.
+    """
     if data is None:
         return [], []
-    rows = read_rows(data)
+    rows = [Row(row.number, {**row.data, "answer": row.data.get(answer)}) for row in read_rows(data)]
     samples: list[Sample] = []
     golds = [(f"line {row.number}", row.data) for row in rows if _has_gold(row.data)]
     samples += gold_samples(golds)
@@ -95,6 +98,8 @@ def _samples(data: Path | None, function: str) -> tuple[list[Sample], list[str]]
         for row in rows
         if row.data.get("completion") is not None
     ]
+    if not samples:
+        raise ConfigError(f"--data {data}: no row has a gold in {answer!r} (see --answer) or a completion")
     if function != "math" or not golds:
         return samples, []
     unread = matched_as_text_only([row["answer"] for _, row in golds])

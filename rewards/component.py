@@ -6,8 +6,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any
 
+from doubleback.rewards.calling import Results, Samples, call_now
 from doubleback.rewards.config import ComponentConfig
-from doubleback.rewards.contract import Results, Samples, Scope, call_now
+from doubleback.rewards.contract import Scope
 from doubleback.rewards.isolate import Facts, WorkerPool
 
 Finish = Callable[[], Results]

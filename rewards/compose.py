@@ -11,9 +11,10 @@ from types import TracebackType
 from typing import Any
 
 from doubleback.rewards.builtin import BUILTIN, make_builtin
+from doubleback.rewards.calling import Results, Samples
 from doubleback.rewards.component import Component, Start, in_host, in_worker
 from doubleback.rewards.config import ComponentConfig, RewardConfig
-from doubleback.rewards.contract import Results, Samples, Scope, required_columns, scope_of
+from doubleback.rewards.contract import Scope, required_columns, scope_of
 from doubleback.rewards.faults import refuse_faults
 from doubleback.rewards.isolate import SYMBOLIC, Facts, WorkerPool
 from doubleback.rewards.mathematics import MathCorrect

@@ -5,12 +5,14 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from zlib import crc32
 
 from doubleback.rewards.answers import gold_completion
 from doubleback.rewards.builtin import BUILTIN
+from doubleback.rewards.calling import Samples
 from doubleback.rewards.compose import Reward, load_reward
 from doubleback.rewards.config import JUDGES, ComponentConfig, RewardConfig
-from doubleback.rewards.contract import Samples, Scope
+from doubleback.rewards.contract import Scope
 from doubleback.rewards.hostile import Case, cases
 from doubleback.rewards.types import UNUSABLE, ConfigError, Score, Verdict
 
@@ -22,6 +24,7 @@ MAX_TIMEOUTS = 5
 MAX_BATCH_CHARACTERS = 2_000
 """Longer completions stay out of the batches."""
 STYLES = ("think_answer", "boxed", "hash", "answer_is")
+_GIVEN_COLUMNS = frozenset({"answer", "solution", "style", "completion_ids"})
 _GOLDS = ("72", "-5", "1,234", "0.75", r"\frac{3}{4}", "even", r"2\sqrt{3}", "#### 18")
 
 
@@ -54,13 +57,14 @@ def dry_run(
 ) -> list[Check]:
     """Try the one component of `config`. `rows`: samples of the user's own data, golds among them.
 
-    The built-in samples have the columns `answer` (`solution` too) and `style`; where the reward needs others, only
-    `rows` are used, and ConfigError says so where there are none. `style`: only samples that mark their answer in this
-    style, for a reward that reads no other. With `is_about_form` nothing is asked about right and wrong.
+    The built-in samples have the columns `answer` (`solution` too), `style`, and words for tokens in `completion_ids`;
+    where the reward needs others, only `rows` are used, and ConfigError says so where there are none. `style`: only
+    samples that mark their answer in this style, for a reward that reads no other. With `is_about_form` nothing is
+    asked about right and wrong.
     """
     with load_reward(config, key=KEY) as reward:
         component = reward.components[0]
-        missing = [name for name in component.facts.columns if name not in ("answer", "solution", "style")]
+        missing = [name for name in component.facts.columns if name not in _GIVEN_COLUMNS]
         if missing and not rows:
             raise ConfigError(
                 f"{KEY}: the reward needs a column {missing[0]!r}; give rows that have it with --data FILE"
@@ -127,14 +131,20 @@ class _Singles:
 
 
 def _one(sample: Sample) -> Samples:
-    return Samples((sample.prompt,), (sample.completion,), {name: [value] for name, value in sample.columns.items()})
+    return _together([sample])
 
 
 def _together(samples: Sequence[Sample]) -> Samples:
     names = set.intersection(*(set(sample.columns) for sample in samples)) if samples else set()
     columns = {name: [sample.columns[name] for sample in samples] for name in sorted(names)}
+    # A stand-in where the data has no tokens: a number for each word.
+    columns.setdefault("completion_ids", [_word_ids(sample.completion) for sample in samples])
     prompts = tuple(sample.prompt for sample in samples)
     return Samples(prompts, tuple(sample.completion for sample in samples), columns)
+
+
+def _word_ids(text: str) -> list[int]:
+    return [crc32(word) for word in text.encode("utf-8", "replace").split()]
 
 
 def _is_fault(score: Score | None) -> bool:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from doubleback.rewards.answers import gold_answers
+from doubleback.rewards.calling import Samples
 from doubleback.rewards.compose import Reward
-from doubleback.rewards.contract import Samples
 from doubleback.rewards.equality import bare_value, compare
 from doubleback.rewards.isolate import WorkerPool, symbolic_pool
 from doubleback.rewards.types import Completion, ConfigError, Problem, Score, Verdict

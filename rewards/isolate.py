@@ -11,22 +11,28 @@ import itertools
 import json
 import os
 import pickle
+import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from types import TracebackType
 from typing import Any
 
-from doubleback.rewards.contract import Results, Samples, Scope, failed
+from doubleback.rewards.calling import Results, Samples, failed
+from doubleback.rewards.contract import Scope
 from doubleback.rewards.types import ConfigError, RunError, Verdict
 from doubleback.rewards.wire import JOB, NUMBER, FunctionSpec, Job, Setup, frame, receive, score_from_json
 
 SYMBOLIC = FunctionSpec("symbolic", "doubleback.rewards.answers:SymbolicJudge", {}, "reward")
 """The last stage of mathematical equality."""
+CLOSE_SECONDS = 5.0
+"""For the keeper to end by itself."""
 GRACE_SECONDS = 30.0
 """Beyond the limits of job and loading: after that the keeper itself must be broken."""
 
@@ -110,12 +116,17 @@ class WorkerPool:
 
     def close(self) -> None:
         """End the keeper and with it every worker, and wait for that."""
-        try:
+        if self._channel.fileno() < 0:
+            return
+        with suppress(OSError):
             self._channel.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return  # closed before, or the keeper is gone
-        os.waitpid(self._pid, 0)
         self._channel.close()
+        with suppress(ChildProcessError):
+            deadline = time.monotonic() + CLOSE_SECONDS
+            while not os.waitpid(self._pid, os.WNOHANG)[0]:
+                if time.monotonic() > deadline:
+                    os.kill(self._pid, signal.SIGKILL)  # its workers die with it
+                time.sleep(0.002)
 
     def __enter__(self) -> "WorkerPool":
         return self

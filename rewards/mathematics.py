@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from doubleback.rewards.answers import Undecided, grade_cheaply
-from doubleback.rewards.contract import Results, Samples, value_of
+from doubleback.rewards.calling import Results, Samples
+from doubleback.rewards.contract import value_of
 from doubleback.rewards.extract import Messages, Style, completion_text
 from doubleback.rewards.isolate import WorkerPool, symbolic_pool
 from doubleback.rewards.plugins import nearest

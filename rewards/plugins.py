@@ -6,13 +6,12 @@ import inspect
 import sys
 from collections.abc import Callable, Collection, Mapping
 from difflib import get_close_matches
-from functools import partial, update_wrapper
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from doubleback.rewards.contract import GIVEN, ScoreFunction
+from doubleback.rewards.contract import GIVEN, ScoreFunction, with_arguments
 from doubleback.rewards.types import ConfigError
 
 GROUP = "doubleback.rewards"
@@ -73,7 +72,7 @@ def prepare(found: Any, arguments: Mapping[str, Any], key: str) -> Callable[...,
         if not callable(made):
             raise ConfigError(f"{key}: {found.__name__} returned {type(made).__name__}, not a reward function")
         return made
-    return update_wrapper(partial(found, **arguments), found) if arguments else found
+    return with_arguments(found, arguments) if arguments else found
 
 
 def _is_reward(found: Any) -> bool:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from doubleback.rewards.answers import gold_answers
+from doubleback.rewards.calling import Samples, call_now
 from doubleback.rewards.compose import Reward
-from doubleback.rewards.contract import Samples, call_now
 from doubleback.rewards.extract import Style, completion_text, extract
 from doubleback.rewards.format import boxed_format, think_answer_format
 from doubleback.rewards.golds import as_completion

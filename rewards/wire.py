@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from socket import socket
 from typing import Any
 
-from doubleback.rewards.contract import Samples
+from doubleback.rewards.calling import Samples
 from doubleback.rewards.types import Score, Verdict
 
 LENGTH = struct.Struct(">I")
@@ -80,7 +80,7 @@ def _receive_exactly(channel: socket, size: int) -> bytes | None:
     while len(content) < size:
         try:
             piece = channel.recv(min(size - len(content), 1 << 20))
-        except ConnectionError:
+        except OSError:  # also where this side has closed the channel meanwhile
             return None
         if not piece:
             return None

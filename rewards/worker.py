@@ -19,7 +19,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from doubleback.rewards.contract import Results, call, failed, failure, required_columns, scope_of
+from doubleback.rewards.calling import Results, call, failed, failure
+from doubleback.rewards.contract import required_columns, scope_of
 from doubleback.rewards.plugins import load_function
 from doubleback.rewards.types import ConfigError
 from doubleback.rewards.wire import Job, Setup, frame, receive, scores_to_json

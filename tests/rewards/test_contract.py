@@ -6,18 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from doubleback.rewards.contract import (
-    Samples,
-    Scope,
-    as_score,
-    call,
-    call_now,
-    failure,
-    per_group,
-    per_sample,
-    required_columns,
-    scope_of,
-)
+from doubleback.rewards.calling import Samples, as_score, call, call_now, failure
+from doubleback.rewards.contract import Scope, per_group, per_sample, required_columns, scope_of
 from doubleback.rewards.types import Score, Verdict
 
 SAMPLES = Samples(("p", "p", "q"), ("one", "three", "four"), {"answer": ["1", "3", "4"]})

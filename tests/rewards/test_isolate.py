@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from doubleback.rewards.contract import Samples, Scope
+from doubleback.rewards.calling import Samples
+from doubleback.rewards.contract import Scope
 from doubleback.rewards.isolate import SYMBOLIC, WorkerPool
 from doubleback.rewards.types import ConfigError, RunError, Verdict
 from doubleback.rewards.wire import FunctionSpec
@@ -230,7 +231,7 @@ def test_nothing_survives_a_killed_host():
     program = f"""
 import sys, time
 sys.path.insert(0, {str(Path(NASTY).parent)!r})
-from doubleback.rewards.contract import Samples
+from doubleback.rewards.calling import Samples
 from doubleback.rewards.isolate import WorkerPool
 from doubleback.rewards.wire import FunctionSpec
 pool = WorkerPool([FunctionSpec("trouble", {NASTY + ":trouble"!r}, {{}}, "k")], timeout_seconds=1000, num_workers=2)

@@ -46,7 +46,7 @@ def test_no_hostile_case_wins_and_no_honest_one_loses(reward):
 # What the guards refuse beforehand in practice: were one to slip through, the worker is killed and the host lives on.
 @pytest.mark.parametrize("bomb", ["10^{10^{10}}", "((((9!)!)!)!)", r"\sum_{k=1}^{10^{9}} \frac{1}{k^{k^{k}}}"])
 def test_what_would_freeze_math_verify_is_killed(reward, bomb):
-    from doubleback.rewards.contract import Samples
+    from doubleback.rewards.calling import Samples
 
     pool = reward._pool
     begun = time.perf_counter()

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from rewarding import section
 
+from doubleback.rewards.calling import Samples, call_now
 from doubleback.rewards.compose import load_reward
-from doubleback.rewards.contract import Samples, ScoreFunction, call_now
+from doubleback.rewards.contract import ScoreFunction, required_columns
 from doubleback.rewards.format import think_answer_format
 from doubleback.rewards.plugins import load_function, offered
 from doubleback.rewards.repetition import Repetition
@@ -85,6 +86,19 @@ def test_what_does_not_fit_is_named_with_its_key(target, arguments, message):
     with pytest.raises(ConfigError, match=message) as caught:
         load_function(target, arguments, "reward.components.mine")
     assert all(line.startswith("reward.components.mine") for line in str(caught.value).splitlines())
+
+
+def test_an_argument_of_the_recipe_goes_before_a_column_of_the_same_name(tmp_path):
+    (tmp_path / "named.py").write_text(
+        "from doubleback.rewards.contract import per_sample\n"
+        "def plain(completions, target, **columns):\n    return [float(target)] * len(completions)\n"
+        "@per_sample\ndef rich(completion, target):\n    return float(target)\n"
+    )
+    samples = Samples(("?",), ("x",), {"target": [[7]]})
+    for name in ("plain", "rich"):
+        function = load_function(f"{tmp_path / 'named.py'}:{name}", {"target": 3}, "k")
+        assert call_now(function, samples)[0].value == 3.0
+        assert required_columns(function) == ()
 
 
 def test_arguments_of_a_function_are_set_for_every_call():

@@ -9,6 +9,7 @@ from doubleback.recipes.schema import Recipe
 from doubleback.recipes.tasks import load_splits, scorable
 from doubleback.rewards.answers import gold_answers
 from doubleback.rewards.compose import load_reward
+from doubleback.rewards.config import RewardConfig
 from doubleback.rewards.golds import listed, matched_as_text_only
 from doubleback.rewards.types import Problem
 from doubleback.rl import lora
@@ -38,6 +39,7 @@ def preflight(recipe: Recipe) -> Table:
     table.add_row(
         "prompts", f"longest {max(map(len, prompts))} tokens, + {recipe.sampling.max_tokens} of {model.max_length}"
     )
+    table.add_row("reward", _described(recipe.reward))
     table.add_row("base", f"{recipe.model.path}: {num_base:,} parameters, {model.dtype}, frozen")
     share = num_adapter / num_base
     table.add_row("adapter", f"{num_adapter:,} parameters ({share:.1%}) on {len(lora.targets(adapted))} matrices")
@@ -46,6 +48,17 @@ def preflight(recipe: Recipe) -> Table:
         "step", f"{recipe.optim.prompts_per_step} problems x {recipe.sampling.group_size} = {rollouts} rollouts"
     )
     return table
+
+
+def _described(reward: RewardConfig) -> str:
+    """The components with their weights, the judge and the gates."""
+    parts = []
+    for name, component in reward.components.items():
+        gate = component.only_if
+        condition = f" if {gate.component} >= {gate.at_least:g}" if gate else ""
+        judge = " (judge)" if name == reward.judge_name else ""
+        parts.append(f"{name} x {component.weight:g}{judge}{condition}")
+    return ", ".join(parts) + (", multiplied" if reward.combine == "product" else "")
 
 
 def _text_only(problems: Sequence[Problem]) -> str:

@@ -15,7 +15,11 @@ _TAG_LIKE = re.compile(r"<\|?/?(?:think|thought|reason)|\[/?(?:think(?:ing)?|tho
 
 
 def think_answer_format(completions: Sequence[Messages], **kwargs: Any) -> list[float | None]:
-    """1.0 for exactly `<think> ... </think> <answer> ... </answer>`, else 0.0. TRL's reward signature."""
+    """1.0 for exactly `<think> ... </think> <answer> ... </answer>`, else 0.0 (DeepSeek-R1, arXiv:2501.12948, 2.2.2).
+
+    Blank space around and between the tags is free. Failure case: it says nothing of what stands inside, so alone it
+    rewards an empty thought and any answer. TRL's reward signature.
+    """
     return [float(think_answer(completion_text(completion)).is_exact) for completion in completions]
 
 
@@ -24,7 +28,7 @@ def boxed_format(completions: Sequence[Messages], **kwargs: Any) -> list[float |
 
     Good: the only `\boxed` there, braces balanced inside and around it, something but whitespace inside. Words around
     it and whitespace before its brace are welcome. A `<think>` that is never closed leaves nothing that follows: 0.0.
-    `\boxed72`, which LaTeX allows, gets 0.0: it boxes the 7 alone.
+    Failure case: `\boxed72`, which LaTeX allows, gets 0.0; it boxes the 7 alone.
     """
     return [float(_has_one_good_box(completion_text(completion))) for completion in completions]
 

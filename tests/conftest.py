@@ -1,6 +1,10 @@
-"""What more than one test file needs: the tiny model, a policy on it. `gpu` tests are skipped without a CUDA device."""
+"""What more than one test file needs: the command line, the tiny model, a policy on it.
+
+`gpu` tests are skipped without a CUDA device.
+"""
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -100,3 +104,21 @@ def make_policy(tiny_model_folder: Path) -> Callable:
         return model
 
     return build
+
+
+@pytest.fixture
+def run(monkeypatch, capfd):
+    """Call the program in this process: (exit code, standard output, standard error)."""
+    from doubleback.recipes.cli import main
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["doubleback", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        captured = capfd.readouterr()
+        return code, captured.out, captured.err
+
+    return call

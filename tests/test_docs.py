@@ -1,8 +1,15 @@
 """The documents say what the code does."""
 
 import re
+import shlex
 from pathlib import Path
 
+from doubleback.recipes.loading import validated
+from doubleback.rewards.builtin import BUILTIN
+from doubleback.rewards.compose import load_reward
+from doubleback.rewards.config import RewardConfig
+from doubleback.rewards.extract import Style
+from doubleback.rewards.types import Verdict
 from doubleback.rl.metrics import METRICS
 
 ROOT = Path(__file__).parent.parent
@@ -11,3 +18,50 @@ ROOT = Path(__file__).parent.parent
 def test_metrics_table_is_the_one_in_the_code():
     rows = re.findall(r"^\| `([^`]+)` \| (.+) \|$", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE)
     assert dict(rows) == {name: text.replace("|", r"\|") for name, text in METRICS.items()}
+
+
+def fenced(language):
+    """The code blocks of docs/rewards.md in a language."""
+    return re.findall(
+        rf"^```{language}\n(.*?)^```$", (ROOT / "docs" / "rewards.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+
+
+def test_the_reward_of_the_documents_does_what_they_show(run, tmp_path, monkeypatch):
+    """Every command is run, and every line shown is a line of its output."""
+    (tmp_path / "my_rewards.py").write_text(fenced("python")[0])
+    (tmp_path / "answers.jsonl").write_text(fenced("json")[0])
+    monkeypatch.chdir(tmp_path)
+    num_commands = 0
+    for block in fenced("console"):
+        for command, shown in re.findall(r"^\$ doubleback (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE):
+            _, out, err = run(*shlex.split(command))
+            printed = " ".join((out + err).split())
+            missing = [line for line in shown.splitlines() if " ".join(line.split()) not in printed]
+            assert missing == [], printed
+            num_commands += 1
+    assert num_commands == 5
+
+
+def test_the_recipe_of_the_documents_is_valid(tmp_path, monkeypatch):
+    import yaml
+
+    (tmp_path / "my_rewards.py").write_text(fenced("python")[0])
+    monkeypatch.chdir(tmp_path)
+    (block,) = fenced("yaml")
+    with load_reward(validated(RewardConfig, yaml.safe_load(block)["reward"]), max_tokens=128) as reward:
+        assert [component.name for component in reward.components] == ["math", "format", "brevity"]
+
+
+def test_tables_of_rewards_styles_and_verdicts_are_complete():
+    text = (ROOT / "docs" / "rewards.md").read_text()
+    first_cells = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", text, re.MULTILINE)
+    named = set(re.findall(r"`(\w+)`", " ".join(first_cells)))
+    assert set(BUILTIN) | {str(style) for style in Style} | {str(verdict) for verdict in Verdict} == named
+
+
+def test_every_built_in_reward_documents_source_or_failure():
+    for name, function in BUILTIN.items():
+        assert function.__doc__, name
+        if name != "random":
+            assert re.search(r"[Ff]ailure case|cannot tell", function.__doc__), name

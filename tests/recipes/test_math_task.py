@@ -1,6 +1,7 @@
 """Questions with answers from a file: golds are graded before anything is trained on them."""
 
 import json
+from pathlib import Path
 
 import pytest
 import yaml
@@ -120,3 +121,35 @@ def test_a_missing_column_of_a_reward_is_named_at_load(run, recipe):
     code, _, err = run("check", recipe(), "reward.components.countdown=1.0", "reward.judge=math")
     assert code == 2
     assert errors(err)[0].startswith("error: reward.components.countdown needs a column 'numbers' in every row; known:")
+
+
+NASTY = str(Path(__file__).parent.parent / "nasty.py")
+
+
+@pytest.mark.slow
+def test_rewards_in_workers_serve_a_run_with_vllm_in_its_process(run, recipe, tmp_path):
+    mine = f"reward.components.mine={{function: {NASTY}:waits, weight: 0.5}}"
+    gate = "only_if: {component: mine, at_least: 0.5}"
+    best = f"reward.components.best={{function: {NASTY}:shortest, weight: 0.1, {gate}}}"
+    small = [item for item in SMALL if not item.startswith("engine")]
+    code, _, err = run("train", recipe(), *small, mine, best, "--out", tmp_path / "run")
+    assert code == 0, err
+    line = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert line["reward/weighted/mine"] == 0.25
+    assert line["reward/weighted/best"] == pytest.approx(0.1 * line["reward/part/best"], abs=1e-12)
+    assert line["rollout/unusable"] == 0
+
+
+def test_a_reward_that_fails_too_often_stops_the_run(run, recipe, tmp_path):
+    """The golds are fine; what the policy writes is not."""
+    (tmp_path / "moody.py").write_text(
+        "def moody(completions, **columns):\n"
+        "    return [1.0 if 'boxed' in text else float('nan') for text in completions]\n"
+    )
+    mine = f"reward.components.mine={{function: {tmp_path}/moody.py:moody, weight: 0.5}}"
+    code, _, err = run("train", recipe(), *SMALL, mine, "--out", tmp_path / "run")
+    assert code == 1
+    (line,) = [line for line in err.splitlines() if line.startswith("stopped:")]
+    assert "completions of a step could not be judged" in line
+    assert "more than reward.max_faults=0.05 allows" in line
+    assert "grader_error, mine: returned nan" in err

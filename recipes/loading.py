@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from doubleback.recipes.schema import Recipe
+from doubleback.rewards.plugins import nearest
 from doubleback.rewards.types import ConfigError
 
 FOLDER = Path(__file__).parent
@@ -43,7 +43,7 @@ def bundled_path(path: str) -> str:
     name = path.removeprefix(BUNDLED)
     known = sorted(folder.name for folder in (FOLDER / "bases").iterdir() if (folder / "config.json").is_file())
     if name not in known:
-        raise ConfigError(f"model.path={path}: no such base;{_hint(name, known)}")
+        raise ConfigError(f"model.path={path}: no such base; {nearest(name, known)}")
     return str(FOLDER / "bases" / name)
 
 
@@ -80,7 +80,7 @@ def _find(name: str) -> Path:
         return path
     if path.suffix in (".yaml", ".yml") or "/" in name:
         raise ConfigError(f"recipe {name}: there is no such file")
-    raise ConfigError(f"recipe {name!r} is not shipped;{_hint(name, list(known))}")
+    raise ConfigError(f"recipe {name!r} is not shipped; {nearest(name, list(known))}")
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def _lines(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
         key = ".".join(location)
         match item["type"]:
             case "extra_forbidden":
-                yield f"{key}: there is no such key;{_hint(location[-1], _keys(model, location[:-1]))}"
+                yield f"{key}: there is no such key; {nearest(location[-1], _keys(model, location[:-1]))}"
             case "missing":
                 yield f"{key}: this key is required and absent"
             case "value_error":
@@ -124,8 +124,3 @@ def _keys(model: type[BaseModel], sections: Sequence[str]) -> list[str]:
             return []
         model = annotation
     return list(model.model_fields)
-
-
-def _hint(name: str, known: Sequence[str]) -> str:
-    near = get_close_matches(name, known, n=1)
-    return f" did you mean {near[0]}?" if near else f" known: {', '.join(known)}"

@@ -25,7 +25,8 @@ WINDOW = 40
 """Characters beside an answer that are read for words which take it back."""
 
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
-_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+"""A brace, or a backslash with what it escapes: `\\{` is no brace."""
 _DIGIT = re.compile(r"\d")
 _LETTER = re.compile(r"[A-Za-z]")
 _WORD = re.compile(r"\w")
@@ -159,17 +160,17 @@ def _boxes(text: str) -> list[_Box]:
         position = match.end()
         content, end = None, position
         if text.startswith("{", position):
-            end = _closing_brace(text, position)
+            end = closing_brace(text, position)
             content = text[position + 1 : end - 1].strip() if end else None
         boxes.append(_Box(match.start(), end or len(text), content))
         position = boxes[-1].end
     return boxes
 
 
-def _closing_brace(text: str, opening: int) -> int:
+def closing_brace(text: str, opening: int) -> int:
     """The position behind the brace that closes the one at `opening`; 0 where none does."""
     depth = 0
-    for match in _BRACE.finditer(text, opening):
+    for match in BRACE.finditer(text, opening):
         depth += {"{": 1, "}": -1}.get(match[0], 0)
         if depth == 0:
             return match.end()

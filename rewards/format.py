@@ -2,15 +2,14 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
-from doubleback.rewards.extract import Messages, completion_text, think_answer
+from doubleback.rewards.extract import BRACE, Messages, closing_brace, completion_text, think_answer
 
 # (?![A-Za-z]): `\boxedfoo` is another command.
 _BOX = re.compile(r"\\boxed(?![A-Za-z])")
-# Alternation by first character: `\\` and `\{` are eaten whole, so that the brace in `\{` does not count.
-_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _TAG_LIKE = re.compile(r"<\|?/?(?:think|thought|reason)|\[/?(?:think(?:ing)?|thoughts?|reasoning)\]")
 
 
@@ -60,29 +59,15 @@ def _has_one_good_box(text: str) -> bool:
     if len(boxes) != 1 or "<think>" in region:
         return False
     before, after = region[: boxes[0].start()], region[boxes[0].end() :].lstrip()
-    closing = _end_of_group(after)
-    if closing is None or not after[1:closing].strip():
+    end = closing_brace(after, 0) if after.startswith("{") else 0
+    if not after[1 : max(end - 1, 0)].strip():
         return False
-    return _is_balanced(before) and _is_balanced(after[closing + 1 :])
-
-
-def _brace_depths(text: str) -> Iterator[tuple[int, int]]:
-    """Index of each brace that is not escaped, and the depth after it."""
-    depth = 0
-    for match in _BRACE.finditer(text):
-        if match[0] in ("{", "}"):
-            depth += 1 if match[0] == "{" else -1
-            yield match.start(), depth
-
-
-def _end_of_group(text: str) -> int | None:
-    """Index of the `}` that closes the `{` which `text` begins with. None without the one or the other."""
-    ends = (index for index, depth in _brace_depths(text) if depth == 0)
-    return next(ends, None) if text.startswith("{") else None
+    return _is_balanced(before) and _is_balanced(after[end:])
 
 
 def _is_balanced(text: str) -> bool:
-    depths = [0, *(depth for _, depth in _brace_depths(text))]
+    """Whether every brace that is not escaped has its partner."""
+    depths = [0, *accumulate({"{": 1, "}": -1}.get(match[0], 0) for match in BRACE.finditer(text))]
     return min(depths) == 0 == depths[-1]
 
 

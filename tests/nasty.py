@@ -50,8 +50,10 @@ def _leave_a_daemon_and_crash():
 
 
 def _fork_and_return():
+    """The child comes back first, with an answer of its own."""
     if os.fork() == 0:
-        time.sleep(0.2)
+        return 0.5
+    time.sleep(0.3)
     return 1.0
 
 

@@ -76,7 +76,7 @@ def pool():
         ("leave children", Verdict.GRADER_ERROR, "left 3 process(es) running; they were killed"),
         ("leave a daemon", Verdict.GRADER_ERROR, "left 1 process(es) running; they were killed"),
         ("leave a daemon and crash", Verdict.GRADER_ERROR, "the worker ended with signal SIGSEGV"),
-        ("fork and return", Verdict.GRADER_ERROR, "left 1 process(es) running; they were killed"),
+        ("fork and return", Verdict.CORRECT, ""),
         ("fork and stay", Verdict.GRADER_ERROR, "left 1 process(es) running; they were killed"),
         ("allocate", Verdict.GRADER_ERROR, "raised MemoryError"),
         ("exit", Verdict.GRADER_ERROR, "the worker ended with exit code 7"),
@@ -101,7 +101,7 @@ def test_each_misdeed_is_a_verdict_of_its_own_sample(pool, deed, verdict, detail
     assert (first.value, third.value) == (1.0, 1.0)
     assert second.verdict == verdict
     assert second.detail.startswith(detail)
-    assert (second.value is None) == (verdict != Verdict.CORRECT)
+    assert second.value == (1.0 if verdict == Verdict.CORRECT else None)
     # One worker is left under the keeper, with nothing under it.
     assert score(pool, "trouble", "the next step").value == 1.0
     assert len(below(keeper)) == 1

@@ -22,9 +22,17 @@ class Row:
 
 
 def read_rows(path: Path, required: Sequence[Sequence[str]] = ()) -> list[Row]:
-    """The objects of a file, empty lines left out. `required`: of each group of keys, a row must have one.
+    """The rows of a file; ConfigError lists those that `parse_rows` finds bad."""
+    rows, problems = parse_rows(path, required)
+    refuse(problems)
+    return rows
 
-    ConfigError lists the lines that are not UTF-8, no JSON object, or without a required key, and an empty file.
+
+def parse_rows(path: Path, required: Sequence[Sequence[str]] = ()) -> tuple[list[Row], list[str]]:
+    """The objects of a file, empty lines left out, and a line for each that is bad: no UTF-8, no JSON object, or
+    without a required key. `required`: of each group of keys, a row must have one.
+
+    ConfigError where the file cannot be read or has no rows.
     """
     try:
         lines = path.read_bytes().split(b"\n")
@@ -40,8 +48,7 @@ def read_rows(path: Path, required: Sequence[Sequence[str]] = ()) -> list[Row]:
             problems.append(f"{path}:{number}: {error}")
     if not rows and not problems:
         raise ConfigError(f"{path} has no rows")
-    refuse(problems)
-    return rows
+    return rows, problems
 
 
 def refuse(problems: Sequence[str]) -> None:

@@ -39,6 +39,8 @@ class SamplingConfig(Section):
     """Softmax temperature of the sampler; log-probabilities on both sides are taken at it."""
     max_tokens: Annotated[int, Field(ge=1)] = 128
     """Longest completion in tokens, end-of-sequence included. Longer ones are cut off: finish_reason "length"."""
+    stop: list[str] = []
+    """Strings at which a completion ends. Its tokens hold them, its text does not."""
 
 
 class AlgorithmConfig(Section):

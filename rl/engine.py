@@ -34,6 +34,7 @@ class Engine(Protocol):
     ) -> list[Group]:
         """One group per problem, in order; sample i of a problem is drawn with its seed + i.
 
+        A pure function of its arguments and the adapter: nothing that was sampled before changes a bit of it.
         `on_group` gets each group once, in the order in which they are finished, while others are still sampled.
         Raises ConfigError where a prompt and max_tokens do not fit the context.
         """
@@ -46,14 +47,21 @@ class Engine(Protocol):
 
 
 def create_engine(
-    config: EngineConfig, model: ModelConfig, base: Mapping[str, Tensor], tokenizer: PreTrainedTokenizerBase
+    config: EngineConfig,
+    model: ModelConfig,
+    base: Mapping[str, Tensor],
+    tokenizer: PreTrainedTokenizerBase,
+    has_stop_strings: bool = False,
 ) -> Engine:
-    """The engine that the recipe names. `base`: the frozen parameters, from which merged weights are computed."""
+    """The engine that the recipe names. `base`: the frozen parameters, from which merged weights are computed.
+
+    `has_stop_strings`: whether any sampling will ask for them; vLLM then needs a tokenizer of its own.
+    """
     match config.name:
         case "vllm":
             from doubleback.rl.engine_vllm import VllmEngine  # 6 s of imports that the other engine does not need
 
-            return VllmEngine(config, model, base, tokenizer)
+            return VllmEngine(config, model, base, tokenizer, has_stop_strings)
         case "transformers":
             from doubleback.rl.engine_transformers import TransformersEngine
 
@@ -74,7 +82,8 @@ def encode_prompts(
     return prompts
 
 
-def completion_text(token_ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> str:
-    """The decoded completion without its end-of-sequence token."""
+def completion_text(token_ids: Sequence[int], tokenizer: PreTrainedTokenizerBase, stop: Sequence[str] = ()) -> str:
+    """The decoded completion without its end-of-sequence token, up to the first stop string."""
     ends = len(token_ids) > 0 and token_ids[-1] == tokenizer.eos_token_id
-    return str(tokenizer.decode(token_ids[:-1] if ends else token_ids, skip_special_tokens=False))
+    text = str(tokenizer.decode(token_ids[:-1] if ends else token_ids, skip_special_tokens=False))
+    return text[: min((text.find(string) for string in stop if string in text), default=len(text))]

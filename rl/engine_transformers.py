@@ -79,37 +79,42 @@ class TransformersEngine:
         generators = [torch.Generator().manual_seed(seed) for _, seed in requests]
         tokens: list[list[int]] = [[] for _ in requests]
         logprobs: list[list[float]] = [[] for _ in requests]
+        is_open = [True] * len(requests)
         cache, positions_BT = None, (mask_BT.cumsum(1) - 1).clamp(min=0)
         for _ in range(sampling.max_tokens):
             output = self._served(
                 step_BT, attention_mask=mask_BT, position_ids=positions_BT, past_key_values=cache, use_cache=True
             )
             cache = output.past_key_values
-            logprobs_BV = torch.log_softmax(output.logits[:, -1].float() / sampling.temperature, dim=-1)
+            # Temperature 0 takes the likeliest token, with its log-probability at temperature 1, as vLLM does.
+            logprobs_BV = torch.log_softmax(output.logits[:, -1].float() / (sampling.temperature or 1.0), dim=-1)
             chosen = [
-                int(torch.multinomial(row.exp(), 1, generator=generator))
+                int(torch.multinomial(row.exp(), 1, generator=generator) if sampling.temperature else row.argmax())
                 for row, generator in zip(logprobs_BV, generators, strict=True)
             ]
             for row, token in enumerate(chosen):
-                if self._is_open(tokens[row]):
+                if is_open[row]:
                     tokens[row].append(token)
                     logprobs[row].append(float(logprobs_BV[row, token]))
-            if not any(self._is_open(row) for row in tokens):
+                    is_open[row] = self._goes_on(tokens[row], sampling.stop)
+            if not any(is_open):
                 break
             step_BT, positions_BT = torch.tensor(chosen).unsqueeze(1), positions_BT[:, -1:] + 1
             mask_BT = torch.cat([mask_BT, torch.ones_like(step_BT)], dim=1)
         return [
             Completion(
-                text=completion_text(ids, self._tokenizer),
+                text=completion_text(ids, self._tokenizer, sampling.stop),
                 token_ids=tuple(ids),
                 sampler_logprobs=tuple(values),
-                finish_reason="length" if self._is_open(ids) else "stop",
+                finish_reason="length" if goes_on else "stop",
                 policy_version=self._version,
                 adapter_hash=self._adapter_hash,
                 seed=seed,
             )
-            for ids, values, (_, seed) in zip(tokens, logprobs, requests, strict=True)
+            for ids, values, goes_on, (_, seed) in zip(tokens, logprobs, is_open, requests, strict=True)
         ]
 
-    def _is_open(self, token_ids: Sequence[int]) -> bool:
-        return not token_ids or token_ids[-1] != self._tokenizer.eos_token_id
+    def _goes_on(self, token_ids: Sequence[int], stop: Sequence[str]) -> bool:
+        if token_ids[-1] == self._tokenizer.eos_token_id:
+            return False
+        return not stop or not any(string in self._tokenizer.decode(token_ids) for string in stop)

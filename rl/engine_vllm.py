@@ -55,6 +55,7 @@ class VllmEngine:
         model: ModelConfig,
         base: Mapping[str, torch.Tensor],
         tokenizer: PreTrainedTokenizerBase,
+        has_stop_strings: bool = False,
     ) -> None:
         _repack_experts_on_update()
         self._tokenizer, self._model, self._base = tokenizer, model, base
@@ -67,7 +68,7 @@ class VllmEngine:
             max_num_seqs=config.max_num_seqs,
             kv_cache_memory_bytes=config.kv_cache_mib << 20,  # the default is a share of all memory: too much on a VM
             enforce_eager=True,
-            skip_tokenizer_init=True,
+            skip_tokenizer_init=not has_stop_strings,
             logprobs_mode="processed_logprobs",  # the default ignores the temperature
             # The fused rotary kernel is wrong on the CPU for interleaved rotary embeddings (DeepSeek).
             compilation_config={"custom_ops": ["-rotary_embedding"]},
@@ -105,20 +106,23 @@ class VllmEngine:
                 temperature=sampling.temperature,
                 max_tokens=sampling.max_tokens,
                 stop_token_ids=[self._tokenizer.eos_token_id],
+                stop=list(sampling.stop),
                 logprobs=0,
-                detokenize=False,
+                detokenize=bool(sampling.stop),  # stop strings are found in text
                 output_kind=RequestOutputKind.FINAL_ONLY,
             )
             for seed in seeds
         ]
         # Not LLM.generate: it returns when all are done, and groups are scored while others are still sampled.
         engine, groups = self._llm.llm_engine, {}
+        # Cached keys and values were computed in batches of another shape, and may differ in the last bit.
+        self._llm.reset_prefix_cache()
         for row, ids in enumerate(prompts):
             engine.add_request(str(row), {"prompt_token_ids": list(ids)}, params[row])
         while engine.has_unfinished_requests():
             for output in engine.step():
                 row = int(output.request_id)
-                completions = tuple(self._completion(sample, seeds[row]) for sample in output.outputs)
+                completions = tuple(self._completion(sample, seeds[row], sampling.stop) for sample in output.outputs)
                 groups[row] = Group(problems[row], prompts[row], completions)
                 if on_group is not None:
                     on_group(groups[row])
@@ -139,9 +143,9 @@ class VllmEngine:
     def close(self) -> None:
         self._llm.llm_engine.engine_core.shutdown()
 
-    def _completion(self, sample: Any, seed: int) -> Completion:
+    def _completion(self, sample: Any, seed: int, stop: Sequence[str]) -> Completion:
         return Completion(
-            text=completion_text(sample.token_ids, self._tokenizer),
+            text=completion_text(sample.token_ids, self._tokenizer, stop),
             token_ids=tuple(sample.token_ids),
             sampler_logprobs=tuple(
                 entry[token].logprob for entry, token in zip(sample.logprobs, sample.token_ids, strict=True)

@@ -1,5 +1,7 @@
 """One contract for every engine: it samples what it says it sampled, and serves the learner's adapter."""
 
+from collections import Counter
+
 import pytest
 import torch
 
@@ -27,11 +29,12 @@ SEEDS = [11, 222, 3333, 44444]
 class Setup:
     """An engine and a learner on the same frozen base."""
 
-    def __init__(self, name: str, folder: str, targets: str = "all") -> None:
+    def __init__(self, name: str, folder: str, targets: str = "all", has_stop_strings: bool = False) -> None:
         config = ModelConfig(path=folder, max_length=448)
         base = load_base(config)
         self.base = base_tensors(base)
-        self.engine = create_engine(EngineConfig(name=name), config, self.base, load_tokenizer(folder))
+        tokenizer = load_tokenizer(folder)
+        self.engine = create_engine(EngineConfig(name=name), config, self.base, tokenizer, has_stop_strings)
         model = lora.attach(base, LoraSettings(rank=4, alpha=8.0, targets=targets), seed=0)
         self.learner = Learner(model, AlgorithmConfig(), OptimConfig())
 
@@ -120,6 +123,24 @@ def test_a_sample_depends_on_its_seed_not_on_its_neighbours(setup):
     assert [c.token_ids for c in whole.completions[1:]] == [c.token_ids for c in shifted.completions]
 
 
+def test_temperature_0_takes_the_likeliest_tokens(setup):
+    sampling = SamplingConfig(max_tokens=20).model_copy(update={"group_size": 1, "temperature": 0.0})
+    groups = setup.engine.sample(PROBLEMS, sampling, SEEDS)
+    for prompt, completion in sequences(groups):
+        with torch.no_grad(), setup.learner.model.disable_adapter():
+            logits = setup.learner.model(torch.tensor([prompt + completion])).logits[0, len(prompt) - 1 : -1]
+        assert tuple(logits.argmax(-1).tolist()) == completion
+
+
+def test_nothing_sampled_before_changes_a_bit(setup):
+    """What an evaluation that was killed relies on: log-probabilities too, to the last bit."""
+    sampling = SamplingConfig(group_size=2, max_tokens=30)
+    problems = [Problem(f"long {n}", " ".join(str((n + i) % 50) for i in range(300))) for n in range(3)]
+    alone = setup.engine.sample(problems, sampling, SEEDS[:3])
+    setup.engine.sample([Problem("other", problems[0].prompt)], sampling, [5])
+    assert setup.engine.sample(problems, sampling, SEEDS[:3]) == [*alone]
+
+
 def test_prompt_beyond_the_context_is_refused_by_name(setup):
     with pytest.raises(ConfigError, match=r"problem p22: prompt of 6 tokens \+ sampling.max_tokens=443 exceeds"):
         setup.engine.sample(PROBLEMS, SamplingConfig(group_size=2, max_tokens=443), SEEDS)
@@ -178,3 +199,23 @@ def test_vllm_hands_a_group_over_while_others_are_still_sampled(tiny_model_folde
     made.engine.close()
     assert len(handed) == len(groups)
     assert handed[0] < handed[-1] == len(steps)
+
+
+@pytest.mark.parametrize("name", ["transformers", "vllm"])
+def test_stop_strings_end_a_completion_and_stay_out_of_its_text(name, tiny_model_folder):
+    made = Setup(name, str(tiny_model_folder), has_stop_strings=True)
+    free = made.engine.sample(PROBLEMS, SamplingConfig(group_size=4, max_tokens=60), SEEDS)
+    (word, _), *_ = Counter(w for g in free for c in g.completions for w in c.text.split()[3:]).most_common()
+    stopped = made.engine.sample(PROBLEMS, SamplingConfig(group_size=4, max_tokens=60, stop=[f" {word} "]), SEEDS)
+    made.engine.close()
+    num_cut = 0
+    for before, after in zip(free, stopped, strict=True):
+        for long, short in zip(before.completions, after.completions, strict=True):
+            assert short.token_ids == long.token_ids[: len(short.token_ids)]
+            assert f" {word} " not in short.text
+            if f" {word} " in long.text:
+                num_cut += 1
+                assert short.finish_reason == "stop"
+                assert long.text.startswith(f"{short.text} {word} ")
+                assert len(short.token_ids) < len(long.token_ids)
+    assert num_cut >= 2

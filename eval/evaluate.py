@@ -7,7 +7,8 @@ from statistics import fmean
 from typing import Any
 
 from doubleback.eval.backtracking import replay
-from doubleback.eval.passk import Estimate, clustered, pass_at_k
+from doubleback.eval.intervals import Estimate, clustered
+from doubleback.eval.passk import pass_at_k
 from doubleback.rewards.types import Completion, Problem, Score, Verdict
 from doubleback.rl.config import SamplingConfig
 from doubleback.rl.engine import Engine

@@ -1,6 +1,6 @@
 """Pictures of a run. matplotlib, PNG, readable in black and white."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,3 +46,20 @@ def _band(
     axes.fill_between(
         steps, [item["low"] for item in values], [item["high"] for item in values], color=color, alpha=0.15, lw=0
     )
+
+
+def pass_at_k_curves(curves: Sequence[tuple[str, Mapping[str, Any]]], path: Path) -> None:
+    """Draw pass@k over k with its 95 % band, one curve for each (label, summary)."""
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for position, (label, summary) in enumerate(curves):
+        ks = [int(k) for k in summary["pass_at_k"]]
+        title = f"{label}: {summary['num_problems']} problems x {summary['n']}"
+        _band(axes, ks, list(summary["pass_at_k"].values()), f"C{position}", "os^v"[position % 4], title)
+    if any(len(summary["pass_at_k"]) > 1 for _, summary in curves):
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:g}")
+    axes.set(xlabel="k", ylabel="pass@k, 95 % interval over problems", ylim=(0, 1.02))
+    axes.grid(alpha=0.3)
+    axes.legend(loc="best", frameon=False)
+    figure.savefig(path, dpi=120)

@@ -2,8 +2,10 @@
 
 import re
 
+from doubleback.eval.prompts import load_prompt, shipped_prompts
 from rich.table import Table
 
+from doubleback.eval.suite import load_config, shipped_suites
 from doubleback.recipes.countdown.bases import BASES
 from doubleback.recipes.loading import load_recipe, shipped
 from doubleback.rewards.builtin import BUILTIN
@@ -11,7 +13,7 @@ from doubleback.rewards.plugins import offered
 
 
 def catalogue() -> Table:
-    """Recipes, rewards and bases."""
+    """Recipes, rewards, suites, prompts and bases."""
     table = Table(box=None, pad_edge=False)
     for column in ("kind", "name", "what it is"):
         table.add_column(column)
@@ -23,6 +25,10 @@ def catalogue() -> Table:
         table.add_row(
             "reward", name, f"{point.value}, from {point.dist.name if point.dist else 'an installed package'}"
         )
+    for name in shipped_suites():
+        table.add_row("suite", name, load_config(name)[1].description)
+    for name in shipped_prompts():
+        table.add_row("prompt", name, load_prompt(name).description)
     for name, (description, _) in BASES.items():
         table.add_row("base", name, description)
     return table

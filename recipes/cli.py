@@ -36,7 +36,7 @@ Overrides = Annotated[list[str] | None, typer.Argument(metavar="[key.path=value 
 
 @app.command("list")
 def list_everything() -> None:
-    """Recipes, rewards and bases that come with doubleback, a line each."""
+    """Recipes, rewards, suites, prompts and bases that come with doubleback, a line each."""
     from doubleback.recipes.catalogue import catalogue
 
     console.print(catalogue())
@@ -107,6 +107,57 @@ def train(
     from doubleback.recipes.run import run_recipe
 
     run_recipe(loaded, folder, resume, console)
+
+
+@app.command("eval")
+def evaluate(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL|RUN", help="Folder, hub id, bundled:NAME, or a run directory.")
+    ],
+    suite: Annotated[str, typer.Option(help="A suite (doubleback list) or a YAML file.")],
+    data: Annotated[Path | None, typer.Option(help="JSON lines instead of the suite's own source.")] = None,
+    adapter: Annotated[
+        Path | None, typer.Option(help="LoRA adapter in PEFT's layout. Default: a run's newest.")
+    ] = None,
+    endpoint: Annotated[str | None, typer.Option(help="OpenAI-compatible server that serves MODEL: .../v1")] = None,
+    n: Annotated[int, typer.Option(min=1, help="Samples per problem.")] = 1,
+    k: Annotated[str, typer.Option(help="Which pass@k and maj@k to show: 1,4,16. Default: 1 and n.")] = "",
+    prompt: Annotated[str | None, typer.Option(help="A prompt (doubleback list) or a YAML file.")] = None,
+    thinking: Annotated[str | None, typer.Option(help="on, off, or both, compared.")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0, help="Default: 0 for one sample, else 1.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Longest completion. Default: the suite's.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Every sample's seed derives from it.")] = 0,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first problems.")] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows out, and say which.")] = False,
+    engine: Annotated[str, typer.Option(help="vllm or transformers.")] = "vllm",
+    dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
+    kv_cache_mib: Annotated[int, typer.Option(min=16, help="vLLM: memory of the key-value cache.")] = 256,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder. The same command continues there. Default: runs/eval-...")
+    ] = None,
+) -> None:
+    """Measure a policy on a suite: pass@k with intervals, a curve, and every sample."""
+    from doubleback.recipes.evaluation import Options, evaluate_policy, parse_ks, parse_thinking
+    from doubleback.recipes.policy import find_policy
+
+    policy = find_policy(
+        model, adapter=adapter, endpoint=endpoint, engine_name=engine, dtype=dtype, kv_cache_mib=kv_cache_mib
+    )
+    options = Options(suite, data, prompt, n, parse_ks(k, n), temperature, max_tokens, seed, limit, skip_bad)
+    folder = out or Path("runs") / f"eval-{Path(suite).stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    evaluate_policy(policy, options, parse_thinking(thinking), folder, console)
+
+
+@app.command("compare")
+def compare_evaluations(
+    first: Annotated[Path, typer.Argument(metavar="A", help="Folder of an evaluation.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Folder of another, of the same problems.")],
+    force: Annotated[bool, typer.Option("--force", help="Compare although data or prompt differ.")] = False,
+) -> None:
+    """Compare two evaluations, paired by problem: difference with interval and p-value, and what flipped."""
+    from doubleback.recipes.evaluation import show_comparison
+
+    show_comparison(first, second, force, console)
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """The commands around rewards: grade stored completions, and try a reward before it is used."""
 
+import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -10,6 +11,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from doubleback.eval.lm_harness import is_lm_harness, rows_from_lm_harness
+from doubleback.eval.summary import summary
+from doubleback.eval.tables import evaluation_table
 from doubleback.recipes.loading import override
 from doubleback.rewards.answers import gold_answers
 from doubleback.rewards.compose import load_reward
@@ -17,16 +21,18 @@ from doubleback.rewards.config import RewardConfig
 from doubleback.rewards.dryrun import KEY, NAME, Check, Sample, config_for, dry_run, gold_samples, is_about_form
 from doubleback.rewards.faults import shorten
 from doubleback.rewards.golds import matched_as_text_only
-from doubleback.rewards.jsonl import Row, read_rows
+from doubleback.rewards.jsonl import Row, parse_rows, read_rows
 from doubleback.rewards.regrade import (
     Graded,
+    completion_of,
     latency_percentiles,
     read_completions,
     regrade,
     slowest,
     verdict_counts,
 )
-from doubleback.rewards.types import ConfigError
+from doubleback.rewards.types import ConfigError, Verdict
+from doubleback.rl.disk import write_atomically
 
 PERCENTILES = (50, 90, 99, 100)
 NUM_SLOWEST = 5
@@ -47,17 +53,23 @@ def score_file(path: Path, config: RewardConfig, out: Path | None, console: Cons
     if out.exists():
         raise ConfigError(f"--out {out} exists already; choose another file")
     (component,) = config.components.values()
-    rows = read_completions(path, needs_answer=component.function == "math")
+    function = component.function or ""
+    known, _ = parse_rows(path)
+    is_foreign = bool(known) and is_lm_harness(known[0].data)
+    rows = read_completions(path, function == "math", rows_from_lm_harness if is_foreign else None)
     with load_reward(config, key=KEY) as reward:
         reward.ready()
         progress = track(regrade(rows, reward), "grading", len(rows), console=console, disable=not console.is_terminal)
         graded = list(progress)
-    temporary = out.with_name(out.name + ".tmp")
-    temporary.write_text("".join(json.dumps(item.line()) + "\n" for item in graded))
-    temporary.replace(out)
+    write_atomically(out, "".join(json.dumps(item.line()) + "\n" for item in graded).encode())
+    settings = {"suite": path.stem, "data_sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "reward": function}
+    found = summary([_summary_line(item) for item in graded], settings)
+    summary_path = out.with_name(f"{out.stem}.summary.json")
+    write_atomically(summary_path, json.dumps(found, indent=2).encode())
+    console.print(evaluation_table(found))
     console.print(_verdicts(graded))
     console.print(_slowest(graded))
-    console.print(f"scored rows  {out}", soft_wrap=True)
+    console.print(f"scored rows  {out}\nsummary      {summary_path}", soft_wrap=True)
 
 
 def check_reward(
@@ -119,6 +131,23 @@ def _mark(check: Check) -> str:
     return {True: "[green]ok[/]", False: "[red]fails[/]", None: "[dim]n/a[/]"}[check.is_ok]
 
 
+def _summary_line(item: Graded) -> dict[str, Any]:
+    """A graded row as one sample of an evaluation: of the problem that it names, or else of one for itself."""
+    data = item.row.data
+    names = [str(data[key]) for key in ("problem", "id", "question", "prompt") if data.get(key) is not None]
+    ids = data.get("completion_ids") or data.get("token_ids")
+    kept: dict[str, Any] = {key: data[key] for key in ("truncated", "numbers", "target", "thinking") if key in data}
+    return {
+        **kept,
+        "problem": names[0] if names else f"line {item.row.number}",
+        "completion": completion_of(item.row),
+        "tokens": len(ids) if ids else data.get("tokens"),
+        "verdict": item.score.verdict,
+        "extracted": item.score.extracted,
+        "strict": item.format_ok and item.score.verdict == Verdict.CORRECT,
+    }
+
+
 def _verdicts(graded: Sequence[Graded]) -> Table:
     table = Table(box=None, pad_edge=False)
     for column in ("figure", "value", "share"):
@@ -141,6 +170,6 @@ def _slowest(graded: Sequence[Graded]) -> Table:
         table.add_column(column)
     for item in slowest(graded, NUM_SLOWEST):
         milliseconds = f"{(item.score.seconds or 0.0) * 1000:.2f}"
-        text = repr(shorten(str(item.line().get("completion") or item.line().get("response"))))
+        text = repr(shorten(completion_of(item.row)))
         table.add_row(str(item.row.number), milliseconds, item.score.verdict, text)
     return table

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
+from doubleback.eval.contamination import NGRAM, overlap
 from doubleback.recipes.loading import bundled_path
 from doubleback.recipes.schema import Recipe
 from doubleback.recipes.tasks import load_splits, scorable
@@ -39,6 +40,8 @@ def preflight(recipe: Recipe) -> Table:
     table.add_row(
         "prompts", f"longest {max(map(len, prompts))} tokens, + {recipe.sampling.max_tokens} of {model.max_length}"
     )
+    for name, other in (("validation", splits.validation), ("test", splits.test)):
+        table.add_row(f"{name} in train", _contamination(other, splits.train))
     table.add_row("reward", _described(recipe.reward))
     table.add_row("base", f"{recipe.model.path}: {num_base:,} parameters, {model.dtype}, frozen")
     share = num_adapter / num_base
@@ -48,6 +51,16 @@ def preflight(recipe: Recipe) -> Table:
         "step", f"{recipe.optim.prompts_per_step} problems x {recipe.sampling.group_size} = {rollouts} rollouts"
     )
     return table
+
+
+def _contamination(suite: Sequence[Problem], training: Sequence[Problem]) -> str:
+    """How many problems of one set stand in the other (`eval.contamination`)."""
+    found = overlap(
+        *([(it.id, str(it.columns.get("question", it.prompt))) for it in part] for part in (suite, training))
+    )
+    examples = [f"{first} is {second}" for first, second in (*found.exact, *found.masked, *found.ngram)][:2]
+    counts = f"{len(found.exact)} exact, {len(found.masked)} with other numbers, {len(found.ngram)} by {NGRAM} words"
+    return f"{counts} of {len(suite)}" + (f": {', '.join(examples)}" if examples else "")
 
 
 def _described(reward: RewardConfig) -> str:

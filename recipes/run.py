@@ -23,10 +23,11 @@ from doubleback.rewards.compose import load_reward
 from doubleback.rewards.golds import listed
 from doubleback.rewards.types import ConfigError
 from doubleback.rl import lora
+from doubleback.rl.disk import write_atomically
 from doubleback.rl.engine import Engine, create_engine, encode_prompts
 from doubleback.rl.learner import Learner
 from doubleback.rl.model import base_tensors, load_base, load_tokenizer
-from doubleback.rl.rundir import RunDirectory, read_samples, step_name, write_atomically, write_samples
+from doubleback.rl.rundir import RunDirectory, read_samples, step_name, write_samples
 from doubleback.rl.scoring import Reward
 from doubleback.rl.sync import AdapterSync
 from doubleback.rl.train import train

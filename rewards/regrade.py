@@ -16,7 +16,7 @@ from doubleback.rewards.format import boxed_format, think_answer_format
 from doubleback.rewards.golds import as_completion
 from doubleback.rewards.jsonl import Row, read_rows, refuse
 from doubleback.rewards.plugins import nearest
-from doubleback.rewards.types import ConfigError, Problem, Score
+from doubleback.rewards.types import Completion, ConfigError, Problem, Score
 
 AHEAD = 256
 """Rows whose scoring has begun before the first of them is waited for."""
@@ -46,9 +46,15 @@ class Graded:
         }
 
 
-def read_completions(path: Path, needs_answer: bool) -> list[Row]:
-    """Rows with `completion` (or `response`) as text or chat messages. ConfigError names each line that is not one."""
-    rows = read_rows(path, [_TEXT_KEYS, *([("answer",)] if needs_answer else [])])
+def read_completions(
+    path: Path, needs_answer: bool, convert: Callable[[list[Row]], list[Row]] | None = None
+) -> list[Row]:
+    """Rows with `completion` (or `response`) as text or chat messages. ConfigError names each line that is not one.
+
+    `convert` brings rows of another system into this form.
+    """
+    required = [_TEXT_KEYS, *([("answer",)] if needs_answer else [])]
+    rows = convert(read_rows(path)) if convert else read_rows(path, required)
     known = [str(style) for style in Style]
     problems = []
     for row in rows:
@@ -56,7 +62,7 @@ def read_completions(path: Path, needs_answer: bool) -> list[Row]:
         if style is not None and style not in known:
             problems.append(f"{path}:{row.number}: style={style!r}; {nearest(str(style), known)}")
         try:
-            _text(row)
+            completion_of(row)
         except (TypeError, KeyError, IndexError, AttributeError):
             problems.append(f"{path}:{row.number}: the completion is neither text nor a list of chat messages")
         if needs_answer:
@@ -79,7 +85,7 @@ def regrade(rows: Sequence[Row], reward: Reward) -> Iterator[Graded]:
     waiting: deque[tuple[list[Row], Callable[[], list[Score]]]] = deque()
     for _, grouped in groupby(rows, key=_prompt_and_answer if reward.needs_group else _number):
         group = list(grouped)
-        completions = [replace(as_completion(_text(row)), token_ids=_ids(row)) for row in group]
+        completions = [_completion(row) for row in group]
         waiting.append((group, reward.start(_problem(group[0]), completions)))
         if len(waiting) > AHEAD:
             yield from _finished(*waiting.popleft())
@@ -116,7 +122,7 @@ def format_ok(text: str, style: Style) -> bool:
 
 def _finished(group: Sequence[Row], finish: Callable[[], list[Score]]) -> list[Graded]:
     return [
-        Graded(row, score, format_ok(_text(row), Style(row.data.get("style") or Style.FLEXIBLE)))
+        Graded(row, score, format_ok(completion_of(row), Style(row.data.get("style") or Style.FLEXIBLE)))
         for row, score in zip(group, finish(), strict=True)
     ]
 
@@ -129,7 +135,8 @@ def _problem(row: Row) -> Problem:
     return Problem(f"line {row.number}", completion_text(prompt) if prompt else "", columns)
 
 
-def _text(row: Row) -> str:
+def completion_of(row: Row) -> str:
+    """The text of a row's completion. TypeError, KeyError or IndexError where it is none."""
     text = completion_text(next(row.data[key] for key in _TEXT_KEYS if row.data.get(key) is not None))
     if not isinstance(text, str):
         raise TypeError
@@ -139,6 +146,11 @@ def _text(row: Row) -> str:
 def _ids(row: Row) -> tuple[int, ...]:
     """The tokens as TRL (`completion_ids`) or a rollout file of ours (`token_ids`) has them; else none."""
     return tuple(row.data.get("completion_ids") or row.data.get("token_ids") or ())
+
+
+def _completion(row: Row) -> Completion:
+    is_cut = bool(row.data.get("truncated")) or row.data.get("finish_reason") == "length"
+    return replace(as_completion(completion_of(row), is_cut), token_ids=_ids(row))
 
 
 def _number(row: Row) -> Any:

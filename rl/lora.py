@@ -173,6 +173,18 @@ def save(model: PeftModel, folder: Path) -> None:
     (folder / "adapter_model.safetensors").write_bytes(content)
 
 
+def restore(base: PreTrainedModel, folder: Path) -> PeftModel:
+    """`base` with the adapter that lies in `folder` in PEFT's layout, in float32. ConfigError where it does not fit."""
+    try:
+        model = PeftModel.from_pretrained(base, str(folder), is_trainable=True, autocast_adapter_dtype=True)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ConfigError(f"the adapter in {folder} cannot be attached to this model: {reason}") from error
+    if not targets(model):
+        raise ConfigError(f"the adapter in {folder} adapts no attention and no experts of this model")
+    return model
+
+
 def load(model: PeftModel, tensors: Mapping[str, Tensor]) -> None:
     """Put `tensors` (PEFT's names) into the model's adapter. ValueError names a tensor that would not arrive."""
     expected = set(get_peft_model_state_dict(model))

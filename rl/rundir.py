@@ -3,25 +3,20 @@
 recipe.yaml, environment.json, metrics.jsonl, rollouts/step-00012.jsonl.gz, checkpoints/step-00012/, eval/*.json
 """
 
-import errno
 import gzip
 import json
-import math
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from doubleback.rewards.types import ConfigError
 from doubleback.rl import checkpoint
+from doubleback.rl.disk import explained, to_json, write_atomically
 from doubleback.rl.learner import Learner
 from doubleback.rl.types import Group
-
-DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class RunDirectory:
@@ -42,7 +37,7 @@ class RunDirectory:
         """Rollouts of the step, then its line in metrics.jsonl, both flushed to the disk; then tell the observers."""
         if groups:
             write_samples(self.path / "rollouts" / f"{step_name(step)}.jsonl.gz", step, groups)
-        with _explained(self.metrics_path), self.metrics_path.open("a") as file:
+        with explained(self.metrics_path), self.metrics_path.open("a") as file:
             file.write(to_json({"step": step, **metrics}) + "\n")
             file.flush()
             os.fsync(file.fileno())
@@ -51,7 +46,7 @@ class RunDirectory:
 
     def save_checkpoint(self, learner: Learner, keep: int) -> None:
         """A checkpoint of the learner's step; afterwards all but the newest `keep` are deleted."""
-        with _explained(self.path / "checkpoints"):
+        with explained(self.path / "checkpoints"):
             checkpoint.save(learner, self.path / "checkpoints" / step_name(learner.step))
         for step in self.checkpoint_steps()[:-keep]:
             shutil.rmtree(self.path / "checkpoints" / step_name(step))
@@ -123,44 +118,6 @@ def _sample_lines(step: int, group: Group) -> Iterator[dict[str, Any]]:
             "detail": score.detail,
             "advantage": advantage,
         }
-
-
-def to_json(record: dict[str, Any]) -> str:
-    """One line; NaN and infinities, which JSON has not, become null."""
-    return json.dumps({key: None if _is_undefined(value) else value for key, value in record.items()})
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write to a temporary name, flush to the disk, rename: `path` holds the old bytes or the new ones, never half."""
-    temporary = path.with_name(path.name + ".tmp")
-    with _explained(path):
-        try:
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """A full disk becomes one line; what was saved before stays as it is."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in DISK_ERRORS:
-            raise
-        raise ConfigError(
-            f"no space left to write {path} ({error.strerror}); the checkpoints already saved are intact: free some "
-            f"space and continue with --resume"
-        ) from error
-
-
-def _is_undefined(value: Any) -> bool:
-    return isinstance(value, float) and not math.isfinite(value)
 
 
 def step_name(step: int) -> str:

@@ -1,0 +1,95 @@
+"""Two evaluations of the same problems, paired: what changed, how surely, and where."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from doubleback.eval.paired import PairedDifference, paired
+from doubleback.eval.samples import is_correct, read_lines
+from doubleback.eval.summary import Line, by_problem
+from doubleback.rewards.types import UNUSABLE, ConfigError
+
+SAMPLES, SUMMARY = "samples.jsonl", "summary.json"
+MUST_AGREE = ("suite", "data_sha256", "prompt", "prompt_sha256", "n", "temperature", "max_tokens")
+"""What a paired comparison takes for granted. `thinking` may differ: on against off is a comparison."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """One evaluation on disk."""
+
+    path: Path
+    summary: Mapping[str, Any]
+    lines: Sequence[Line]
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """A problem whose share of right samples changed."""
+
+    problem: str
+    first: float
+    second: float
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """B minus A."""
+
+    num_problems: int
+    """Problems that both have."""
+    pass_at_1: PairedDifference
+    tokens: PairedDifference
+    only_first: int
+    only_second: int
+    """n = 1: problems that only A, only B got right."""
+    flips: tuple[Flip, ...]
+    """Largest change first."""
+
+
+def load_evaluated(path: Path) -> Evaluated:
+    """What `doubleback eval` wrote into a folder. ConfigError where it is not there, or not finished."""
+    try:
+        found = json.loads((path / SUMMARY).read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} holds no finished evaluation ({SUMMARY}: {error}); run doubleback eval") from error
+    return Evaluated(path, found, read_lines(path / SAMPLES))
+
+
+def compare(first: Evaluated, second: Evaluated, force: bool = False) -> Comparison:
+    """The paired comparison. ConfigError where data, prompt or sampling differ, unless `force`; always where no problem
+    is common to both."""
+    lines = [
+        f"{key} is {first.summary.get(key)!r} in {first.path} and {second.summary.get(key)!r} in {second.path}"
+        for key in MUST_AGREE
+        if first.summary.get(key) != second.summary.get(key)
+    ]
+    if lines and not force:
+        lines[-1] += "; these are not two answers to one question (--force compares all the same)"
+        raise ConfigError("\n".join(lines))
+    groups = [{str(group[0]["problem"]): group for group in by_problem(it.lines)} for it in (first, second)]
+    common = [name for name in groups[0] if name in groups[1]]
+    if not common:
+        raise ConfigError(f"{first.path} and {second.path} have no problem in common")
+    n = max(len(group[name]) for group in groups for name in common)
+    rates = [[_mean([is_correct(it) for it in _usable(group[name])]) for name in common] for group in groups]
+    tokens = [[_mean([it.get("tokens") or 0 for it in group[name]]) for name in common] for group in groups]
+    flips = [Flip(name, a, b) for name, a, b in zip(common, *rates, strict=True) if a != b and a == a and b == b]
+    return Comparison(
+        num_problems=len(common),
+        pass_at_1=paired(rates[0], rates[1], n),
+        tokens=paired(tokens[0], tokens[1], max(n, 2)),
+        only_first=sum(flip.first > flip.second for flip in flips),
+        only_second=sum(flip.first < flip.second for flip in flips),
+        flips=tuple(sorted(flips, key=lambda flip: -abs(flip.second - flip.first))),
+    )
+
+
+def _usable(group: Sequence[Line]) -> list[Line]:
+    return [line for line in group if line["verdict"] not in UNUSABLE]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else float("nan")

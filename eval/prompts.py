@@ -1,0 +1,92 @@
+"""Prompts by name: how a question is put to a base model or to a chat model."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import ValidationError, field_validator
+
+from doubleback.rewards.plugins import nearest
+from doubleback.rewards.types import ConfigError
+from doubleback.rl.config import Section
+
+FOLDER = Path(__file__).parent / "prompt_texts"
+HOLE = "{question}"
+
+
+class PromptConfig(Section):
+    """A YAML file of `eval/prompt_texts`, or one of your own."""
+
+    description: str
+    """One line for `doubleback list`."""
+    kind: Literal["completion", "chat"]
+    """completion: text that a base model continues. chat: a user message for the tokenizer's chat template."""
+    text: str
+    """What is said, with `{question}` where the question goes. Other braces are left alone."""
+    system: str | None = None
+    """Chat: the system message."""
+    style: Literal["think_answer", "boxed", "hash", "answer_is", "last_number", "flexible"]
+    """The form in which the answer is asked for: what strict extraction looks for."""
+    stop: list[str] = []  # noqa: RUF012  (frozen, validated, never shared)
+    """Strings at which a base model's completion ends."""
+    thinking_on: str | None = None
+    """Chat: said in the system message to turn thinking on, where the chat template has no switch of its own."""
+    thinking_off: str | None = None
+    """The same to turn it off."""
+
+    @field_validator("text")
+    @classmethod
+    def _has_one_hole(cls, text: str) -> str:
+        if text.count(HOLE) != 1:
+            raise ValueError(f"text holds {HOLE} {text.count(HOLE)} times; write it once, where the question goes")
+        return text
+
+
+def shipped_prompts() -> dict[str, Path]:
+    """The prompts that come with doubleback, by name."""
+    return {path.stem: path for path in sorted(FOLDER.glob("*.yaml"))}
+
+
+def load_prompt(name: str) -> PromptConfig:
+    """A shipped prompt, or one from a YAML file. ConfigError, one line a finding."""
+    known = shipped_prompts()
+    path = known.get(name, Path(name))
+    if name not in known and path.suffix not in (".yaml", ".yml"):
+        raise ConfigError(f"prompt {name!r} is not shipped; {nearest(name, known)}, or give a YAML file")
+    try:
+        data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return PromptConfig.model_validate(data)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"prompt {path} cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"prompt {path} is not YAML: {' '.join(str(error).split())}") from error
+    except ValidationError as error:
+        raise ConfigError("\n".join(_lines(path, error))) from None
+
+
+def fill(prompt: PromptConfig, question: str) -> str:
+    """The text with the question in its place."""
+    return prompt.text.replace(HOLE, question)
+
+
+def messages(prompt: PromptConfig, question: str, thinking: bool | None, has_own_switch: bool) -> list[dict[str, str]]:
+    """The conversation: a system message where there is anything to say in it, and the filled text.
+
+    A mode of thinking is asked for in words only where the chat template has no switch of its own. ConfigError where
+    the prompt has no such words.
+    """
+    parts = [prompt.system] if prompt.system else []
+    if thinking is not None and not has_own_switch:
+        words = prompt.thinking_on if thinking else prompt.thinking_off
+        if words is None:
+            mode = "on" if thinking else "off"
+            raise ConfigError(
+                f"--thinking {mode}: the model has no switch for it, and the prompt no words (thinking_{mode})"
+            )
+        parts.append(words)
+    system = [{"role": "system", "content": "\n".join(parts)}] if parts else []
+    return [*system, {"role": "user", "content": fill(prompt, question)}]
+
+
+def _lines(path: Path, error: ValidationError) -> list[str]:
+    return [f"prompt {path}: {'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]

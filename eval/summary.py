@@ -1,0 +1,181 @@
+"""What an evaluation says: one summary of a samples file, whoever made the samples."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
+from statistics import quantiles
+from typing import Any
+
+from doubleback.eval.backtracking import replay
+from doubleback.eval.intervals import Estimate, clustered, wilson
+from doubleback.eval.passk import maj_at_k, pass_all_k, pass_at_k
+from doubleback.eval.reflection import Reflection, summarise
+from doubleback.eval.samples import is_correct
+from doubleback.rewards.equality import normalise
+from doubleback.rewards.rational import parse_rational
+from doubleback.rewards.types import UNUSABLE, ConfigError, Verdict
+
+Line = Mapping[str, Any]
+"""One sample: problem, verdict, and where known strict, extracted, tokens, truncated, completion, numbers, target."""
+Estimates = dict[str, dict[str, float | None]]
+
+
+def summary(lines: Sequence[Line], settings: Mapping[str, Any], ks: Sequence[int] = ()) -> dict[str, Any]:
+    """What summary.json holds. Intervals of 95 %, over problems; Wilson's where there is one sample a problem.
+
+    `settings` go first, as they are. Samples without a verdict (timeout, grader_error) are left out, and counted.
+    pass@k and pass^k are given for every k that all problems have samples for; maj@k for `ks` and the largest of these.
+    ConfigError where a k of `ks` is more than that.
+    """
+    problems = by_problem(lines)
+    usable = [[line for line in group if line["verdict"] not in UNUSABLE] for group in problems]
+    n = max(map(len, problems))
+    least = min((len(group) for group in usable if group), default=0)
+    if too_large := [k for k in ks if not 1 <= k <= n]:
+        raise ConfigError(f"--k {too_large[0]} must be from 1 to {n}, the samples of a problem; drop it or raise --n")
+    correct = [[is_correct(line) for line in group] for group in usable]
+    every_k = range(1, least + 1)
+    return {
+        **settings,
+        "num_problems": len(problems),
+        "n": n,
+        "pass_at_k": _curve(correct, every_k, pass_at_k),
+        "pass_all_k": _curve(correct, every_k, pass_all_k),
+        # A judge that names no answers leaves nothing to vote for.
+        "maj_at_k": _majority(usable, correct, _voted(lines, ks, least)),
+        "avg_at_n": _mean(usable, is_correct),
+        "extraction": {
+            "strict": _mean(usable, lambda line: line.get("strict")),
+            "flexible": _mean(usable, is_correct),
+        },
+        "verdicts": {str(verdict): _share(lines, verdict) for verdict in Verdict},
+        "no_answer_rate": _mean(problems, lambda line: line["verdict"] == Verdict.NO_ANSWER),
+        "unusable_rate": _mean(problems, lambda line: line["verdict"] in UNUSABLE),
+        "truncated_rate": _mean(problems, lambda line: line.get("truncated")),
+        "mean_tokens": _mean(problems, lambda line: line.get("tokens")),
+        "tokens": _percentiles([line["tokens"] for line in lines if line.get("tokens") is not None]),
+        "obeys_thinking": _mean(problems, lambda line: line.get("obeys_thinking")),
+        "reflection_phrases": _reflection(lines),
+        **_backtracking(problems),
+    }
+
+
+def by_problem(lines: Iterable[Line]) -> list[list[Line]]:
+    """The samples of each problem; problems in the order in which they first appear."""
+    ordered = sorted(enumerate(lines), key=lambda pair: pair[0])
+    first: dict[str, int] = {}
+    for position, line in ordered:
+        first.setdefault(str(line["problem"]), position)
+    by_first = sorted((line for _, line in ordered), key=lambda line: first[str(line["problem"])])
+    return [list(group) for _, group in groupby(by_first, key=lambda line: str(line["problem"]))]
+
+
+def _voted(lines: Sequence[Line], ks: Sequence[int], least: int) -> list[int]:
+    has_answers = any(line.get("extracted") is not None for line in lines)
+    return sorted({*(k for k in ks if k <= least), least}) if has_answers and least else []
+
+
+def vote(line: Line) -> str | None:
+    """What a sample votes for: equal numbers and equal texts but for notation are one answer; None is no answer."""
+    extracted = line.get("extracted")
+    if extracted is None:
+        return "(right)" if is_correct(line) else None
+    value = parse_rational(extracted)
+    return str(value) if value is not None else normalise(extracted)
+
+
+def as_json(estimate: Estimate) -> dict[str, float | None]:
+    """value, low, high; undefined is null."""
+    values = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+    return {name: None if math.isnan(value) else value for name, value in values.items()}
+
+
+def interval(values: Sequence[float], is_single: bool) -> Estimate:
+    """Of one value per problem: Wilson's where each is one sample's 0 or 1, else a bootstrap over problems."""
+    known = [value for value in values if not math.isnan(value)]
+    if is_single and set(known) <= {0.0, 1.0}:
+        return wilson(round(sum(known)), len(known))
+    return clustered(values)
+
+
+def _curve(
+    correct: Sequence[Sequence[bool]], ks: Iterable[int], estimator: Callable[[int, int, int], float]
+) -> Estimates:
+    is_single = all(len(group) == 1 for group in correct if group)
+    return {
+        str(k): as_json(
+            interval([estimator(len(group), sum(group), k) if group else math.nan for group in correct], is_single)
+        )
+        for k in ks
+    }
+
+
+def _majority(usable: Sequence[Sequence[Line]], correct: Sequence[Sequence[bool]], ks: Sequence[int]) -> Estimates:
+    pairs = list(zip(usable, correct, strict=True))
+    is_single = all(len(group) == 1 for group in usable if group)
+    return {
+        str(k): as_json(
+            interval(
+                [maj_at_k([vote(it) for it in group], right, k) if group else math.nan for group, right in pairs],
+                is_single,
+            )
+        )
+        for k in ks
+    }
+
+
+def _mean(problems: Sequence[Sequence[Line]], measure: Callable[[Line], Any]) -> dict[str, float | None]:
+    """Mean over problems of the mean over samples; null where nothing was measured."""
+    values = []
+    for group in problems:
+        known = [float(value) for value in map(measure, group) if value is not None]
+        values.append(sum(known) / len(known) if known else math.nan)
+    return as_json(interval(values, all(len(group) == 1 for group in problems if group)))
+
+
+def _share(lines: Sequence[Line], verdict: Verdict) -> float:
+    return sum(bool(line["verdict"] == verdict) for line in lines) / len(lines)
+
+
+def _percentiles(values: Sequence[int]) -> dict[str, float | None]:
+    if len(values) < 2:
+        return {"p50": values[0] if values else None, "p90": None, "max": max(values, default=None)}
+    cuts = quantiles(values, n=10, method="inclusive")
+    return {"p50": cuts[4], "p90": cuts[8], "max": max(values)}
+
+
+def _reflection(lines: Sequence[Line]) -> dict[str, Any] | None:
+    known = [line for line in lines if line.get("completion") is not None and line["verdict"] not in UNUSABLE]
+    if not known:
+        return None
+    found: Reflection = summarise([line["completion"] for line in known], [is_correct(line) for line in known])
+    names = type(found).__dataclass_fields__
+    values = {name: getattr(found, name) for name in names}
+    return {name: None if math.isnan(value) else value for name, value in values.items()}
+
+
+def _backtracking(problems: Sequence[Sequence[Line]]) -> dict[str, Any]:
+    """The exact meter, where the task allows it: with `numbers` and a `target` states can be replayed."""
+    if not all(line.get("numbers") and "target" in line for group in problems for line in group):
+        return {}
+    played = [
+        [(is_correct(it), replay(it["completion"], it["numbers"], it["target"])) for it in group] for group in problems
+    ]
+
+    def mean(measure: Callable[[Any], float], wanted: bool | None = None) -> dict[str, float | None]:
+        values = []
+        for group in played:
+            chosen = [float(measure(found)) for right, found in group if wanted in (None, right)]
+            values.append(sum(chosen) / len(chosen) if chosen else math.nan)
+        return as_json(clustered(values))
+
+    return {
+        "verified_backtrack": mean(lambda found: found.is_verified_backtrack),
+        "arithmetic_error_rate": mean(lambda found: found.num_arithmetic_errors > 0),
+        "false_check_rate": mean(lambda found: found.num_false_checks > 0),
+        "backtracks": {
+            "all": mean(lambda found: found.num_backtracks),
+            "right": mean(lambda found: found.num_backtracks, True),
+            "wrong": mean(lambda found: found.num_backtracks, False),
+        },
+    }

@@ -1,0 +1,90 @@
+"""What `doubleback eval` costs over a bare vLLM generate: `python tests/bench/evaluation.py QUESTIONS.jsonl [--repeats 3]`.
+
+QUESTIONS has GSM8K's fields. A random MoE with a byte-level tokenizer answers every question with 64 tokens; the same
+requests go once through `eval.generation` with its judge, its file and its progress bar, and once through `LLM.generate`
+of the same engine. Alternating, medians; the share is overhead / bare.
+"""
+
+import argparse
+import io
+import json
+import resource
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+from rich.console import Console
+from tiny_text import make_text_model
+
+from doubleback.eval.generation import generate
+from doubleback.eval.judging import load_judge
+from doubleback.eval.prompting import prompted
+from doubleback.eval.prompts import load_prompt
+from doubleback.eval.suite import load_suite
+from doubleback.recipes.watching import EvalProgress
+from doubleback.rl.config import EngineConfig, ModelConfig, SamplingConfig
+from doubleback.rl.engine import create_engine
+from doubleback.rl.model import load_tokenizer
+from doubleback.rl.seeds import sample_seed
+
+MAX_TOKENS = 64
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("questions", type=Path)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--prompt", default="gsm8k_hash_4shot")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        run(Path(folder), arguments.questions, arguments.prompt, arguments.repeats)
+
+
+def run(folder: Path, questions: Path, prompt_name: str, repeats: int) -> None:
+    suite, prompt = load_suite("gsm8k", questions), load_prompt(prompt_name)
+    path = str(make_text_model(folder / "model", [item.question for item in suite.items], vocabulary=2000))
+    tokenizer = load_tokenizer(path)
+    problems = prompted(suite.items, prompt, tokenizer, None).problems
+    lengths = [len(tokenizer(problem.prompt)["input_ids"]) for problem in problems]
+    model = ModelConfig(path=path, max_length=max(lengths) + MAX_TOKENS)
+    engine = create_engine(EngineConfig(), model, {}, tokenizer, has_stop_strings=True)
+    sampling = SamplingConfig(max_tokens=MAX_TOKENS, stop=list(prompt.stop)).model_copy(update={"group_size": 1})
+    seeds = [sample_seed(0, "eval gsm8k", problem.id) for problem in problems]
+    console = Console(file=io.StringIO(), force_terminal=True)
+
+    def ours(repeat: int) -> None:
+        with load_judge(suite.config, prompt, None) as judge, EvalProgress(console, len(problems), 1) as progress:
+            file = folder / f"samples-{repeat}.jsonl"
+            generate(engine, problems, judge, sampling, file, suite="gsm8k", seed=0, observe=progress.observe)
+
+    def bare(repeat: int) -> None:
+        from vllm import SamplingParams
+
+        stop = {"stop": list(prompt.stop), "stop_token_ids": [tokenizer.eos_token_id]}
+        params = [SamplingParams(seed=seed, max_tokens=MAX_TOKENS, logprobs=0, **stop) for seed in seeds]
+        requests = [{"prompt_token_ids": tokenizer(problem.prompt)["input_ids"]} for problem in problems]
+        engine._llm.reset_prefix_cache()
+        engine._llm.generate(requests, params, use_tqdm=False)
+
+    seconds: dict[str, list[float]] = {"ours": [], "bare": []}
+    for repeat in range(repeats + 1):
+        for name, call in (("ours", ours), ("bare", bare)):
+            begun = time.perf_counter()
+            call(repeat)
+            if repeat:  # the first of each warms up
+                seconds[name].append(time.perf_counter() - begun)
+    result = {
+        "problems": len(problems),
+        "prompt_tokens": [min(lengths), max(lengths)],
+        "eval_seconds": round(median(seconds["ours"]), 3),
+        "bare_seconds": round(median(seconds["bare"]), 3),
+        "overhead": round(median(seconds["ours"]) / median(seconds["bare"]) - 1, 4),
+        "all": {name: [round(value, 2) for value in values] for name, values in seconds.items()},
+        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""What a suite and a training set share, by hand; and how much GSM8K's two files do."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from doubleback.eval.contamination import overlap
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+STORY = "Ann has 12 red beads and buys 3 more at the market."
+
+
+def test_exact_but_for_case_spaces_and_punctuation():
+    found = overlap(
+        [("s", STORY)], [("other", "Nothing."), ("t", "ann has 12 red beads, and buys\n3 more at the market!")]
+    )
+    assert (found.exact, found.masked, found.ngram) == ((("s", "t"),), (), ())
+
+
+def test_masked_is_the_same_story_with_other_numbers():
+    found = overlap([("s", STORY)], [("t", "Ann has 1,200 red beads and buys 45% more at the market.")])
+    assert (found.exact, found.masked) == ((), (("s", "t"),))
+    assert overlap([("s", "3 5 7 -> 22")], [("t", "3 5 8 -> 23")]).masked == ()
+
+
+def test_thirteen_words_in_a_row():
+    words = [f"word{chr(97 + n)}" for n in range(20)]
+    suite = [("s", " ".join(words[:16]))]
+    assert overlap(suite, [("t", "before " + " ".join(words[2:15]) + " after")]).ngram == (("s", "t"),)
+    assert overlap(suite, [("t", " ".join(words[2:14]) + " after")]).ngram == ()
+    assert overlap([("s", "three words here")], [("t", "three words here too")]).ngram == ()
+
+
+def test_each_suite_problem_counts_once():
+    found = overlap([("s", STORY)], [("t", STORY), ("u", STORY)])
+    assert found.exact == (("s", "t"),)
+
+
+def test_gsm8k_train_and_test_share_no_question():
+    if not (DATA / "gsm8k_train.jsonl").exists():
+        sets = [[("a", STORY)], [("b", "Bob paints 4 doors a day. How many in 9 days?")]]
+    else:
+        sets = [
+            [
+                (f"{name}:{n}", json.loads(line)["question"])
+                for n, line in enumerate((DATA / name).read_text().splitlines())
+            ]
+            for name in ("gsm8k_test.jsonl", "gsm8k_train.jsonl")
+        ]
+    begun = time.monotonic()
+    found = overlap(*sets)
+    assert time.monotonic() - begun < 20
+    assert (found.exact, found.masked) == ((), ())
+
+
+@pytest.mark.parametrize("text", ["", "...", "7"])
+def test_odd_texts_are_no_trouble(text):
+    overlap([("s", text)], [("t", "x")])

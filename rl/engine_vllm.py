@@ -68,6 +68,8 @@ class VllmEngine:
             max_num_seqs=config.max_num_seqs,
             kv_cache_memory_bytes=config.kv_cache_mib << 20,  # the default is a share of all memory: too much on a VM
             enforce_eager=True,
+            # A prompt cut over two batches draws from its seed twice: vLLM takes that back on CUDA, the CPU crashes.
+            enable_chunked_prefill=None if torch.cuda.is_available() else False,
             skip_tokenizer_init=not has_stop_strings,
             logprobs_mode="processed_logprobs",  # the default ignores the temperature
             # The fused rotary kernel is wrong on the CPU for interleaved rotary embeddings (DeepSeek).

@@ -1,8 +1,8 @@
-"""What `doubleback eval` costs over a bare vLLM generate: `python tests/bench/evaluation.py QUESTIONS.jsonl [--repeats 3]`.
+"""What `doubleback eval` costs over a bare vLLM generate: `python tests/bench/evaluation.py QUESTIONS [--repeats 3]`.
 
-QUESTIONS has GSM8K's fields. A random MoE with a byte-level tokenizer answers every question with 64 tokens; the same
-requests go once through `eval.generation` with its judge, its file and its progress bar, and once through `LLM.generate`
-of the same engine. Alternating, medians; the share is overhead / bare.
+QUESTIONS is a file with GSM8K's fields. A random MoE with a byte-level tokenizer answers every question with up to 64
+tokens; the same requests go once through `eval.generation` with its judge, its file and its progress bar, and once
+through `LLM.generate` of the same engine. Alternating, medians.
 """
 
 import argparse

@@ -132,6 +132,17 @@ def test_temperature_0_takes_the_likeliest_tokens(setup):
         assert tuple(logits.argmax(-1).tolist()) == completion
 
 
+def test_many_long_prompts_keep_their_seeds(setup):
+    """More prompt tokens than fit one batch: a prompt that is cut in two must not draw from its seed twice."""
+    problems = [Problem(f"long {n}", " ".join(str((n * i) % 50) for i in range(380))) for n in range(1, 31)]
+    sampling, seeds = SamplingConfig(group_size=2, max_tokens=4), list(range(0, 3000, 100))
+    together = sequences(setup.engine.sample(problems, sampling, seeds))
+    alone = [
+        sequences(setup.engine.sample([p], sampling, [s])) for p, s in zip(problems[::10], seeds[::10], strict=True)
+    ]
+    assert [pair for group in alone for pair in group] == [*together[:2], *together[20:22], *together[40:42]]
+
+
 def test_nothing_sampled_before_changes_a_bit(setup):
     """What an evaluation that was killed relies on: log-probabilities too, to the last bit."""
     sampling = SamplingConfig(group_size=2, max_tokens=30)

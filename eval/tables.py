@@ -61,6 +61,8 @@ def evaluation_table(summary: Mapping[str, Any], ks: Sequence[int] = ()) -> Tabl
     for label, estimate, digits in _rows(summary, ks):
         if estimate is not None and estimate["value"] is not None:
             table.add_row(label, _cell(estimate, digits))
+    if phrases := _phrases(summary):
+        table.add_row("reflection phrases", phrases)
     verdicts = ", ".join(f"{name} {share:.1%}" for name, share in summary["verdicts"].items() if share)
     table.add_row("verdicts", verdicts)
     return table
@@ -118,6 +120,16 @@ def _rows(summary: Mapping[str, Any], ks: Sequence[int]) -> list[tuple[str, dict
     if "backtracks" in summary:
         rows += [(f"backtracks, {kind}", summary["backtracks"][kind], 2) for kind in ("all", "right", "wrong")]
     return [(label, estimate, digits) for label, estimate, digits in rows if estimate is not None]
+
+
+def _phrases(summary: Mapping[str, Any]) -> str | None:
+    """Words that sound like reflection, where states cannot be replayed, and how answers fare with and without."""
+    found = summary.get("reflection_phrases")
+    if "backtracks" in summary or not found or not found["share_with_phrase"]:
+        return None
+    rates = [found["accuracy_with_phrase"], found["accuracy_without_phrase"]]
+    right = " and ".join("-" if rate is None else f"{rate:.3f}" for rate in rates)
+    return f"in {found['share_with_phrase']:.1%} of completions; right with and without: {right}"
 
 
 def _as_dict(estimate: Estimate) -> dict[str, float | None]:

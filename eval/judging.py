@@ -1,7 +1,6 @@
 """The judge of a suite: the very reward that training uses, with a strict reading beside the flexible one."""
 
 from doubleback.eval.prompts import PromptConfig
-
 from doubleback.eval.suite import SuiteConfig
 from doubleback.rewards.compose import Reward, load_reward
 from doubleback.rewards.config import ComponentConfig, RewardConfig

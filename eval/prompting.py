@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from doubleback.eval.prompts import PromptConfig, fill, messages
-
 from doubleback.eval.suite import Item
 from doubleback.rewards.types import Problem
 

@@ -2,9 +2,9 @@
 
 import re
 
-from doubleback.eval.prompts import load_prompt, shipped_prompts
 from rich.table import Table
 
+from doubleback.eval.prompts import load_prompt, shipped_prompts
 from doubleback.eval.suite import load_config, shipped_suites
 from doubleback.recipes.countdown.bases import BASES
 from doubleback.recipes.loading import load_recipe, shipped

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from doubleback.eval.prompts import PromptConfig, fill, load_prompt
 from rich.console import Console
 
 from doubleback.eval.compare import SAMPLES, SUMMARY, compare, load_evaluated
@@ -15,6 +14,7 @@ from doubleback.eval.generation import generate
 from doubleback.eval.judging import load_judge
 from doubleback.eval.pictures import pass_at_k_curves
 from doubleback.eval.prompting import Prompted, prompted
+from doubleback.eval.prompts import PromptConfig, fill, load_prompt
 from doubleback.eval.samples import read_lines
 from doubleback.eval.suite import Suite, load_suite
 from doubleback.eval.summary import summary

@@ -104,62 +104,88 @@ def _evaluate(
         asked = _for_endpoint(items, prompt, thinking)
     else:
         asked = prompted(items, prompt, tokenizer, thinking)
-    n, temperature = options.n, options.temperature
-    temperature = (0.0 if n == 1 else 1.0) if temperature is None else temperature
-    if temperature == 0 and n > 1:
-        raise ConfigError(f"--temperature 0 gives n={n} equal samples; use --n 1, or a temperature above 0")
-    max_tokens = options.max_tokens or suite.config.max_tokens
-    sampling = SamplingConfig(max_tokens=max_tokens, stop=list(prompt.stop)).model_copy(
-        update={"group_size": n, "temperature": temperature}
-    )
+    sampling = _sampling(options, suite, prompt)
     settings = {
-        "suite": suite.name,
-        "data": str(options.data or suite.config.source),
-        "data_sha256": suite.data_sha256,
-        "num_bad": len(suite.bad),
-        "limit": options.limit,
+        **_settings(policy, options, suite, sampling),
         "prompt": name,
         "prompt_sha256": hashlib.sha256(json.dumps(prompt.model_dump(), sort_keys=True).encode()).hexdigest(),
         "style": prompt.style,
         "thinking": thinking,
         "thinking_switch": asked.switch,
-        "model": policy.model,
-        "adapter": None if policy.adapter is None else str(policy.adapter),
-        "adapter_sha256": adapter_hash(policy.adapter),
-        "engine": "endpoint" if policy.endpoint else policy.engine.name,
-        "dtype": policy.dtype,
-        "n": n,
-        "temperature": temperature,
-        "max_tokens": max_tokens,
-        "seed": options.seed,
     }
-    _open(out, settings)
-    console.print(f"{suite.name}: {len(items)} problems x {n}, prompt {name} ({reason})", highlight=False)
-    finished = len(read_lines(out / SAMPLES))
-    if finished < len(items) * n:
-        with load_judge(suite.config, prompt, thinking) as judge:
-            judge.require_columns(asked.problems)
-            with (
-                open_policy(policy, asked, prompt, sampling, thinking, options.seed, console) as engine,
-                EvalProgress(console, len(items), n) as progress,
-            ):
-                generate(
-                    engine,
-                    asked.problems,
-                    judge,
-                    sampling,
-                    out / SAMPLES,
-                    suite=suite.name,
-                    seed=options.seed,
-                    observe=progress.observe,
-                )
-            seconds = progress.seconds
-        write_atomically(out / "speed.json", json.dumps({"seconds": seconds, "resumed_from": finished}).encode())
+    _refuse_another(out, settings)
+    console.print(f"{suite.name}: {len(items)} problems x {options.n}, prompt {name} ({reason})", highlight=False)
+    if len(read_lines(out / SAMPLES)) < len(items) * options.n:
+        _sample(policy, options, suite, prompt, asked, sampling, thinking, settings, out, console)
     found = summary(read_lines(out / SAMPLES), settings, options.k)
     write_atomically(out / SUMMARY, json.dumps(found, indent=2).encode())
     console.print(evaluation_table(found, options.k))
     pass_at_k_curves([(suite.name, found)], out / "pass_at_k.png")
     console.print(f"samples, summary.json and pass_at_k.png are in {out}", soft_wrap=True)
+
+
+def _sample(
+    policy: Policy,
+    options: Options,
+    suite: Suite,
+    prompt: PromptConfig,
+    asked: Prompted,
+    sampling: SamplingConfig,
+    thinking: bool | None,
+    settings: Mapping[str, Any],
+    out: Path,
+    console: Console,
+) -> None:
+    """Start judge and policy, then fill samples.jsonl."""
+    with load_judge(suite.config, prompt, thinking) as judge:
+        judge.require_columns(asked.problems)
+        with (
+            open_policy(policy, asked, prompt, sampling, thinking, options.seed, console) as engine,
+            EvalProgress(console, len(asked.problems), options.n) as progress,
+        ):
+            # Only now: a policy that cannot start leaves no folder behind.
+            out.mkdir(parents=True, exist_ok=True)
+            write_atomically(out / SETTINGS, json.dumps(settings, indent=2).encode())
+            generate(
+                engine,
+                asked.problems,
+                judge,
+                sampling,
+                out / SAMPLES,
+                suite=suite.name,
+                seed=options.seed,
+                observe=progress.observe,
+            )
+
+
+def _sampling(options: Options, suite: Suite, prompt: PromptConfig) -> SamplingConfig:
+    """Greedy for one sample a problem, temperature 1 for several, unless the command says otherwise."""
+    temperature = (0.0 if options.n == 1 else 1.0) if options.temperature is None else options.temperature
+    if temperature == 0 and options.n > 1:
+        raise ConfigError(f"--temperature 0 gives n={options.n} equal samples; use --n 1, or a temperature above 0")
+    sampling = SamplingConfig(max_tokens=options.max_tokens or suite.config.max_tokens, stop=list(prompt.stop))
+    # Training asks for two samples or more, at a temperature above 0; an evaluation need not.
+    return sampling.model_copy(update={"group_size": options.n, "temperature": temperature})
+
+
+def _settings(policy: Policy, options: Options, suite: Suite, sampling: SamplingConfig) -> dict[str, Any]:
+    """What makes two evaluations the same, but for the prompt."""
+    return {
+        "suite": suite.name,
+        "data": str(options.data or suite.config.source),
+        "data_sha256": suite.data_sha256,
+        "num_bad": len(suite.bad),
+        "limit": options.limit,
+        "model": policy.model,
+        "adapter": None if policy.adapter is None else str(policy.adapter),
+        "adapter_sha256": adapter_hash(policy.adapter),
+        "engine": "endpoint" if policy.endpoint else policy.engine.name,
+        "dtype": policy.dtype,
+        "n": options.n,
+        "temperature": sampling.temperature,
+        "max_tokens": sampling.max_tokens,
+        "seed": options.seed,
+    }
 
 
 def _prompt(options: Options, suite: Suite, policy: Policy, tokenizer: Any) -> tuple[PromptConfig, str, str]:
@@ -185,16 +211,15 @@ def _for_endpoint(items: Sequence[Any], prompt: PromptConfig, thinking: bool | N
     return Prompted(problems, None if thinking is None else "chat_template_kwargs")
 
 
-def _open(out: Path, settings: Mapping[str, Any]) -> None:
-    """The folder of an evaluation. ConfigError where it holds another one."""
+def _refuse_another(out: Path, settings: Mapping[str, Any]) -> None:
+    """ConfigError where the folder holds an evaluation with other settings."""
     path = out / SETTINGS
-    if path.exists():
-        stored = json.loads(path.read_text())
-        changed = [key for key in settings if stored.get(key) != settings[key]]
-        lines = [
-            f"--out {out} holds an evaluation with {key}={stored.get(key)!r}, not {settings[key]!r}" for key in changed
-        ]
-        if lines:
-            raise ConfigError("\n".join([*lines[:-1], f"{lines[-1]}; choose another folder"]))
-    out.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(settings, indent=2).encode())
+    if not path.exists():
+        return
+    stored = json.loads(path.read_text())
+    changed = [key for key in settings if stored.get(key) != settings[key]]
+    lines = [
+        f"--out {out} holds an evaluation with {key}={stored.get(key)!r}, not {settings[key]!r}" for key in changed
+    ]
+    if lines:
+        raise ConfigError("\n".join([*lines[:-1], f"{lines[-1]}; choose another folder"]))

@@ -24,7 +24,6 @@ class EvalProgress:
         self._console, self._num_problems, self._is_single = console, num_problems, n == 1
         self._rates: list[float] = []
         self._start = self._shown = time.monotonic()
-        self.seconds = 0.0
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
@@ -46,7 +45,6 @@ class EvalProgress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.seconds = time.monotonic() - self._start
         self._progress.stop()
 
     def observe(self, lines: Sequence[Mapping[str, Any]]) -> None:

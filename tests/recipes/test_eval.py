@@ -1,5 +1,6 @@
 """`doubleback eval` and `doubleback compare`, as a user meets them."""
 
+import hashlib
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 from commands import errors
+from faulty import Faulty
 from tiny_text import GRANITE_LIKE, PLAIN_CHAT, QWEN3_LIKE, make_text_model
 
 COUNTDOWN = ["eval", "bundled:countdown", "--suite", "countdown", "--limit", "6", "--n", "4", "--max-tokens", "48"]
@@ -151,6 +153,7 @@ def test_bad_arguments_are_one_line(run, tmp_path, arguments, line):
     assert code == 2
     assert len(errors(err)) == 1
     assert errors(err)[0].startswith(f"error: {line}")
+    assert not (tmp_path / "out").exists()
 
 
 def test_bad_rows_are_named_and_can_be_left_out(run, text_model, questions, tmp_path):
@@ -166,6 +169,64 @@ def test_bad_rows_are_named_and_can_be_left_out(run, text_model, questions, tmp_
     assert "left out: " in text
     found = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert (found["num_bad"], found["num_problems"]) == (1, 6)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of three steps, at a rate that moves the policy."""
+    out = tmp_path_factory.mktemp("runs") / "trained"
+    small = [
+        "steps=3",
+        "optim.prompts_per_step=4",
+        "sampling.max_tokens=48",
+        "reward.components.overlong.args.buffer=16",
+    ]
+    small += ["eval.n=2", "eval.k=[1]", "eval.test_problems=2", "eval.validation_problems=2", "optim.lr=1e-2"]
+    command = [sys.executable, "-m", "doubleback.recipes", "train", "countdown", "engine.name=transformers", *small]
+    subprocess.run([*command, "--out", str(out)], check=True, capture_output=True, timeout=200)
+    return out
+
+
+def test_a_run_and_its_adapter_are_measured_alike_and_apart_from_the_base(run, trained, tmp_path):
+    checkpoint = trained / "checkpoints" / "step-00003"
+    options = ["--suite", "countdown", "--limit", "6", "--n", "4", "--max-tokens", "48", "--engine", "transformers"]
+    for name, policy in (
+        ("run", [trained]),
+        ("adapter", ["bundled:countdown", "--adapter", checkpoint]),
+        ("base", ["bundled:countdown"]),
+    ):
+        code, _, err = run("eval", *policy, *options, "--out", tmp_path / name)
+        assert code == 0, err
+    samples = {name: (tmp_path / name / "samples.jsonl").read_bytes() for name in ("run", "adapter", "base")}
+    assert samples["run"] == samples["adapter"]
+    assert samples["run"] != samples["base"]
+    found = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (
+        found["adapter_sha256"] == hashlib.sha256((checkpoint / "adapter_model.safetensors").read_bytes()).hexdigest()
+    )
+    code, text, _ = run("compare", tmp_path / "base", tmp_path / "run")
+    assert code == 0
+    assert "B - A" in text
+
+
+def test_an_adapter_that_does_not_reach_the_engine_is_not_measured(run, trained, tmp_path, monkeypatch):
+    from doubleback.rl import engine as engine_module
+
+    create = engine_module.create_engine
+    monkeypatch.setattr(engine_module, "create_engine", lambda *a, **b: Faulty(create(*a, **b), "serves the base"))
+    options = ["--suite", "countdown", "--limit", "6", "--max-tokens", "48", "--engine", "transformers"]
+    code, _, err = run("eval", trained, *options, "--out", tmp_path / "out")
+    assert code == 1
+    assert "it serves the bare base, without any adapter" in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_adapter_of_another_model_is_named(run, trained, text_model, questions, tmp_path):
+    checkpoint = trained / "checkpoints" / "step-00003"
+    options = ["--suite", "gsm8k", "--data", questions, "--engine", "transformers", "--adapter", checkpoint]
+    code, _, err = run("eval", text_model["plain"], *options, "--out", tmp_path / "out")
+    assert code == 2
+    assert errors(err)[0].startswith(f"error: the adapter in {checkpoint} cannot be attached to this model")
 
 
 def test_compare_refuses_what_is_not_there(run, tmp_path):

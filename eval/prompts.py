@@ -1,12 +1,11 @@
 """Prompts by name: how a question is put to a base model or to a chat model."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import yaml
-from pydantic import ValidationError, field_validator
+from pydantic import field_validator
 
-from doubleback.rewards.plugins import nearest
+from doubleback.eval.shipped import load_section, shipped
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.config import Section
 
@@ -44,24 +43,12 @@ class PromptConfig(Section):
 
 def shipped_prompts() -> dict[str, Path]:
     """The prompts that come with doubleback, by name."""
-    return {path.stem: path for path in sorted(FOLDER.glob("*.yaml"))}
+    return shipped(FOLDER)
 
 
 def load_prompt(name: str) -> PromptConfig:
     """A shipped prompt, or one from a YAML file. ConfigError, one line a finding."""
-    known = shipped_prompts()
-    path = known.get(name, Path(name))
-    if name not in known and path.suffix not in (".yaml", ".yml"):
-        raise ConfigError(f"prompt {name!r} is not shipped; {nearest(name, known)}, or give a YAML file")
-    try:
-        data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return PromptConfig.model_validate(data)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"prompt {path} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"prompt {path} is not YAML: {' '.join(str(error).split())}") from error
-    except ValidationError as error:
-        raise ConfigError("\n".join(_lines(path, error))) from None
+    return load_section(name, FOLDER, PromptConfig, "prompt")
 
 
 def fill(prompt: PromptConfig, question: str) -> str:
@@ -86,7 +73,3 @@ def messages(prompt: PromptConfig, question: str, thinking: bool | None, has_own
         parts.append(words)
     system = [{"role": "system", "content": "\n".join(parts)}] if parts else []
     return [*system, {"role": "user", "content": fill(prompt, question)}]
-
-
-def _lines(path: Path, error: ValidationError) -> list[str]:
-    return [f"prompt {path}: {'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]

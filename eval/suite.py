@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
+from doubleback.eval.shipped import load_section, shipped
 from doubleback.rewards.answers import gold_answers
 from doubleback.rewards.config import RewardConfig
 from doubleback.rewards.countdown import Split
@@ -89,25 +89,12 @@ class Suite:
 
 def shipped_suites() -> dict[str, Path]:
     """The suites that come with doubleback, by name."""
-    return {path.stem: path for path in sorted(FOLDER.glob("*.yaml"))}
+    return shipped(FOLDER)
 
 
 def load_config(name: str) -> tuple[str, SuiteConfig]:
     """(name, configuration) of a shipped suite or of a YAML file. ConfigError, one line a finding."""
-    known = shipped_suites()
-    path = known.get(name, Path(name))
-    if name not in known and path.suffix not in (".yaml", ".yml"):
-        raise ConfigError(f"--suite {name}: there is no such suite; {nearest(name, known)}, or give a YAML file")
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return path.stem, SuiteConfig.model_validate(data)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"suite {path} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"suite {path} is not YAML: {' '.join(str(error).split())}") from error
-    except ValidationError as error:
-        lines = [f"suite {path}: {'.'.join(map(str, it['loc']))}: {it['msg']}" for it in error.errors()]
-        raise ConfigError("\n".join(lines)) from None
+    return Path(name).stem, load_section(name, FOLDER, SuiteConfig, "suite")
 
 
 def load_suite(name: str, data: Path | None = None, skip_bad: bool = False) -> Suite:

@@ -21,22 +21,27 @@ FIGURES = (
 )
 
 
+def progress_bar(console: Console) -> Progress:
+    """A bar with the field `figures` behind it; silent where the output goes to a file."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[figures]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+
 class Display:
     """One progress line in a terminal; one plain line per step where the output goes to a file."""
 
     def __init__(self, console: Console, steps: int, start: int) -> None:
         self._console, self._steps = console, steps
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
+        self._progress = progress_bar(console)
         self._task = self._progress.add_task("training", total=steps, completed=start, figures="")
 
     def __enter__(self) -> "Display":

@@ -6,10 +6,10 @@ from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from doubleback.eval.samples import is_correct
 from doubleback.eval.summary import interval
+from doubleback.recipes.display import progress_bar
 
 REFRESH_SECONDS = 2.0
 """How often the interval is computed anew."""
@@ -24,17 +24,7 @@ class EvalProgress:
         self._console, self._num_problems, self._is_single = console, num_problems, n == 1
         self._rates: list[float] = []
         self._start = self._shown = time.monotonic()
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
+        self._progress = progress_bar(console)
         self._task = self._progress.add_task("problems", total=num_problems, figures="")
 
     def __enter__(self) -> "EvalProgress":

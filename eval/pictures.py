@@ -7,6 +7,9 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+UNMEASURED = {"value": None}
+"""A recipe without the component, or a task without a state to replay."""
+
 
 def learning_curve(
     lines: Sequence[dict[str, Any]], evaluations: Sequence[dict[str, Any]], title: str, path: Path
@@ -28,7 +31,7 @@ def learning_curve(
         ("format_rate", "C2", "^", "format kept"),
         ("truncated_rate", "C1", "v", "cut off"),
     ):
-        if validation and name in validation[0]:
+        if validation and validation[0].get(name, UNMEASURED)["value"] is not None:
             _band(lower, steps, [item[name] for item in validation], color, marker, label)
     upper.set(title=title, ylabel="share of completions", ylim=(0, 1))
     lower.set(xlabel="step", ylabel="share of completions", ylim=(0, 1.02))

@@ -58,6 +58,15 @@ def test_check_grades_the_golds(run, recipe):
     assert "0 can be matched as text only" in text
 
 
+def test_a_recipe_without_a_format_component_ends_with_table_and_picture(run, recipe, tmp_path):
+    code, text, err = run(
+        "train", recipe(), *SMALL, "reward.components={math: 1.0, boxed_format: 0.1}", "--out", tmp_path / "run"
+    )
+    assert code == 0, err
+    assert "learning curve" in text
+    assert (tmp_path / "run" / "learning_curve.png").exists()
+
+
 def test_training_runs_end_to_end(run, recipe, tmp_path):
     code, _, err = run("train", recipe(), *SMALL, "--out", tmp_path / "run")
     assert code == 0, err

@@ -124,10 +124,6 @@ _DEEDS = {
 }
 
 
-def too_few(completions, **columns):
-    return []
-
-
 @per_sample
 async def waits(completion: str) -> Score:
     await asyncio.sleep(1000 if completion == "sleep" else 0)

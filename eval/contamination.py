@@ -12,7 +12,7 @@ MIN_WORDS = 5
 
 Text = tuple[str, str]
 """(id, question)"""
-_NUMBER = re.compile(r"\d[\d,./]*%?")
+_NUMBER = re.compile(r"\d[\d,./⁄]*%?")
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -29,8 +29,11 @@ class Overlap:
 
 
 def overlap(suite: Sequence[Text], training: Sequence[Text]) -> Overlap:
-    """What the two have in common. Reads each text once: GSM8K's 7,473 and 1,319 take a second or two."""
-    exact = _matches(suite, training, lambda text: iter([" ".join(_words(text))]))
+    """What the two have in common, in linear time: GSM8K's 1,319 and 7,473 take a third of a second.
+
+    A text without a word is like nothing. Operators are punctuation: `3 + 4` and `3 * 4` are equal.
+    """
+    exact = _matches(suite, training, _whole)
     rest = [item for item in suite if item[0] not in exact]
     masked = _matches(rest, training, _masked)
     rest = [item for item in rest if item[0] not in masked]
@@ -47,7 +50,8 @@ def _matches(suite: Sequence[Text], training: Sequence[Text], keys: Callable[[st
     found: dict[str, str] = {}
     for training_id, text in training:
         for key in keys(text):
-            for name in wanted.get(key, ()):
+            # Only the first training id counts, and it is the first to have the key: no later one needs to look.
+            for name in wanted.pop(key, ()):
                 found.setdefault(name, training_id)
     return _in_order(found, suite)
 
@@ -60,13 +64,21 @@ def _words(text: str) -> list[str]:
     return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
+def _whole(text: str) -> Iterator[str]:
+    if words := _words(text):
+        yield " ".join(words)
+
+
 def _masked(text: str) -> Iterator[str]:
-    words = _words(_NUMBER.sub(" 0 ", text))
+    # Normalised first: it makes three digits and a fraction slash of a one-character fraction.
+    words = _words(_NUMBER.sub(" 0 ", unicodedata.normalize("NFKC", text)))
     if sum(word.isalpha() for word in words) >= MIN_WORDS:
         yield " ".join(words)
 
 
 def _ngrams(text: str) -> Iterator[str]:
     words = _words(text)
+    if not words:
+        return
     for start in range(max(1, len(words) - NGRAM + 1)):
         yield " ".join(words[start : start + NGRAM])

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import field_validator
+from pydantic import ValidationInfo, field_validator
 
 from doubleback.eval.shipped import load_section, shipped
 from doubleback.rewards.types import ConfigError
@@ -39,6 +39,15 @@ class PromptConfig(Section):
         if text.count(HOLE) != 1:
             raise ValueError(f"text holds {HOLE} {text.count(HOLE)} times; write it once, where the question goes")
         return text
+
+    @field_validator("system", "thinking_on", "thinking_off")
+    @classmethod
+    def _is_said_in_chat(cls, words: str | None, info: ValidationInfo) -> str | None:
+        # A kind that is wrong itself is absent here, and named by its own line.
+        if words is not None and info.data.get("kind") == "completion":
+            key = info.field_name
+            raise ValueError(f"kind=completion and {key}={words!r}: only chat says it; drop {key}, or set kind=chat")
+        return words
 
 
 def shipped_prompts() -> dict[str, Path]:

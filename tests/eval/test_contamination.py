@@ -36,25 +36,38 @@ def test_thirteen_words_in_a_row():
 def test_each_suite_problem_counts_once():
     found = overlap([("s", STORY)], [("t", STORY), ("u", STORY)])
     assert found.exact == (("s", "t"),)
+    words = [f"word{chr(97 + n)}" for n in range(26)]
+    halves = [("t", " ".join(words[:13])), ("u", " ".join(words[13:]))]
+    assert overlap([("s", " ".join(words))], halves).ngram == (("s", "t"),)
 
 
-def test_gsm8k_train_and_test_share_no_question():
-    if not (DATA / "gsm8k_train.jsonl").exists():
-        sets = [[("a", STORY)], [("b", "Bob paints 4 doors a day. How many in 9 days?")]]
-    else:
-        sets = [
-            [
-                (f"{name}:{n}", json.loads(line)["question"])
-                for n, line in enumerate((DATA / name).read_text().splitlines())
-            ]
-            for name in ("gsm8k_test.jsonl", "gsm8k_train.jsonl")
-        ]
+def test_fractions_in_one_character_are_masked():
+    recipe = "Add {} cup of milk to the warm bowl."
+    assert overlap([("s", recipe.format("½"))], [("t", recipe.format("1/4"))]).masked == (("s", "t"),)
+
+
+def test_words_that_every_text_begins_with_are_no_trouble():
     begun = time.monotonic()
-    found = overlap(*sets)
-    assert time.monotonic() - begun < 20
-    assert (found.exact, found.masked) == ((), ())
+    instruction = "please read the question with care and then write your final answer on its own line " * 3
+    suite, training = ([(f"{name}{n}", f"{instruction}{name}{n}") for n in range(4000)] for name in "st")
+    assert overlap(suite, training).ngram == tuple((f"s{n}", "t0") for n in range(4000))
+    assert time.monotonic() - begun < 3
 
 
-@pytest.mark.parametrize("text", ["", "...", "7"])
-def test_odd_texts_are_no_trouble(text):
-    overlap([("s", text)], [("t", "x")])
+@pytest.mark.skipif(not (DATA / "gsm8k_train.jsonl").exists(), reason="GSM8K is not beside the checkout")
+def test_gsm8k_train_and_test_share_no_question():
+    suite, training = (
+        [(f"{name}:{n}", json.loads(line)["question"]) for n, line in enumerate((DATA / name).read_text().splitlines())]
+        for name in ("gsm8k_test.jsonl", "gsm8k_train.jsonl")
+    )
+    begun = time.monotonic()
+    found = overlap(suite, training)
+    assert time.monotonic() - begun < 5
+    assert (len(suite), len(training)) == (1319, 7473)
+    assert (found.exact, found.masked, len(found.ngram)) == ((), (), 3)
+
+
+@pytest.mark.parametrize("text", ["", "...", " ?! "])
+def test_texts_without_a_word_are_like_nothing(text):
+    found = overlap([("s", text)], [("t", "?"), ("u", "")])
+    assert (found.exact, found.masked, found.ngram) == ((), (), ())

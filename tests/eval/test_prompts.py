@@ -14,6 +14,7 @@ ANSWERS = {
     "gsm8k_cot_8shot": ["480", "78", "148", "184", "200", "35", "76", "13"],
     "gsm8k_hash_4shot": ["36", "400", "4", "6950"],
 }
+REST = "text: '{question}'\ndescription: d\nstyle: boxed"
 
 
 def examples(name):
@@ -45,6 +46,11 @@ def test_examples_are_right_and_found_strictly(name):
                 number = float(operand)
                 total = {"+": total + number, "-": total - number, "*": total * number, "/": total / number}[operator]
             assert total == float(right), left
+
+
+def test_no_example_is_used_twice():
+    questions = [question for name in ANSWERS for question, _ in examples(name)]
+    assert len(set(questions)) == len(questions) == 12
 
 
 @pytest.mark.parametrize("name", list(ANSWERS))
@@ -110,6 +116,8 @@ def test_the_template_gets_its_switch_and_no_second_beginning():
     [
         ("kind: chat\ntext: no hole\ndescription: d\nstyle: boxed", "holds {question} 0 times"),
         ("kind: talk\ntext: '{question}'\ndescription: d\nstyle: boxed", "kind: Input should be"),
+        (f"kind: completion\nsystem: Think.\n{REST}", "kind=completion and system='Think.'"),
+        (f"kind: completion\nthinking_off: Be brief.\n{REST}", "kind=completion and thinking_off='Be brief.'"),
         ("text: '{question}'", "description: Field required"),
         ("a: [", "is not YAML"),
     ],

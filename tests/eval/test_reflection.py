@@ -14,6 +14,8 @@ from doubleback.eval.reflection import count_phrases, phrases_per_1000_words, su
         ("Wait, that is wrong. Let me double-check.", 3),
         ("WAIT. wait! wAiT", 3),
         ("She was waiting for the waiter.", 0),
+        ("They await the result.", 0),
+        ("That’s wrong.", 1),
         ("On second thoughts, let’s try again", 2),
         ("Let me double-check", 1),
         ("3 + 4 = 7", 0),

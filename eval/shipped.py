@@ -15,7 +15,7 @@ Kind = TypeVar("Kind", bound=Section)
 
 def shipped(folder: Path) -> dict[str, Path]:
     """The YAML files of a folder, by name."""
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"), key=lambda path: path.stem)}
 
 
 def load_section(name: str, folder: Path, section: type[Kind], what: str) -> Kind:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from doubleback.eval.shipped import shipped as yaml_files
 from doubleback.recipes.schema import Recipe
 from doubleback.rewards.plugins import nearest
 from doubleback.rewards.types import ConfigError
@@ -28,7 +29,7 @@ _Loader.add_implicit_resolver(
 
 def shipped() -> dict[str, Path]:
     """The recipes that come with doubleback, by name."""
-    return {path.stem: path for path in sorted(FOLDER.glob("*.yaml"), key=lambda path: path.stem)}
+    return yaml_files(FOLDER)
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:

@@ -12,7 +12,7 @@ from doubleback.rewards.builtin import BUILTIN
 from doubleback.rewards.calling import Samples
 from doubleback.rewards.compose import Reward, load_reward
 from doubleback.rewards.config import JUDGES, ComponentConfig, RewardConfig
-from doubleback.rewards.contract import Scope
+from doubleback.rewards.contract import Scope, value_of
 from doubleback.rewards.hostile import Case, cases
 from doubleback.rewards.types import UNUSABLE, ConfigError, Score, Verdict
 
@@ -174,7 +174,7 @@ def _about_right(singles: _Singles) -> list[Check]:
 
 def _about_calls(config: RewardConfig, calm: Sequence[Sample], singles: _Singles) -> list[Check]:
     """Three more calls with the samples that gave no trouble: again in a new process, as a batch, as one reversed."""
-    alone = {id(sample): _value(score) for sample, score, _ in singles.judged}
+    alone = {id(sample): value_of(score) for sample, score, _ in singles.judged}
     with load_reward(_as_batch(config), key=KEY) as reward:
         component = reward.components[0]
         asks_for_group = component.facts.scope == Scope.GROUP
@@ -185,13 +185,13 @@ def _about_calls(config: RewardConfig, calm: Sequence[Sample], singles: _Singles
     expected = [alone[id(sample)] for sample in calm]
 
     def differing(values: Sequence[Score | None], reference: Sequence[float | None]) -> tuple[str, ...]:
-        rows = zip(named, map(_value, values), reference, strict=True)
+        rows = zip(named, map(value_of, values), reference, strict=True)
         return tuple(f"{name}: {value} and {other}" for name, value, other in rows if value != other)
 
     def check(name: str, found: tuple[str, ...]) -> Check:
         return Check(name, not found, f"{len(calm) - len(found)} of {len(calm)} the same", found)
 
-    in_order = differing(backwards[::-1], [_value(score) for score in batch])
+    in_order = differing(backwards[::-1], [value_of(score) for score in batch])
     as_batch = differing(batch, expected)
     return [
         check("again in a new process", differing(again, expected)),
@@ -218,7 +218,3 @@ def _about_limits(singles: _Singles, config: RewardConfig) -> Check:
     )
     examples = tuple(f"{sample.name}: {score.verdict}, {score.detail}" for sample, score in faults)
     return Check("hangs and crashes", not faults, figures, examples)
-
-
-def _value(score: Score | None) -> float | None:
-    return None if score is None else score.value

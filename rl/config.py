@@ -25,11 +25,19 @@ class ModelConfig(Section):
 
 class LoraSettings(Section):
     rank: Annotated[int, Field(ge=1)] = 32
-    """Rank of every adapted matrix; for experts, the rank per expert."""
+    """Rank of every adapted matrix."""
+    expert_rank: Annotated[int, Field(ge=1)] | None = None
+    """Rank of each routed expert's matrices, per expert. `null`: as `rank`."""
     alpha: Positive = 32.0
-    """The update is scaled by alpha / rank."""
+    """The update is scaled by alpha / rank, each part by its own rank."""
     targets: Literal["attention", "experts", "all"] = "all"
-    """What carries an adapter. Router, embeddings and norms are always frozen."""
+    """What carries an adapter. `all`: attention, routed experts, and dense feed-forward layers where there are any
+    (shared experts, first layers, dense models). Embeddings and norms are always frozen."""
+    train_router: bool = False
+    """Adapt the router too. Off by default: experts that move while they are chosen anew are harder to serve exactly."""
+    expert_compute: Literal["auto", "grouped", "peft"] = "auto"
+    """How experts with an adapter are computed: `grouped` keeps the low rank apart from the frozen product, `peft`
+    materialises W + B A. Equal up to rounding; `auto` takes the faster one: see `rl.experts`."""
 
 
 class SamplingConfig(Section):

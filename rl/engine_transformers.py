@@ -9,8 +9,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBa
 from doubleback.rewards.types import Completion, Problem
 from doubleback.rl.config import EngineConfig, ModelConfig, SamplingConfig
 from doubleback.rl.engine import NO_ADAPTER, OnGroup, TokenSequence, completion_text, encode_prompts
-from doubleback.rl.lora import Adapter, merged
+from doubleback.rl.lora import Adapter
 from doubleback.rl.losses import token_logprobs
+from doubleback.rl.merging import merged
 from doubleback.rl.model import DTYPES
 from doubleback.rl.types import Group
 

@@ -40,7 +40,8 @@ from vllm.sampling_params import RequestOutputKind  # noqa: E402
 from doubleback.rewards.types import Completion, Problem  # noqa: E402
 from doubleback.rl.config import EngineConfig, ModelConfig, SamplingConfig  # noqa: E402
 from doubleback.rl.engine import NO_ADAPTER, OnGroup, TokenSequence, completion_text, encode_prompts  # noqa: E402
-from doubleback.rl.lora import Adapter, merged  # noqa: E402
+from doubleback.rl.lora import Adapter  # noqa: E402
+from doubleback.rl.merging import merged  # noqa: E402
 from doubleback.rl.types import Group  # noqa: E402
 
 torch.set_num_threads = _set_num_threads

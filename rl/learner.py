@@ -16,7 +16,7 @@ from doubleback.rl.losses import policy_loss, token_logprobs
 from doubleback.rl.metrics import Tally
 from doubleback.rl.types import Batch, Sample
 
-ALL_PARTS = frozenset({"attention", "experts"})
+ALL_PARTS = frozenset(lora.PARTS)
 
 
 class Learner:

@@ -34,10 +34,10 @@ class LoraSettings(Section):
     """What carries an adapter. `all`: attention, routed experts, and dense feed-forward layers where there are any
     (shared experts, first layers, dense models). Embeddings and norms are always frozen."""
     train_router: bool = False
-    """Adapt the router too. Off by default: experts that move while they are chosen anew are harder to serve exactly."""
-    expert_compute: Literal["auto", "grouped", "peft"] = "auto"
+    """Adapt the router too. Off by default: it then chooses experts for reasons that the experts never saw."""
+    expert_compute: Literal["grouped", "peft"] = "grouped"
     """How experts with an adapter are computed: `grouped` keeps the low rank apart from the frozen product, `peft`
-    materialises W + B A. Equal up to rounding; `auto` takes the faster one: see `rl.experts`."""
+    materialises W + B A. Equal up to rounding; `grouped` is faster and smaller: see `rl.experts`."""
 
 
 class SamplingConfig(Section):
@@ -66,6 +66,8 @@ class AlgorithmConfig(Section):
     """Weight of the k3 estimate of KL(policy || adapter-off reference) in the loss. 0: no reference forward at all."""
     mask_truncated: bool = False
     """Leave cut-off completions out of the loss; they still count in their group's mean."""
+    routing_replay: bool = False
+    """Send each token in the trainer to the experts that it was sent to in the engine (R3, arXiv:2510.11370)."""
     updates_per_batch: Annotated[int, Field(ge=1)] = 1
     """Optimiser steps on one batch of rollouts. 1 is exactly on-policy and needs no second forward."""
 
@@ -96,9 +98,15 @@ class EngineConfig(Section):
     """vLLM: memory for the key-value cache, in MiB."""
     max_num_seqs: Annotated[int, Field(ge=1)] = 256
     """Completions that are generated at the same time."""
+    return_routed_experts: bool = True
+    """Have the engine report the experts that it chose for each token: they are compared with the trainer's, and
+    replayed where algorithm.routing_replay asks for it."""
 
 
 class SyncConfig(Section):
+    strategy: Literal["auto", "merged", "runtime"] = "auto"
+    """How the adapter gets into the engine (`rl.delivery`): merged into weights that are loaded anew, or as it is.
+    `auto` takes `runtime` where the engine can serve every part of it, and says why where it cannot."""
     num_canaries: Annotated[int, Field(ge=1)] = 8
     """Fixed sequences on which trainer and engine are compared after every push of the adapter."""
     bound: Positive | None = None

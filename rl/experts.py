@@ -1,8 +1,8 @@
 """Experts with a low-rank adapter, computed without ever building W + B A.
 
 PEFT's wrapper of a fused parameter materialises W + scaling * B A for all experts and keeps it for the backward pass,
-which then forms the dense gradient of every expert before it is reduced to those of A and B. Here the frozen product stays
-as it is, the low rank goes beside it, and autograd sees A and B alone:
+which then forms the dense gradient of every expert before it is reduced to those of A and B. Here the frozen product
+stays as it is, the low rank goes beside it, and autograd sees A and B alone:
 
     y_e = x_e W_e^T + scaling * (x_e A_e^T) B_e^T        for the tokens x_e that chose expert e
 
@@ -41,10 +41,12 @@ def compute_low_rank_apart(model: PeftModel) -> None:
 
 def linear_forward(base: nn.Linear, layer: ParamWrapper, x: Tensor) -> Tensor:
     """A dense layer of a MoE, whose weight PEFT adapts as a parameter."""
+    y: Tensor = base(x)
     if layer.disable_adapters:
-        return base(x)
+        return y
     a, b = (factor["default"].weight.to(x.dtype) for factor in (layer.lora_A, layer.lora_B))
-    return base(x) + layer.scaling["default"] * linear(linear(x, a), b)
+    low_rank: Tensor = layer.scaling["default"] * linear(linear(x, a), b)
+    return y + low_rank
 
 
 def experts_forward(

@@ -17,6 +17,7 @@ ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 LATENT_ATTENTION = ("q_proj", "q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj")
 MLP = ("gate_proj", "up_proj", "down_proj")
 EXPERTS = ("experts.gate_up_proj", "experts.down_proj")
+ONE_GROUP = {"n_group": 1, "topk_group": 1, "n_shared_experts": 1, "first_k_dense_replace": 1}
 DEEPSEEK_TINY = {
     "num_key_value_heads": 2,
     "q_lora_rank": None,
@@ -25,10 +26,7 @@ DEEPSEEK_TINY = {
     "head_dim": 64,
     "qk_nope_head_dim": 32,
     "v_head_dim": 32,
-    "n_group": 1,
-    "topk_group": 1,
-    "n_shared_experts": 1,
-    "first_k_dense_replace": 1,
+    **ONE_GROUP,
 }
 """vLLM's latent attention on a CPU takes heads of kv_lora_rank + qk_rope_head_dim = 320, 512 or 576."""
 
@@ -49,8 +47,10 @@ class Family:
     """Name of the router module within a layer. "" for a dense model."""
     can_reload: bool = True
     """Whether vLLM's weight reload is exact; otherwise experts are written into vLLM's own parameters."""
-    runtime_parts: frozenset[str] = frozenset({"attention", "experts"})
+    runtime_parts: frozenset[str] = frozenset({"attention", "experts", "mlp"})
     """Parts of an adapter that vLLM can serve at run time where its kernels exist (experts: CUDA alone)."""
+    is_interleaved: bool = False
+    """Whether rows of gate and up alternate in the fused experts, instead of one after the other."""
     fixups: Mapping[str, Any] = field(default_factory=dict)
     """Values of the configuration that vLLM needs and published configurations leave out."""
     tiny: Mapping[str, Any] = field(default_factory=dict)
@@ -64,7 +64,7 @@ FAMILIES = {
         Family("qwen2_moe", tiny={"shared_expert_intermediate_size": 64}),
         Family("olmoe"),
         Family("mixtral"),
-        Family("glm4_moe", tiny={"n_shared_experts": 1, "n_group": 1, "topk_group": 1, "first_k_dense_replace": 1, "head_dim": 32}),
+        Family("glm4_moe", tiny={**ONE_GROUP, "head_dim": 32}),
         Family("deepseek_v2", LATENT_ATTENTION, runtime_parts=frozenset(), tiny=DEEPSEEK_TINY),
         Family(
             "deepseek_v3",
@@ -88,10 +88,18 @@ FAMILIES = {
                 "shared_intermediate_size": 64,
                 "layer_types": ["attention", "attention"],
                 "position_embedding_type": "rope",
-                **{"mamba_n_heads": 4, "mamba_d_head": 32, "mamba_expand": 2},
+                "mamba_n_heads": 4,
+                "mamba_d_head": 32,
+                "mamba_expand": 2,
             },
         ),
-        Family("gpt_oss", router="mlp.router", can_reload=False, runtime_parts=frozenset({"attention"})),
+        Family(
+            "gpt_oss",
+            router="mlp.router",
+            can_reload=False,
+            is_interleaved=True,
+            runtime_parts=frozenset({"attention"}),
+        ),
     )
 }
 

@@ -14,6 +14,7 @@ from doubleback.rl.config import AlgorithmConfig, OptimConfig
 from doubleback.rl.engine import TokenSequence
 from doubleback.rl.losses import policy_loss, token_logprobs
 from doubleback.rl.metrics import Tally
+from doubleback.rl.routing import Routers
 from doubleback.rl.types import Batch, Sample
 
 ALL_PARTS = frozenset(lora.PARTS)
@@ -26,6 +27,7 @@ class Learner:
         self.step = 0
         self.model = model
         self._algorithm, self._optim = algorithm, optim
+        self._routers = Routers(model)
         self._parameters: list[torch.nn.Parameter] = [
             parameter for parameter in model.parameters() if parameter.requires_grad
         ]
@@ -67,7 +69,9 @@ class Learner:
         """
         seen = []
         for index, micro in enumerate(microbatches(batch.samples, self._optim.microbatch_tokens, self.device)):
-            logprobs_BT, entropy_BT = self._forward(micro, batch.temperature)
+            with self._routers.replaying(micro.routes_BTLK if self._algorithm.routing_replay else None):
+                logprobs_BT, entropy_BT = self._forward(micro, batch.temperature)
+            tally.add_routes(micro, self._routers)
             old_BT = logprobs_BT.detach() if old_logprobs is None else old_logprobs[index]
             ref_BT = self._reference(micro, batch.temperature) if self._algorithm.kl_coef > 0 else None
             loss = policy_loss(

@@ -1,13 +1,11 @@
 """A tiny twin of a model: the same architecture with a few hundred thousand random parameters, for tests and trials."""
 
-from pathlib import Path
-
-import torch
-from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedTokenizerBase
+from transformers import PretrainedConfig
 
 from doubleback.rl.families import family, num_experts
 
 HIDDEN, INTERMEDIATE, LAYERS, EXPERTS, TOP_K, HEADS, KV_HEADS, HEAD_DIM = 64, 64, 2, 8, 2, 2, 1, 32
+DROPPED = ("pad_token_id", "bos_token_id", "eos_token_id", "layer_types", "quantization_config", "sliding_window")
 SPREAD = 6.0
 """Random weights of the usual size give a nearly uniform policy and an undecided router; these do not."""
 
@@ -26,12 +24,11 @@ def shrink(config: PretrainedConfig, vocabulary: int, max_length: int) -> Pretra
         "num_experts_per_tok": TOP_K,
         "max_position_embeddings": max_length,
         "initializer_range": 0.02 * SPREAD,
-        **{key: EXPERTS for key in ("num_local_experts", "num_experts", "n_routed_experts")},
+        **dict.fromkeys(("num_local_experts", "num_experts", "n_routed_experts"), EXPERTS),
     }
     own = config.to_dict()
     known = {key: value for key, value in sizes.items() if key in own}
     if num_experts(config) == 0:
         known = {key: value for key, value in known.items() if "experts" not in key}
-    drop = ("pad_token_id", "bos_token_id", "eos_token_id", "layer_types", "quantization_config", "rope_scaling", "sliding_window")
-    kept = {key: value for key, value in own.items() if key not in drop}
+    kept = {key: value for key, value in own.items() if key not in DROPPED}
     return type(config)(**{**kept, **known, **family(config).tiny, **family(config).fixups})

@@ -6,6 +6,7 @@ Each stage returns a new value with one more field filled; nothing is edited in 
 from dataclasses import dataclass
 
 from doubleback.rewards.types import Completion, Problem, Score
+from doubleback.rl.routing import Routes
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,8 @@ class Group:
     """One per completion, after scoring."""
     advantages: tuple[float | None, ...] = ()
     """One per completion, after assignment. None where the completion could not be judged."""
+    routes: tuple[Routes | None, ...] = ()
+    """One per completion: the experts that the engine chose. Empty or None where it does not report them."""
 
     @property
     def has_signal(self) -> bool:
@@ -40,6 +43,8 @@ class Sample:
     advantage: float
     token_weight: float
     """What each of its tokens weighs in the step's loss. Fixed over the whole step before any microbatch is cut."""
+    routes: Routes | None = None
+    """The experts that the engine chose, for prompt and completion."""
 
 
 @dataclass(frozen=True, slots=True)

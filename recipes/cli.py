@@ -31,6 +31,9 @@ Conversational = Annotated[
     bool, typer.Option("--conversational", help="The reward reads chat messages, as TRL's own do.")
 ]
 Timeout = Annotated[float, typer.Option(min=0.01, help="Wall-clock limit in seconds per completion in a worker.")]
+PolicyName = Annotated[
+    str, typer.Argument(metavar="MODEL|RUN", help="Folder, hub id, bundled:NAME, or a run directory.")
+]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[key.path=value ...]", help="Settings to change.")]
 
 
@@ -111,9 +114,7 @@ def train(
 
 @app.command("eval")
 def evaluate(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL|RUN", help="Folder, hub id, bundled:NAME, or a run directory.")
-    ],
+    model: PolicyName,
     suite: Annotated[str, typer.Option(help="A suite (doubleback list) or a YAML file.")],
     data: Annotated[Path | None, typer.Option(help="JSON lines instead of the suite's own source.")] = None,
     adapter: Annotated[
@@ -146,6 +147,24 @@ def evaluate(
     options = Options(suite, data, prompt, n, parse_ks(k, n), temperature, max_tokens, seed, limit, skip_bad)
     folder = out or Path("runs") / f"eval-{Path(suite).stem}-{datetime.now():%Y%m%d-%H%M%S}"
     evaluate_policy(policy, options, parse_thinking(thinking), folder, console)
+
+
+@app.command()
+def merge(
+    model: PolicyName,
+    out: Annotated[Path, typer.Option(help="Folder of the plain checkpoint.")],
+    adapter: Annotated[
+        Path | None, typer.Option(help="LoRA adapter in PEFT's layout. Default: a run's newest.")
+    ] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32 or bfloat16. Default: as the base is stored.")] = None,
+) -> None:
+    """Write base + adapter as a plain transformers checkpoint, summed in float32, and say how exact it is."""
+    from doubleback.recipes.policy import find_policy, merge_policy
+
+    policy = find_policy(
+        model, adapter=adapter, endpoint=None, engine_name="transformers", dtype=dtype or "float32", kv_cache_mib=16
+    )
+    merge_policy(policy, dtype, out, console)
 
 
 @app.command("compare")

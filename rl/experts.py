@@ -8,7 +8,7 @@ stays as it is, the low rank goes beside it, and there are gradients for A and B
 
 each row with the matrices of its expert. What the backward pass needs of a layer is kept once: `inner`. The rows of x
 are gathered again, the gate is computed again, and the gradient of a routing weight, <outer, g>, is taken from
-<gate(inner), g W2>, which the pass computes anyway (SonicMoE, arXiv:2512.14080, section 3), so that `outer` is not kept.
+<gate(inner), g W2>, which the pass computes anyway, so that `outer` is not kept (SonicMoE, arXiv:2512.14080).
 
 Every family that keeps transformers' convention of fused experts runs through this one function. Shapes: T tokens, K
 experts each, S = T K pairs sorted by expert; E experts, R rank, I inputs, J inner (gate and up), F gated, O outputs.
@@ -69,9 +69,10 @@ def experts_forward(
     dtype = experts.gate_up_proj.dtype
     factors = (*_factors(inner, dtype), *_factors(outer, dtype))
     scalings = (inner.scaling["default"], outer.scaling["default"])
-    y_TO = _Experts.apply(experts, scalings, index_TK, hidden_TI.to(dtype), weights_TK, *factors)
-    mixed: Tensor = y_TO.to(hidden_TI.dtype)
-    return mixed
+    y_TO: Tensor = _Experts.apply(  # type: ignore[no-untyped-call]
+        experts, scalings, index_TK, hidden_TI.to(dtype), weights_TK, *factors
+    )
+    return y_TO.to(hidden_TI.dtype)
 
 
 def _factors(layer: ParamWrapper, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

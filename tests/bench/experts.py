@@ -102,7 +102,14 @@ def compare(models, options: argparse.Namespace, tokens: int, part: str) -> list
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokens", type=int, nargs="+", default=[512, 2048, 8192])
-    for name, default in (("hidden", 512), ("layers", 6), ("experts", 32), ("rank", 16), ("repeats", 5), ("threads", 1)):
+    for name, default in (
+        ("hidden", 512),
+        ("layers", 6),
+        ("experts", 32),
+        ("rank", 16),
+        ("repeats", 5),
+        ("threads", 1),
+    ):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--parts", nargs="+", choices=("model", "experts"), default=["model", "experts"])
     parser.add_argument("--memory-of", choices=("peft", "grouped"), help=argparse.SUPPRESS)

@@ -1,0 +1,23 @@
+"""A tiny random model of every family, as files with the countdown tokenizer."""
+
+import torch
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+
+from doubleback.recipes.countdown.tokenizer import BOS, EOS, PAD, VOCABULARY, make_tokenizer
+from doubleback.rl.twin import shrink
+
+MAX_LENGTH = 256
+
+
+def make_family_model(name, folder, seed=0, **changes):
+    """Write the model into `folder`; returns it."""
+    config = shrink(CONFIG_MAPPING[name](), len(VOCABULARY), MAX_LENGTH)
+    for key, word in (("pad_token_id", PAD), ("bos_token_id", BOS), ("eos_token_id", EOS)):
+        setattr(config, key, VOCABULARY.index(word))
+    for key, value in changes.items():
+        setattr(config, key, value)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    make_tokenizer(MAX_LENGTH).save_pretrained(folder)
+    return folder

@@ -71,9 +71,9 @@ def check(
     from doubleback.recipes.loading import load_recipe
 
     loaded = load_recipe(str(recipe), overrides or [])
-    from doubleback.recipes.preflight import preflight
+    from doubleback.recipes.preflight import check_recipe
 
-    console.print(preflight(loaded))
+    check_recipe(loaded, console)
 
 
 @app.command()

@@ -2,55 +2,79 @@
 
 from collections.abc import Sequence
 
+from rich.console import Console
 from rich.table import Table
 
 from doubleback.eval.contamination import NGRAM, overlap
-from doubleback.recipes.loading import bundled_path
+from doubleback.recipes.assembly import Assembled, Scored, assembled, scored
+from doubleback.recipes.probe import add_rows, probe, warnings
 from doubleback.recipes.schema import Recipe
-from doubleback.recipes.tasks import load_splits, scorable
 from doubleback.rewards.answers import gold_answers
-from doubleback.rewards.compose import load_reward
 from doubleback.rewards.config import RewardConfig
 from doubleback.rewards.golds import listed, matched_as_text_only
 from doubleback.rewards.types import Problem
 from doubleback.rl import lora
-from doubleback.rl.engine import encode_prompts
-from doubleback.rl.model import load_base, load_tokenizer
 
 
-def preflight(recipe: Recipe) -> Table:
-    """Problems, golds, prompts, model and adapter of a recipe, as a table. ConfigError where training cannot start."""
-    with load_reward(recipe.reward, recipe.sampling.max_tokens) as reward:
-        splits, dropped = scorable(load_splits(recipe.task), recipe.task, reward)
-    model = recipe.model.model_copy(update={"path": bundled_path(recipe.model.path)})
-    everything = splits.everything
-    prompts = encode_prompts(everything, load_tokenizer(model.path), recipe.sampling.max_tokens, model.max_length)
-    base = load_base(model)
-    num_base = base.num_parameters()
-    adapted = lora.attach(base, recipe.lora, recipe.seed)
-    num_adapter = sum(parameter.numel() for parameter in adapted.parameters() if parameter.requires_grad)
+def check_recipe(recipe: Recipe, console: Console) -> None:
+    """Show all of it: data, adapter, what the base does. ConfigError or RunError where it cannot train."""
+    with scored(recipe) as known:
+        table = Table(box=None, show_header=False, pad_edge=False)
+        _add_data(table, recipe, known)
+        with assembled(recipe, known.model, console) as parts:
+            _add_model(table, recipe, parts)
+            with console.status("sampling from the base"):
+                found = probe(recipe, known, parts)
+            add_rows(table, found)
+        console.print(table)
+        _warn(warnings(found, recipe), console)
+
+
+def preflight(recipe: Recipe, known: Scored, parts: Assembled, console: Console) -> None:
+    """The same at the start of training, but for what `doubleback check` alone has time for."""
     table = Table(box=None, show_header=False, pad_edge=False)
+    _add_model(table, recipe, parts)
+    with console.status("sampling from the base"):
+        found = probe(recipe, known, parts)
+    add_rows(table, found)
+    console.print(table)
+    _warn(warnings(found, recipe), console)
+
+
+def _warn(lines: Sequence[str], console: Console) -> None:
+    for line in lines:
+        console.print(f"warning: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def _add_data(table: Table, recipe: Recipe, known: Scored) -> None:
+    splits, everything = known.splits, known.splits.everything
     sizes = f"{len(splits.train)} train, {len(splits.validation)} validation, {len(splits.test)} test"
     table.add_row("problems", sizes)
-    table.add_row("golds", f"{len(everything)} of {len(everything) + len(dropped)} graded correct")
-    for line in listed(dropped):
+    table.add_row("golds", f"{len(everything)} of {len(everything) + len(known.dropped)} graded correct")
+    for line in listed(known.dropped):
         table.add_row("", line)
     if recipe.task.name == "math":
         table.add_row("", _text_only(everything))
-    table.add_row(
-        "prompts", f"longest {max(map(len, prompts))} tokens, + {recipe.sampling.max_tokens} of {model.max_length}"
-    )
+    limit = f"+ {recipe.sampling.max_tokens} of {known.model.max_length}"
+    table.add_row("prompts", f"longest {known.longest_prompt} tokens, {limit}")
     for name, other in (("validation", splits.validation), ("test", splits.test)):
         table.add_row(f"{name} in train", _contamination(other, splits.train))
     table.add_row("reward", _described(recipe.reward))
-    table.add_row("base", f"{recipe.model.path}: {num_base:,} parameters, {model.dtype}, frozen")
-    share = num_adapter / num_base
-    table.add_row("adapter", f"{num_adapter:,} parameters ({share:.1%}) on {len(lora.targets(adapted))} matrices")
     rollouts = recipe.optim.prompts_per_step * recipe.sampling.group_size
     table.add_row(
         "step", f"{recipe.optim.prompts_per_step} problems x {recipe.sampling.group_size} = {rollouts} rollouts"
     )
-    return table
+
+
+def _add_model(table: Table, recipe: Recipe, parts: Assembled) -> None:
+    table.add_row("base", f"{recipe.model.path}: {parts.num_base:,} parameters, {recipe.model.dtype}, frozen")
+    for part in lora.summary(parts.learner.model):
+        table.add_row(
+            f"trains {part.part}",
+            f"{part.num_parameters:,} parameters ({part.num_parameters / parts.num_base:.1%} of the base) in "
+            f"{part.num_tensors} tensors on {part.num_matrices} matrices, rank {part.rank}",
+        )
+    table.add_row("sync", f"{parts.strategy.name}: {parts.strategy.reason}")
 
 
 def _contamination(suite: Sequence[Problem], training: Sequence[Problem]) -> str:

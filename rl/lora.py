@@ -60,6 +60,22 @@ class Adapter:
     """SHA-256 over names, shapes and bytes."""
 
 
+@dataclass(frozen=True, slots=True)
+class PartSummary:
+    """How much of the adapter sits on one part of the model."""
+
+    part: str
+    """One of PARTS."""
+    num_matrices: int
+    """Adapted matrices; a fused parameter of E experts counts E times."""
+    num_tensors: int
+    """Tensors of the adapter."""
+    num_parameters: int
+    """What trains."""
+    rank: int
+    """Of each matrix, per expert."""
+
+
 def attach(base: PreTrainedModel, settings: LoraSettings, seed: int) -> PeftModel:
     """`base` wrapped by PEFT with a fresh float32 adapter: A random from `seed`, B zero. Everything else is frozen."""
     known = family(base.config)
@@ -167,6 +183,20 @@ def _part(name: str, module: LoraLayer, known: Family) -> str:
             return "experts"
         return "router" if name.endswith(known.router) else "mlp"
     return "attention" if name.rpartition(".")[2] in known.attention else "mlp"
+
+
+def summary(model: PeftModel) -> list[PartSummary]:
+    """What trains, part by part."""
+    found = targets(model)
+    sizes = {name: tensor.numel() for name, tensor in get_peft_model_state_dict(model).items()}
+    parts = []
+    for part in PARTS:
+        members = [target for target in found if target.part == part]
+        keys = [f"{target.key}.lora_{side}.weight" for target in members for side in "AB"]
+        if members:
+            matrices = sum(target.num_experts for target in members)
+            parts.append(PartSummary(part, matrices, len(keys), sum(map(sizes.__getitem__, keys)), members[0].rank))
+    return parts
 
 
 def export(model: PeftModel) -> Adapter:

@@ -124,6 +124,11 @@ class Tally:
         self._differ += int(differing(own, engine).sum())
         self._routed += len(own)
 
+    @property
+    def experts_differ(self) -> float:
+        """Share of the tokens whose experts were compared and differ; NaN where none were."""
+        return self._differ / self._routed if self._routed else math.nan
+
     def add_update(self, grad_norm: float) -> None:
         """Count one optimiser step."""
         self._norms.append(grad_norm)
@@ -141,7 +146,7 @@ class Tally:
             "learner/grad_norm": sum(self._norms) / updates if self._norms else math.nan,
             "learner/tokens": float(self._tokens),
             "gap/max_abs": self._max_gap if self._tokens else math.nan,
-            "gap/experts_differ": self._differ / self._routed if self._routed else math.nan,
+            "gap/experts_differ": self.experts_differ,
             **means,
         }
 

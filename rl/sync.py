@@ -10,14 +10,11 @@ from dataclasses import dataclass
 from doubleback.rewards.types import Problem, RunError
 from doubleback.rl.config import SamplingConfig, SyncConfig
 from doubleback.rl.engine import Engine, TokenSequence
-from doubleback.rl.learner import ALL_PARTS, Learner
+from doubleback.rl.learner import ALL_PARTS, QUANTILE, Learner
 from doubleback.rl.seeds import sample_seed
 
 BOUNDS = {"float32": 5e-5, "bfloat16": 0.1}
 """Default `sync.bound` in nats by precision of the base. Measured: see docs/sync.md."""
-QUANTILE = 0.98
-"""Share of canary tokens that must keep the bound. Not all: a router that is undecided between two experts may choose
-differently on the two sides for a single token. An adapter that is missing, stale or partial moves far more."""
 CANARY_TOKENS = 64
 
 Logprobs = list[tuple[float, ...]]

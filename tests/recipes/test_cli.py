@@ -1,5 +1,6 @@
 """What a user meets: one clear line, exit code 2, nothing lost."""
 
+import re
 import resource
 import shutil
 import subprocess
@@ -65,10 +66,15 @@ def test_list_names_recipes_rewards_and_bases(run):
 
 
 def test_check_grades_every_gold(run):
-    code, out, _ = run("check", "countdown")
+    code, out, _ = run("check", "countdown", "engine.name=transformers")
+    found = " ".join(out.split())
     assert code == 0
-    assert "graded correct" in out
-    assert "192,512" in out
+    assert "1433 of 1433 graded correct" in found
+    assert "trains attention 28,672 parameters" in found
+    assert "trains experts 163,840 parameters (18.2% of the base) in 8 tensors on 32 matrices, rank 16" in found
+    assert "sync merged: engine.name=transformers has merged weights alone" in found
+    (rate,) = re.findall(r"base passes ([0-9.]+) of 8 problems x 16", found)
+    assert 0.1 < float(rate) < 0.7
 
 
 @pytest.mark.parametrize(
@@ -169,24 +175,32 @@ def test_full_disk_while_saving_leaves_the_last_checkpoint(run, copy):
     assert (copy / "checkpoints" / "step-00003").is_dir()
 
 
-@pytest.mark.parametrize(
-    ("fault", "step", "cause"),
-    [
-        ("serves the base", 1, "it serves the bare base, without any adapter"),
-        ("stale", 2, "it serves the adapter of an earlier push (stale)"),
-        ("no experts", 1, "it serves the adapter without its expert part"),
-    ],
-)
-def test_broken_sync_stops_the_run_and_is_named(run, tmp_path, monkeypatch, fault, step, cause):
-    from doubleback.recipes import run as run_module
+def make_faulty(monkeypatch, fault, good_pushes):
+    from doubleback.recipes import assembly
 
-    create = run_module.create_engine
+    create = assembly.create_engine
     monkeypatch.setattr(
-        run_module, "create_engine", lambda *args, **kwargs: Faulty(create(*args, **kwargs), fault, good_pushes=2)
+        assembly, "create_engine", lambda *args, **kwargs: Faulty(create(*args, **kwargs), fault, good_pushes)
     )
+
+
+@pytest.mark.parametrize("fault", ["serves the base", "no experts", "half"])
+def test_an_adapter_that_cannot_arrive_is_refused_before_training(run, tmp_path, monkeypatch, fault):
+    make_faulty(monkeypatch, fault, good_pushes=1)
     code, _, err = run("train", "countdown", *SMALL, "--out", tmp_path / "run")
     (line,) = [line for line in err.splitlines() if line.startswith("stopped:")]
     assert code == 1
-    assert line.startswith(f"stopped: step {step}: the adapter did not reach the engine:")
-    assert line.endswith(cause)
-    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == step  # from step 0 on
+    assert line.startswith(
+        "stopped: preflight: trainer and engine disagree on a random adapter on attention, experts, delivered merged:"
+    )
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_broken_sync_stops_the_run_and_is_named(run, tmp_path, monkeypatch):
+    make_faulty(monkeypatch, "stale", good_pushes=4)  # two of the preflight, then those of steps 0 and 1
+    code, _, err = run("train", "countdown", *SMALL, "--out", tmp_path / "run")
+    (line,) = [line for line in err.splitlines() if line.startswith("stopped:")]
+    assert code == 1
+    assert line.startswith("stopped: step 2: the adapter did not reach the engine:")
+    assert line.endswith("it serves the adapter of an earlier push (stale)")
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2  # steps 0 and 1

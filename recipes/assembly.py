@@ -1,0 +1,76 @@
+"""The parts of a recipe, put together: problems, reward, base, learner, engine."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from doubleback.recipes.loading import bundled_path
+from doubleback.recipes.schema import Recipe
+from doubleback.recipes.tasks import Splits, load_splits, scorable
+from doubleback.rewards.compose import Reward, load_reward
+from doubleback.rewards.golds import Unscorable
+from doubleback.rl import lora
+from doubleback.rl.config import ModelConfig
+from doubleback.rl.delivery import Strategy, choose
+from doubleback.rl.engine import Engine, create_engine, encode_prompts
+from doubleback.rl.families import family
+from doubleback.rl.learner import Learner
+from doubleback.rl.model import base_tensors, is_cuda, load_base, load_tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What is known before a model is loaded."""
+
+    splits: Splits
+    dropped: list[Unscorable]
+    """Problems that were left out, since their own gold is not graded correct."""
+    reward: Reward
+    model: ModelConfig
+    """The recipe's, with the folder of a bundled base."""
+    longest_prompt: int
+    """Tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """Trainer and engine on one frozen base."""
+
+    learner: Learner
+    engine: Engine
+    strategy: Strategy
+    num_base: int
+    """Parameters of the base."""
+
+
+@contextmanager
+def scored(recipe: Recipe) -> Iterator[Scored]:
+    """The recipe's problems, each with a gold that its reward accepts and a prompt that fits. Closes the reward."""
+    with load_reward(recipe.reward, recipe.sampling.max_tokens) as reward:
+        splits, dropped = scorable(load_splits(recipe.task), recipe.task, reward)
+        model = recipe.model.model_copy(update={"path": bundled_path(recipe.model.path)})
+        tokenizer = load_tokenizer(model.path)
+        prompts = encode_prompts(splits.everything, tokenizer, recipe.sampling.max_tokens, model.max_length)
+        yield Scored(splits, dropped, reward, model, max(map(len, prompts)))
+
+
+@contextmanager
+def assembled(
+    recipe: Recipe, model: ModelConfig, console: Console, restore: Callable[[Learner], int] = lambda learner: 0
+) -> Iterator[Assembled]:
+    """Learner and engine, started; `restore` may load a checkpoint into the learner. Closes the engine."""
+    with console.status(f"starting {recipe.engine.name} and the trainer"):
+        base = load_base(model)
+        num_base = base.num_parameters()
+        tensors = base_tensors(base)  # shared by trainer and engine: the frozen base is in memory once
+        learner = Learner(lora.attach(base, recipe.lora, recipe.seed), recipe.algorithm, recipe.optim)
+        targets = lora.targets(learner.model)
+        strategy = choose(recipe.sync.strategy, targets, family(base.config), recipe.engine.name, is_cuda())
+        restore(learner)
+        engine = create_engine(recipe.engine, model, tensors, load_tokenizer(model.path), strategy=strategy)
+    try:
+        yield Assembled(learner, engine, strategy, num_base)
+    finally:
+        engine.close()

@@ -27,6 +27,7 @@ from doubleback.rl.disk import write_atomically
 from doubleback.rl.engine import Engine, create_engine, encode_prompts
 from doubleback.rl.learner import Learner
 from doubleback.rl.model import base_tensors, load_base, load_tokenizer
+from doubleback.rl.problems import ProblemSource
 from doubleback.rl.rundir import RunDirectory, read_samples, step_name, write_samples
 from doubleback.rl.scoring import Reward
 from doubleback.rl.sync import AdapterSync
@@ -55,7 +56,8 @@ def _train(recipe: Recipe, splits: Splits, reward: Reward, out: Path, resume: bo
         base = load_base(model_config)
         tensors = base_tensors(base)  # shared by trainer and engine: the frozen base is in memory once
         learner = Learner(lora.attach(base, recipe.lora, recipe.seed), recipe.algorithm, recipe.optim)
-        start = run.restore_latest(learner) if resume else 0
+        problems = ProblemSource(splits.train, recipe.problems, recipe.seed)
+        start = run.restore_latest(learner, problems) if resume else 0
         engine = create_engine(recipe.engine, model_config, tensors, tokenizer)
     try:
         sync = AdapterSync(engine, learner, splits.validation, recipe.sync, recipe.model.dtype, recipe.seed)
@@ -64,7 +66,7 @@ def _train(recipe: Recipe, splits: Splits, reward: Reward, out: Path, resume: bo
                 learner,
                 engine,
                 sync,
-                splits.train,
+                problems,
                 reward,
                 _evaluator(recipe, splits, engine, reward, run, display),
                 [display.observe, track],

@@ -21,10 +21,12 @@ from peft import get_peft_model_state_dict
 from rollouts import random_groups
 from torch.testing import assert_close
 
+from doubleback.rl.algorithm import AlgorithmConfig
 from doubleback.rl.batching import assign, make_batch, microbatches
-from doubleback.rl.config import AlgorithmConfig, OptimConfig, SamplingConfig
+from doubleback.rl.config import OptimConfig, SamplingConfig
+from doubleback.rl.kl import kl_k3
 from doubleback.rl.learner import Learner
-from doubleback.rl.losses import kl_k3, token_logprobs
+from doubleback.rl.losses import token_logprobs
 
 pytestmark = pytest.mark.slow
 
@@ -133,7 +135,7 @@ class Ours:
         learner = Learner(make_policy(dtype=dtype), case.algorithm(), optim)
         self.settings, self.before = learner.model.peft_config["default"], adapter_of(learner.model)
         groups = scored_groups(learner, rewards)
-        self.groups = [assign(group, case.algorithm()) for group in groups]
+        self.groups = assign(groups, case.algorithm())
         self.advantages = [value for group in self.groups for value in group.advantages]
         self.batch = make_batch(
             self.groups, case.algorithm(), SamplingConfig(max_tokens=MAX_TOKENS, temperature=case.temperature)

@@ -44,7 +44,8 @@ def standardise(rewards_G: Sequence[float], epsilon: float = EPSILON) -> list[fl
 
 
 def leave_one_out(rewards_G: Sequence[float]) -> list[float]:
-    """Reward minus the mean of the others: G / (G - 1) times `centre` (RLOO, arXiv:2402.14740, section 3.2).
+    """Reward minus the mean of the others: r_i - sum_j!=i r_j / (G - 1), which is G / (G - 1) times `centre` (RLOO,
+    arXiv:2402.14740).
 
     Unbiased, for no reward is part of its own baseline. A single reward has no others: its advantage is 0.
     """
@@ -53,11 +54,11 @@ def leave_one_out(rewards_G: Sequence[float]) -> list[float]:
 
 
 def maxrl(rewards_G: Sequence[float]) -> list[float]:
-    """Reward minus group mean, over the group mean (MaxRL, arXiv:2602.02710, the estimator with K successes of G).
+    """(r_i - mean) / mean: the mean over successes instead of samples, with a baseline (MaxRL, arXiv:2602.02710).
 
-    With rewards of 0 and 1 it is the gradient of log-likelihood truncated at order G: hard problems weigh 1 / pass
-    rate. The paper has no other rewards; here a group whose mean is not positive gives zeros, as its K = 0 does. Their
-    code adds 1e-6 to the mean, we add nothing: a mean above 0 with a spread above rounding needs none.
+    With rewards of 0 and 1 it estimates the gradient of the log-likelihood of success to order G: hard problems weigh
+    1 / pass rate. The paper has no other rewards; here a group whose mean is not positive gives zeros, as no success
+    does there. Other code adds 1e-6 to the mean, we nothing: a positive mean of rewards that differ needs none.
     """
     centred = centre(rewards_G)
     mean = fmean(rewards_G)
@@ -69,9 +70,9 @@ def batch_scaled(
 ) -> list[list[float]]:
     """Reward minus group mean, over one standard deviation for the whole step.
 
-    by_rewards=False: of the centred rewards (REINFORCE++ with baseline, arXiv:2501.03262, section 3.2); their mean
+    by_rewards=False: of the centred rewards (REINFORCE++ with baseline, arXiv:2501.03262); their mean
     over the step is 0 already, so the paper's second centring falls away.
-    by_rewards=True: of the rewards themselves (Lite PPO, arXiv:2508.08221, section 4.3; TRL's scale_rewards="batch").
+    by_rewards=True: of the rewards themselves (Lite PPO, arXiv:2508.08221; TRL's scale_rewards="batch").
     The deviation is the unbiased one, `epsilon` is added to it. Groups without spread give exact zeros.
     """
     centred_PG = [centre(rewards_G) if rewards_G else [] for rewards_G in rewards_PG]

@@ -117,7 +117,7 @@ class AlgorithmConfig(Section):
                 f"algorithm.dual_clip={self.dual_clip} bounds the clipped surrogate, but algorithm.surrogate="
                 f"{self.surrogate}; set dual_clip to null or surrogate to clipped"
             )
-        if self.dual_clip is not None and self.dual_clip <= 1 + self.clip_high:
+        elif self.dual_clip is not None and self.dual_clip <= 1 + self.clip_high:
             yield (
                 f"algorithm.dual_clip={self.dual_clip} must be above 1 + algorithm.clip_high={1 + self.clip_high}; "
                 "raise the first, 3 to 5 is usual, or lower the second"
@@ -128,14 +128,16 @@ class AlgorithmConfig(Section):
                 "is sequence; name that, or token"
             )
         if self.surrogate == "sapo":
-            yield from self._without_effect(("clip_low", "clip_high"), "surrogate", "clipped or cispo")
+            yield from self.without_effect("algorithm", ("clip_low", "clip_high"), "surrogate", "clipped or cispo")
         else:
-            yield from self._without_effect(("sapo_positive", "sapo_negative"), "surrogate", "sapo")
+            yield from self.without_effect("algorithm", ("sapo_positive", "sapo_negative"), "surrogate", "sapo")
 
     def _importance_findings(self) -> Iterator[str]:
         floor, cap = self.importance_floor, self.importance_cap
         if cap is None:
-            yield from self._without_effect(("importance", "importance_floor"), "importance_cap", "a number")
+            yield from self.without_effect(
+                "algorithm", ("importance", "importance_floor"), "importance_cap", "a number"
+            )
         elif floor is not None and floor > cap:
             yield (
                 f"algorithm.importance_floor={floor} is above algorithm.importance_cap={cap}; "
@@ -161,19 +163,9 @@ class AlgorithmConfig(Section):
 
     def _entropy_findings(self) -> Iterator[str]:
         if self.entropy_target is None:
-            yield from self._without_effect(("entropy_delta", "entropy_max"), "entropy_target", "a number")
+            yield from self.without_effect("algorithm", ("entropy_delta", "entropy_max"), "entropy_target", "a number")
         elif self.entropy_coef > self.entropy_max:
             yield (
                 f"algorithm.entropy_coef={self.entropy_coef} starts above algorithm.entropy_max={self.entropy_max}; "
                 "lower the first or raise the second"
             )
-
-    def _without_effect(self, keys: tuple[str, ...], because: str, way_out: str) -> Iterator[str]:
-        """A finding for each of `keys` that was changed although the setting of `because` ignores it."""
-        for key in keys:
-            value, default = getattr(self, key), type(self).model_fields[key].default
-            if value != default:
-                yield (
-                    f"algorithm.{key}={value} has no effect with algorithm.{because}={getattr(self, because)}; "
-                    f"leave it at {default} or set {because} to {way_out}"
-                )

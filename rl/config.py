@@ -1,5 +1,6 @@
 """The settings of the rl layer, with every default. Importing this loads no torch."""
 
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -12,6 +13,20 @@ class Section(BaseModel):
     """A frozen section of a recipe. Unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, strict=True)
+
+    def without_effect(self, section: str, keys: Sequence[str], because: str, way_out: str) -> Iterator[str]:
+        """A finding for each of `keys` that was changed although the value of `because` ignores it."""
+        for key in keys:
+            value, default = getattr(self, key), type(self).model_fields[key].default
+            if value != default:
+                yield (
+                    f"{section}.{key}={_as_yaml(value)} has no effect with {section}.{because}="
+                    f"{_as_yaml(getattr(self, because))}; leave it at {_as_yaml(default)} or set {because} to {way_out}"
+                )
+
+
+def _as_yaml(value: object) -> str:
+    return "null" if value is None else str(value)
 
 
 class ModelConfig(Section):
@@ -58,13 +73,23 @@ class ProblemsConfig(Section):
     """The next level is added once the running pass rate of the highest level so far reaches this."""
 
     @model_validator(mode="after")
-    def _bounds_leave_a_range(self) -> "ProblemsConfig":
+    def _no_contradictions(self) -> "ProblemsConfig":
+        if findings := list(self._findings()):
+            raise ValueError("\n".join(findings))
+        return self
+
+    def _findings(self) -> Iterator[str]:
         if self.min_pass_rate > self.max_pass_rate:
-            raise ValueError(
+            yield (
                 f"problems.min_pass_rate={self.min_pass_rate} is above problems.max_pass_rate={self.max_pass_rate}: "
                 "every problem would rest; lower the first or raise the second"
             )
-        return self
+        if not self.has_filter:
+            yield from self.without_effect("problems", ("rest_epochs",), "max_pass_rate", "less than 1")
+        if self.level is None:
+            yield from self.without_effect("problems", ("promote_at",), "level", "a column of the problems")
+        if self.level is None and not self.has_filter:
+            yield from self.without_effect("problems", ("memory",), "max_pass_rate", "less than 1")
 
     @property
     def has_filter(self) -> bool:

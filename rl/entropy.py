@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 def next_coefficient(coefficient: float, entropy: float, *, target: float, delta: float, highest: float) -> float:
     """The coefficient after a step whose mean entropy was `entropy` (nats): up by `delta` at or under the target, down
-    above it, within [0, highest] (Skywork-OR1, arXiv:2505.22312, section 4.4).
+    above it, within [0, highest] (Skywork-OR1, arXiv:2505.22312).
 
     The paper has no upper bound; TRL's is 1.
     """

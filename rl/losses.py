@@ -75,7 +75,7 @@ def clipped_surrogate(
     """Loss -min(ratio * A, clipped ratio * A) (PPO, arXiv:1707.06347, eq. 7; two ranges as DAPO, arXiv:2503.14476).
 
     `dual_clip` c bounds it for negative advantages: at most c * |A|, without gradient beyond (dual-clip PPO,
-    arXiv:1912.09729, eq. 5; "two-sided clipping" in INTELLECT-2, arXiv:2505.07291, and TRL's delta).
+    arXiv:1912.09729, max(min(...), c * A); "two-sided clipping" in INTELLECT-2, arXiv:2505.07291, and TRL's delta).
     """
     clipped_BT = ratio_BT.clamp(1 - clip_low, 1 + clip_high)
     loss_BT = -torch.minimum(ratio_BT * advantages_B1, clipped_BT * advantages_B1)
@@ -98,7 +98,7 @@ def cispo_surrogate(
 def sapo_surrogate(
     ratio_BT: Tensor, advantages_B1: Tensor, *, temperature_positive: float, temperature_negative: float
 ) -> Tensor:
-    """Loss -4 / tau * sigmoid(tau * (ratio - 1)) * A: a soft gate for a clip (SAPO, arXiv:2511.20347, eq. 5 and 6).
+    """Loss -4 / tau * sigmoid(tau * (ratio - 1)) * A: a soft gate for a clip (SAPO, arXiv:2511.20347).
 
     tau is temperature_positive where A > 0, else temperature_negative. At ratio 1 the gradient is that of the ratio.
     """

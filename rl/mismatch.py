@@ -41,7 +41,7 @@ def importance_weights(
     *_truncate: the ratio within the bounds. TIS (Yao et al. 2025, "Your efficient RL framework secretly brings you
                 off-policy RL training"), token or sequence; the paper has a cap alone.
     *_mask:     the ratio, or 0 outside the bounds. MIS (Liu et al. 2025, "When speed kills stability"); with both
-                bounds per token it is IcePop (arXiv:2510.18855, section 3.2: 0.5 and 5).
+                bounds per token it is IcePop (arXiv:2510.18855: M(k) = k within [alpha, beta], else 0).
     geometric_mask: 1, or 0 where the geometric mean is outside the bounds (same source, sequences rejected whole).
 
     What is masked stays in the normaliser of the step: its weight is fixed before any forward pass.

@@ -88,7 +88,7 @@ def penalise(
 ) -> Sequence[Group]:
     """With kl_in=reward, the groups with kl_coef * KL(policy || adapter-off reference) of each completion.
 
-    Summed over the completion's tokens (RLOO, arXiv:2402.14740, eq. 1). The policy's side is what the sampler reported,
+    Summed over the completion's tokens (RLOO, arXiv:2402.14740). The policy's side is what the sampler reported,
     so that one forward pass is enough; TRL computes it once more in the trainer.
     """
     if not algorithm.has_kl_reward:

@@ -57,10 +57,17 @@ def test_help_is_quick():
         assert command in out.stdout
 
 
-def test_list_names_recipes_rewards_and_bases(run):
+def test_list_names_recipes_presets_rewards_and_bases(run):
     code, out, _ = run("list")
     assert code == 0
-    for name in ("countdown", "countdown-random-reward", "countdown-no-backtracking", "countdown-optimal", "format"):
+    for name in (
+        "countdown",
+        "countdown-random-reward",
+        "countdown-no-backtracking",
+        "countdown-optimal",
+        "format",
+        "gspo",
+    ):
         assert name in out
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from doubleback.rl.algorithm import AlgorithmConfig
+from doubleback.rl.config import ProblemsConfig
 from doubleback.rl.presets import PRESETS
 
 
@@ -76,13 +77,13 @@ CONTRADICTIONS = [
     ({"surrogate": "cispo", "ratio": "sequence_token"}, ["surrogate=cispo", "ratio=sequence_token", "name that"]),
     ({"surrogate": "sapo", "clip_high": 0.3}, ["clip_high=0.3", "surrogate=sapo", "leave it at 0.28"]),
     ({"sapo_negative": 2.0}, ["sapo_negative=2.0", "surrogate=clipped", "set surrogate to sapo"]),
-    ({"importance_cap": None, "importance": "token_mask"}, ["importance=token_mask", "importance_cap=None"]),
-    ({"importance_cap": None, "importance_floor": 0.5}, ["importance_floor=0.5", "importance_cap=None"]),
+    ({"importance_cap": None, "importance": "token_mask"}, ["importance=token_mask", "importance_cap=null"]),
+    ({"importance_cap": None, "importance_floor": 0.5}, ["importance_floor=0.5", "importance_cap=null"]),
     ({"importance_floor": 3.0}, ["importance_floor=3.0", "importance_cap=2.0", "lower the first"]),
     ({"kl_coef": 0.1, "kl_estimator": "k1"}, ["kl_estimator=k1", "kl_in=loss", "kl_times_ratio=false", "k2 or k3"]),
     ({"kl_in": "reward", "kl_times_ratio": True}, ["kl_times_ratio=true", "kl_in=reward"]),
     ({"preset": "maxrl", "kl_in": "reward", "kl_coef": 0.1}, ["advantage=maxrl", "kl_in=reward", "kl_coef=0.1"]),
-    ({"entropy_delta": 0.1}, ["entropy_delta=0.1", "entropy_target=None", "leave it at 0.005"]),
+    ({"entropy_delta": 0.1}, ["entropy_delta=0.1", "entropy_target=null", "leave it at 0.005"]),
     ({"entropy_coef": 2.0, "entropy_target": 0.5}, ["entropy_coef=2.0", "entropy_max=1.0"]),
     ({"max_rounds": 5, "drop_zero_variance": False}, ["max_rounds=5", "drop_zero_variance=false"]),
 ]
@@ -91,6 +92,24 @@ CONTRADICTIONS = [
 @pytest.mark.parametrize(("settings", "parts"), CONTRADICTIONS, ids=lambda item: str(item)[:60])
 def test_contradictions_are_refused_in_one_line(settings, parts):
     line = finding(**settings)
+    assert "\n" not in line
+    assert [part for part in parts if part not in line] == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "parts"),
+    [
+        ({"min_pass_rate": 0.8, "max_pass_rate": 0.2}, ["min_pass_rate=0.8", "max_pass_rate=0.2", "lower the first"]),
+        ({"rest_epochs": 5}, ["rest_epochs=5", "max_pass_rate=1.0", "leave it at 2"]),
+        ({"promote_at": 0.5}, ["promote_at=0.5", "level=null", "set level to a column"]),
+        ({"memory": 0.1}, ["memory=0.1", "max_pass_rate=1.0"]),
+    ],
+    ids=str,
+)
+def test_contradictions_of_the_problems_are_refused_in_one_line(settings, parts):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        ProblemsConfig(**settings)
+    line = str(caught.value.errors()[0]["ctx"]["error"])
     assert "\n" not in line
     assert [part for part in parts if part not in line] == []
 

@@ -90,13 +90,13 @@ def test_problems_out_of_range_rest_and_are_tried_again():
 
 
 def test_running_pass_rate_by_hand():
-    """memory 0.5: 0, then 0.5 * 0 + 0.5 * 1, then 0.25 + 0; an unjudged group changes nothing."""
-    source = make_source(1, min_pass_rate=0.1, memory=0.5, rest_epochs=1)
+    """memory 0.75: 0, then 0.25 * 1, then 0.75 * 0.25; an unjudged group changes nothing; 0.75 * 0.1875 + 0.25."""
+    source = make_source(1, min_pass_rate=0.1, memory=0.75, rest_epochs=1)
     rates = []
     for rewards in [HARD, EASY, HARD, (None, None), (1.0, None)]:
         learn(source, 1, lambda problem, rewards=rewards: rewards)
         rates.append(source.state()["rates"]["0"][0])
-    assert rates == [0.0, 0.5, 0.25, 0.25, 0.625]
+    assert rates == [0.0, 0.25, 0.1875, 0.1875, 0.390625]
 
 
 def test_a_source_that_may_rest_everything_still_gives_problems():

@@ -48,19 +48,19 @@ class FakeReward:
         pass
 
 
-def ten_problems():
-    return ProblemSource([Problem(str(index), "") for index in range(10)], ProblemsConfig(), 0)
+def ten_problems(**settings):
+    return ProblemSource([Problem(str(index), "") for index in range(10)], ProblemsConfig(**settings), 0)
 
 
-def run(rewards, prompts_per_step=4, **algorithm):
+def run(rewards, source=None, **algorithm):
     engine, watch = FakeEngine(), Stopwatch()
     rollout = roll_out(
         engine,
-        ten_problems(),
+        source or ten_problems(),
         FakeReward(rewards),
         AlgorithmConfig(**algorithm),
         SAMPLING,
-        prompts_per_step,
+        prompts_per_step=4,
         run_seed=0,
         step=3,
         watch=watch,
@@ -109,6 +109,13 @@ def test_rounds_end_with_the_problems():
 
 def test_a_full_first_round_needs_no_other():
     assert run({}, max_rounds=10)[0].num_rounds == 1
+
+
+def test_the_source_learns_from_every_group_sampled_replaced_ones_too():
+    source = ten_problems(max_pass_rate=0.9)
+    run({ORDER[1]: FLAT, ORDER[2]: (1.0, 1.0)}, source=source, max_rounds=10)
+    rates = {id_: rate for id_, (rate, _) in source.state()["rates"].items()}
+    assert rates == {ORDER[0]: 0.5, ORDER[1]: 0.0, ORDER[2]: 1.0, ORDER[3]: 0.5, ORDER[4]: 0.5, ORDER[5]: 0.5}
 
 
 def test_select_by_hand():

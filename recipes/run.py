@@ -23,10 +23,12 @@ from doubleback.rewards.compose import load_reward
 from doubleback.rewards.golds import listed
 from doubleback.rewards.types import ConfigError
 from doubleback.rl import lora
+from doubleback.rl.delivery import choose
 from doubleback.rl.disk import write_atomically
 from doubleback.rl.engine import Engine, create_engine, encode_prompts
+from doubleback.rl.families import family
 from doubleback.rl.learner import Learner
-from doubleback.rl.model import base_tensors, load_base, load_tokenizer
+from doubleback.rl.model import base_tensors, is_cuda, load_base, load_tokenizer
 from doubleback.rl.problems import ProblemSource
 from doubleback.rl.rundir import RunDirectory, read_samples, step_name, write_samples
 from doubleback.rl.scoring import Reward
@@ -58,7 +60,11 @@ def _train(recipe: Recipe, splits: Splits, reward: Reward, out: Path, resume: bo
         learner = Learner(lora.attach(base, recipe.lora, recipe.seed), recipe.algorithm, recipe.optim)
         problems = ProblemSource(splits.train, recipe.problems, recipe.seed)
         start = run.restore_latest(learner, problems) if resume else 0
-        engine = create_engine(recipe.engine, model_config, tensors, tokenizer)
+        strategy = choose(
+            recipe.sync.strategy, lora.targets(learner.model), family(base.config), recipe.engine.name, is_cuda()
+        )
+        engine = create_engine(recipe.engine, model_config, tensors, tokenizer, strategy=strategy)
+    console.print(f"sync  {strategy.name}: {strategy.reason}", highlight=False, soft_wrap=True)
     try:
         sync = AdapterSync(engine, learner, splits.validation, recipe.sync, recipe.model.dtype, recipe.seed)
         with Display(console, recipe.steps, start) as display, start_trackers(recipe, out) as track:

@@ -66,6 +66,8 @@ class AlgorithmConfig(Section):
     max_rounds: Annotated[int, Field(ge=1)] = 1
     """Rounds of sampling in a step. Above 1, groups without spread are replaced by other problems, until all have one
     or the rounds are used up (DAPO's dynamic sampling)."""
+    routing_replay: bool = False
+    """Send each token in the trainer to the experts that it was sent to in the engine (R3, arXiv:2510.11370)."""
     updates_per_batch: Annotated[int, Field(ge=1)] = 1
     """Optimiser steps on one batch of rollouts. 1 is exactly on-policy and needs no second forward."""
 

@@ -10,6 +10,7 @@ from doubleback.rl.advantages import step_advantages
 from doubleback.rl.algorithm import AlgorithmConfig
 from doubleback.rl.config import SamplingConfig
 from doubleback.rl.losses import token_weights
+from doubleback.rl.routing import stacked
 from doubleback.rl.types import Batch, Group, Sample
 
 
@@ -29,6 +30,8 @@ class Microbatch:
     """Token weights, 0 outside the loss mask."""
     rows: tuple[int, ...]
     """Index of each row in the batch's samples."""
+    routes_BTLK: Tensor | None = None
+    """The experts that the engine chose for each token, in each of L layers K of them; -1 on padding."""
 
 
 def assign(groups: Sequence[Group], algorithm: AlgorithmConfig) -> list[Group]:
@@ -52,18 +55,20 @@ def make_batch(groups: Sequence[Group], algorithm: AlgorithmConfig, sampling: Sa
     those of the whole step, so that what is left out changes no gradient of what stays.
     """
     rows = [
-        (group, completion, advantage)
+        (group, completion, advantage, routes)
         for group in groups
-        for completion, advantage in zip(group.completions, group.advantages, strict=True)
+        for completion, advantage, routes in zip(
+            group.completions, group.advantages, group.routes or (None,) * len(group.completions), strict=True
+        )
         if advantage is not None
     ]
-    is_masked = [algorithm.mask_truncated and completion.is_truncated for _, completion, _ in rows]
+    is_masked = [algorithm.mask_truncated and completion.is_truncated for _, completion, _, _ in rows]
     lengths = [0 if masked else len(row[1].token_ids) for row, masked in zip(rows, is_masked, strict=True)]
     weights = token_weights(lengths, algorithm.normaliser, sampling.max_tokens)
     keeps_all = algorithm.has_kl_loss or algorithm.has_entropy_bonus or not algorithm.drop_zero_variance
     samples = tuple(
-        Sample(group.prompt_ids, completion.token_ids, completion.sampler_logprobs, advantage, weight)
-        for (group, completion, advantage), masked, weight in zip(rows, is_masked, weights, strict=True)
+        Sample(group.prompt_ids, completion.token_ids, completion.sampler_logprobs, advantage, weight, routes)
+        for (group, completion, advantage, routes), masked, weight in zip(rows, is_masked, weights, strict=True)
         if not masked and (keeps_all or group.has_signal)
     )
     num_zero_variance = sum(not group.has_signal for group in groups)
@@ -101,6 +106,7 @@ def _pad(samples: Sequence[Sample], rows: tuple[int, ...], device: torch.device)
         sampler_logprobs[row, first:last] = torch.tensor(sample.sampler_logprobs)
         weights[row, first:last] = sample.token_weight
     advantages = torch.tensor([[sample.advantage] for sample in samples])
+    routes = stacked([sample.routes for sample in samples], [_length(sample) for sample in samples], width)
     return Microbatch(
         input_ids_BT=input_ids.to(device),
         attention_mask_BT=attention_mask.to(device),
@@ -110,4 +116,5 @@ def _pad(samples: Sequence[Sample], rows: tuple[int, ...], device: torch.device)
         advantages_B1=advantages.to(device),
         weights_BT=weights.to(device),
         rows=rows,
+        routes_BTLK=None if routes is None else routes.to(device),
     )

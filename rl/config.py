@@ -40,11 +40,19 @@ class ModelConfig(Section):
 
 class LoraSettings(Section):
     rank: Annotated[int, Field(ge=1)] = 32
-    """Rank of every adapted matrix; for experts, the rank per expert."""
+    """Rank of every adapted matrix."""
+    expert_rank: Annotated[int, Field(ge=1)] | None = None
+    """Rank of each routed expert's matrices, per expert. `null`: as `rank`."""
     alpha: Positive = 32.0
-    """The update is scaled by alpha / rank."""
+    """The update is scaled by alpha / rank, each part by its own rank."""
     targets: Literal["attention", "experts", "all"] = "all"
-    """What carries an adapter. Router, embeddings and norms are always frozen."""
+    """What carries an adapter. `all`: attention, routed experts, and dense feed-forward layers where there are any
+    (shared experts, first layers, dense models). Embeddings and norms are always frozen."""
+    train_router: bool = False
+    """Adapt the router too. Off by default: it then chooses experts for reasons that the experts never saw."""
+    expert_compute: Literal["grouped", "peft"] = "grouped"
+    """How experts with an adapter are computed: `grouped` keeps the low rank apart from the frozen product, `peft`
+    materialises W + B A. Equal up to rounding; `grouped` is faster and smaller: see `rl.experts`."""
 
 
 class SamplingConfig(Section):
@@ -123,9 +131,15 @@ class EngineConfig(Section):
     """vLLM: memory for the key-value cache, in MiB."""
     max_num_seqs: Annotated[int, Field(ge=1)] = 256
     """Completions that are generated at the same time."""
+    return_routed_experts: bool = True
+    """Have the engine report the experts that it chose for each token: they are compared with the trainer's, and
+    replayed where algorithm.routing_replay asks for it."""
 
 
 class SyncConfig(Section):
+    strategy: Literal["auto", "merged", "runtime"] = "auto"
+    """How the adapter gets into the engine (`rl.delivery`): merged into weights that are loaded anew, or as it is.
+    `auto` takes `runtime` where the engine can serve every part of it, and says why where it cannot."""
     num_canaries: Annotated[int, Field(ge=1)] = 8
     """Fixed sequences on which trainer and engine are compared after every push of the adapter."""
     bound: Positive | None = None

@@ -8,6 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from doubleback.rewards.types import ConfigError, Problem
 from doubleback.rl.config import EngineConfig, ModelConfig, SamplingConfig
+from doubleback.rl.delivery import MERGED, Strategy
 from doubleback.rl.lora import Adapter
 from doubleback.rl.types import Group
 
@@ -52,16 +53,18 @@ def create_engine(
     base: Mapping[str, Tensor],
     tokenizer: PreTrainedTokenizerBase,
     has_stop_strings: bool = False,
+    strategy: Strategy = MERGED,
 ) -> Engine:
     """The engine that the recipe names. `base`: the frozen parameters, from which merged weights are computed.
 
-    `has_stop_strings`: whether any sampling will ask for them; vLLM then needs a tokenizer of its own.
+    `has_stop_strings`: whether any sampling will ask for them; vLLM then needs a tokenizer of its own. `strategy`: how
+    adapters will be delivered (`rl.delivery.choose`).
     """
     match config.name:
         case "vllm":
             from doubleback.rl.engine_vllm import VllmEngine  # 6 s of imports that the other engine does not need
 
-            return VllmEngine(config, model, base, tokenizer, has_stop_strings)
+            return VllmEngine(config, model, base, tokenizer, has_stop_strings, strategy)
         case "transformers":
             from doubleback.rl.engine_transformers import TransformersEngine
 

@@ -9,9 +9,11 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBa
 from doubleback.rewards.types import Completion, Problem
 from doubleback.rl.config import EngineConfig, ModelConfig, SamplingConfig
 from doubleback.rl.engine import NO_ADAPTER, OnGroup, TokenSequence, completion_text, encode_prompts
-from doubleback.rl.lora import Adapter, merged
+from doubleback.rl.lora import Adapter
 from doubleback.rl.losses import token_logprobs
+from doubleback.rl.merging import merged
 from doubleback.rl.model import DTYPES
+from doubleback.rl.routing import Routers, Routes
 from doubleback.rl.types import Group
 
 
@@ -27,6 +29,8 @@ class TransformersEngine:
         settings = AutoConfig.from_pretrained(model.path)
         self._served = AutoModelForCausalLM.from_config(settings, dtype=DTYPES[model.dtype]).eval()
         self._served.load_state_dict(dict(base))
+        self._routers = Routers(self._served)
+        self._reports_routes = config.return_routed_experts and self._routers.num_layers > 0
 
     def load_adapter(self, adapter: Adapter, version: int) -> None:
         self._served.load_state_dict({**self._base, **merged(self._base, adapter)})
@@ -46,11 +50,14 @@ class TransformersEngine:
             for index in range(sampling.group_size)
         ]
         completions: list[Completion] = []
+        routes: list[Routes | None] = []
         for start in range(0, len(requests), self._max_num_seqs):
-            completions += self._generate(requests[start : start + self._max_num_seqs], sampling)
+            made, routed = self._generate(requests[start : start + self._max_num_seqs], sampling)
+            completions, routes = completions + made, routes + routed
+        parts = [slice(start, start + sampling.group_size) for start in range(0, len(requests), sampling.group_size)]
         groups = [
-            Group(problem, ids, tuple(completions[i * sampling.group_size : (i + 1) * sampling.group_size]))
-            for i, (problem, ids) in enumerate(zip(problems, prompts, strict=True))
+            Group(problem, ids, tuple(completions[part]), routes=tuple(routes[part]))
+            for problem, ids, part in zip(problems, prompts, parts, strict=True)
         ]
         if on_group is not None:
             for group in groups:
@@ -70,7 +77,9 @@ class TransformersEngine:
         del self._served
 
     @torch.no_grad()
-    def _generate(self, requests: Sequence[tuple[tuple[int, ...], int]], sampling: SamplingConfig) -> list[Completion]:
+    def _generate(
+        self, requests: Sequence[tuple[tuple[int, ...], int]], sampling: SamplingConfig
+    ) -> tuple[list[Completion], list[Routes | None]]:
         """One batch, left-padded, sampled token by token until every row has ended."""
         width = max(len(ids) for ids, _ in requests)
         pad = self._tokenizer.pad_token_id
@@ -79,6 +88,7 @@ class TransformersEngine:
         generators = [torch.Generator().manual_seed(seed) for _, seed in requests]
         tokens: list[list[int]] = [[] for _ in requests]
         logprobs: list[list[float]] = [[] for _ in requests]
+        routes: list[list[Tensor]] = [[] for _ in requests]
         is_open = [True] * len(requests)
         cache, positions_BT = None, (mask_BT.cumsum(1) - 1).clamp(min=0)
         for _ in range(sampling.max_tokens):
@@ -86,6 +96,7 @@ class TransformersEngine:
                 step_BT, attention_mask=mask_BT, position_ids=positions_BT, past_key_values=cache, use_cache=True
             )
             cache = output.past_key_values
+            self._note_routes(routes, is_open, mask_BT[:, -step_BT.shape[1] :])
             # Temperature 0 takes the likeliest token, with its log-probability at temperature 1, as vLLM does.
             logprobs_BV = torch.log_softmax(output.logits[:, -1].float() / (sampling.temperature or 1.0), dim=-1)
             chosen = [
@@ -101,7 +112,7 @@ class TransformersEngine:
                 break
             step_BT, positions_BT = torch.tensor(chosen).unsqueeze(1), positions_BT[:, -1:] + 1
             mask_BT = torch.cat([mask_BT, torch.ones_like(step_BT)], dim=1)
-        return [
+        completions = [
             Completion(
                 text=completion_text(ids, self._tokenizer, sampling.stop),
                 token_ids=tuple(ids),
@@ -113,6 +124,16 @@ class TransformersEngine:
             )
             for ids, values, goes_on, (_, seed) in zip(tokens, logprobs, is_open, requests, strict=True)
         ]
+        return completions, [Routes.pack(torch.cat(rows).numpy()) if rows else None for rows in routes]
+
+    def _note_routes(self, routes: list[list[Tensor]], is_open: Sequence[bool], mask_BT: Tensor) -> None:
+        """Add what the last forward pass chose for the tokens of each sequence that goes on."""
+        if not self._reports_routes:
+            return
+        chosen_BTLK = self._routers.chosen().view(*mask_BT.shape, self._routers.num_layers, -1)
+        for rows, goes_on, chosen_TLK, mask_T in zip(routes, is_open, chosen_BTLK, mask_BT, strict=True):
+            if goes_on:
+                rows.append(chosen_TLK[mask_T > 0])
 
     def _goes_on(self, token_ids: Sequence[int], stop: Sequence[str]) -> bool:
         if token_ids[-1] == self._tokenizer.eos_token_id:

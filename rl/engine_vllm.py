@@ -1,9 +1,6 @@
-"""vLLM inside this process. The only module that imports vllm.
+"""vLLM inside this process. `vllm` is imported here and in rl/vllm_*.py alone.
 
-The adapter arrives as merged weights: W + scaling * B A is computed out of place from the untouched base and reloaded.
-vLLM cannot run expert LoRA on the CPU (it needs Triton), and reloading is exact after two corrections, each of which
-is a silent error without it: see `_repack_experts_on_update`, and the prefix cache in `load_adapter`. A tied head is
-sent under its own name (`rl.model.base_tensors` keeps both), since vLLM holds its own copy.
+Samples and scores; how an adapter gets in is `rl.vllm_weights`.
 """
 
 import logging
@@ -24,24 +21,24 @@ import torch
 
 _set_num_threads = torch.set_num_threads  # vllm replaces it by a function that does nothing
 
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBase  # noqa: E402
-from transformers.core_model_loading import revert_weight_conversion  # noqa: E402
+from transformers import AutoConfig, PreTrainedTokenizerBase  # noqa: E402
 
 logging.getLogger("torch._library.triton").setLevel(logging.ERROR)  # "Triton not available": on a CPU it need not be
 warnings.filterwarnings("ignore", category=FutureWarning, module=r"vllm\.")
 
 from vllm import LLM, SamplingParams  # noqa: E402
-from vllm.model_executor.layers.fused_moe.unquantized_fused_moe_method import (  # noqa: E402
-    UnquantizedFusedMoEMethod,
-    UnquantizedMoeBackend,
-)
 from vllm.sampling_params import RequestOutputKind  # noqa: E402
 
 from doubleback.rewards.types import Completion, Problem  # noqa: E402
 from doubleback.rl.config import EngineConfig, ModelConfig, SamplingConfig  # noqa: E402
+from doubleback.rl.delivery import MERGED, Strategy  # noqa: E402
 from doubleback.rl.engine import NO_ADAPTER, OnGroup, TokenSequence, completion_text, encode_prompts  # noqa: E402
-from doubleback.rl.lora import Adapter, merged  # noqa: E402
+from doubleback.rl.families import family, num_experts  # noqa: E402
+from doubleback.rl.lora import Adapter  # noqa: E402
+from doubleback.rl.routing import Routes  # noqa: E402
 from doubleback.rl.types import Group  # noqa: E402
+from doubleback.rl.vllm_routes import RouteCapture  # noqa: E402
+from doubleback.rl.vllm_weights import MergedReload, RuntimeAdapter, correct_vllm  # noqa: E402
 
 torch.set_num_threads = _set_num_threads
 
@@ -56,10 +53,12 @@ class VllmEngine:
         base: Mapping[str, torch.Tensor],
         tokenizer: PreTrainedTokenizerBase,
         has_stop_strings: bool = False,
+        strategy: Strategy = MERGED,
     ) -> None:
-        _repack_experts_on_update()
-        self._tokenizer, self._model, self._base = tokenizer, model, base
+        correct_vllm()
+        self._tokenizer, self._model = tokenizer, model
         self._version, self._adapter_hash = 0, NO_ADAPTER
+        reports_routes = config.return_routed_experts and _has_experts(model.path)
         threads, random_state = torch.get_num_threads(), torch.get_rng_state()
         self._llm = LLM(
             model=model.path,
@@ -77,19 +76,24 @@ class VllmEngine:
             disable_log_stats=True,
             use_tqdm_on_load=False,
             seed=0,
+            **_lora_options(strategy),
+            **({"enable_return_routed_experts": True} if reports_routes and torch.cuda.is_available() else {}),
         )
         # vLLM reseeds the global generator and may change the thread count.
         torch.set_rng_state(random_state)
         torch.set_num_threads(threads)
-        self._runner = self._llm.llm_engine.model_executor.driver_worker.worker.model_runner
-        with torch.device("meta"):
-            self._skeleton = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(model.path))
+        known = family(self._llm.llm_engine.model_config.hf_config)
+        self._delivery: MergedReload | RuntimeAdapter = (
+            RuntimeAdapter(self._llm, known)
+            if strategy.name == "runtime"
+            else MergedReload(self._llm, model.path, base, known)
+        )
+
+        self._reports_routes = reports_routes
+        self._capture = RouteCapture(self._llm) if reports_routes and not torch.cuda.is_available() else None
 
     def load_adapter(self, adapter: Adapter, version: int) -> None:
-        weights = {**self._base, **merged(self._base, adapter)}
-        # transformers' parameter names to those of a checkpoint, which are the ones that vLLM loads
-        named = revert_weight_conversion(self._skeleton, weights)
-        self._runner.reload_weights(weights_iterator=iter(named.items()))
+        self._delivery.load(adapter, version)
         self._llm.reset_prefix_cache()  # else prompts keep the keys and values of the old adapter
         self._version, self._adapter_hash = version, adapter.hash
 
@@ -119,13 +123,17 @@ class VllmEngine:
         engine, groups = self._llm.llm_engine, {}
         # Cached keys and values were computed in batches of another shape, and may differ in the last bit.
         self._llm.reset_prefix_cache()
+        if self._capture is not None:
+            self._capture.start()
         for row, ids in enumerate(prompts):
-            engine.add_request(str(row), {"prompt_token_ids": list(ids)}, params[row])
+            prompt = {"prompt_token_ids": list(ids)}
+            engine.add_request(str(row), prompt, params[row], lora_request=self._delivery.request)
         while engine.has_unfinished_requests():
             for output in engine.step():
                 row = int(output.request_id)
                 completions = tuple(self._completion(sample, seeds[row], sampling.stop) for sample in output.outputs)
-                groups[row] = Group(problems[row], prompts[row], completions)
+                routes = tuple(self._routes(row, prompts[row], sample) for sample in output.outputs)
+                groups[row] = Group(problems[row], prompts[row], completions, routes=routes)
                 if on_group is not None:
                     on_group(groups[row])
         return [groups[row] for row in range(len(problems))]
@@ -133,7 +141,7 @@ class VllmEngine:
     def score(self, sequences: Sequence[TokenSequence]) -> list[tuple[float, ...]]:
         params = SamplingParams(max_tokens=1, temperature=1.0, prompt_logprobs=0, detokenize=False)
         requests = [{"prompt_token_ids": [*prompt, *completion]} for prompt, completion in sequences]
-        outputs = self._llm.generate(requests, params, use_tqdm=False)
+        outputs = self._llm.generate(requests, params, use_tqdm=False, lora_request=self._delivery.request)
         return [
             tuple(
                 output.prompt_logprobs[len(prompt) + position][token].logprob
@@ -143,7 +151,14 @@ class VllmEngine:
         ]
 
     def close(self) -> None:
+        self._delivery.close()
         self._llm.llm_engine.engine_core.shutdown()
+
+    def _routes(self, row: int, prompt: tuple[int, ...], sample: Any) -> Routes | None:
+        if self._capture is not None:
+            return self._capture.take(row, sample.index, [*prompt, *sample.token_ids])
+        experts = getattr(sample, "routed_experts", None)
+        return None if experts is None else Routes.pack(experts[: len(prompt) + len(sample.token_ids) - 1])
 
     def _completion(self, sample: Any, seed: int, stop: Sequence[str]) -> Completion:
         return Completion(
@@ -159,20 +174,17 @@ class VllmEngine:
         )
 
 
-def _repack_experts_on_update() -> None:
-    """Make vLLM prepack the experts for its CPU kernel on every update, not on the first load alone.
+def _has_experts(path: str) -> bool:
+    return num_experts(AutoConfig.from_pretrained(path)) > 0
 
-    Without it each reload leaves every MoE layer with unpacked weights that the kernel misreads: up to 4 nats off.
-    """
-    original = UnquantizedFusedMoEMethod._setup_kernel
-    if getattr(original, "repacks", False):
-        return
 
-    def setup_kernel(self: Any, layer: Any, w13: torch.Tensor, w2: torch.Tensor) -> None:
-        is_update = self.moe_kernel is not None
-        original(self, layer, w13, w2)
-        if is_update and self.unquantized_backend == UnquantizedMoeBackend.CPU:
-            self.moe_kernel.fused_experts.process_weights_after_loading(layer)
-
-    setup_kernel.repacks = True  # type: ignore[attr-defined]
-    UnquantizedFusedMoEMethod._setup_kernel = setup_kernel
+def _lora_options(strategy: Strategy) -> dict[str, Any]:
+    if strategy.name != "runtime":
+        return {}
+    return {
+        "enable_lora": True,
+        "max_loras": 1,
+        "max_cpu_loras": 2,  # the next one is loaded while the last one is still there
+        "max_lora_rank": strategy.max_rank,
+        "lora_target_modules": list(strategy.modules),  # modules without an adapter stay as they are
+    }

@@ -17,9 +17,10 @@ from doubleback.rl.entropy import EntropyCoefficient
 from doubleback.rl.losses import token_logprobs
 from doubleback.rl.metrics import Tally
 from doubleback.rl.objective import microbatch_loss
+from doubleback.rl.routing import Routers
 from doubleback.rl.types import Batch, Sample
 
-ALL_PARTS = frozenset({"attention", "experts"})
+ALL_PARTS = frozenset(lora.PARTS)
 
 
 class Learner:
@@ -32,6 +33,7 @@ class Learner:
         self._entropy_coef = EntropyCoefficient(
             algorithm.entropy_coef, algorithm.entropy_target, algorithm.entropy_delta, algorithm.entropy_max
         )
+        self._routers = Routers(model)
         self._parameters: list[torch.nn.Parameter] = [
             parameter for parameter in model.parameters() if parameter.requires_grad
         ]
@@ -77,7 +79,9 @@ class Learner:
         """
         seen = []
         for index, micro in enumerate(microbatches(batch.samples, self._optim.microbatch_tokens, self.device)):
-            logprobs_BT, entropy_BT = self._forward(micro, batch.temperature)
+            with self._routers.replaying(micro.routes_BTLK if self._algorithm.routing_replay else None):
+                logprobs_BT, entropy_BT = self._forward(micro, batch.temperature)
+            tally.add_routes(micro, self._routers)
             old_BT = logprobs_BT.detach() if old_logprobs is None else old_logprobs[index]
             ref_BT = self._reference(micro, batch.temperature) if self._algorithm.has_kl_loss else None
             loss = microbatch_loss(

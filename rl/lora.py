@@ -1,9 +1,11 @@
-"""The LoRA adapter on attention and on fused experts: attach, export, hash, merge, save. PEFT does the attaching.
+"""The LoRA adapter on attention, experts and dense layers: attach, export, hash, save. PEFT does the attaching.
 
 Shapes: E experts, R rank, I inputs, O outputs.
 """
 
 import hashlib
+import re
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,15 +15,17 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.tuners.lora.layer import LoraLayer, ParamWrapper
 from safetensors.torch import save as to_safetensors
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.config import LoraSettings
+from doubleback.rl.experts import compute_low_rank_apart
+from doubleback.rl.families import Family, family
 
-ATTENTION_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj")
-EXPERT_PARAMETERS = ("experts.gate_up_proj", "experts.down_proj")
 PREFIX = "base_model.model."
+PARTS = ("attention", "experts", "mlp", "router")
+"""What an adapter may sit on: attention, routed experts, dense feed-forward layers (shared experts too), routers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +37,13 @@ class Target:
     key: str
     """Its adapter tensors are `key`.lora_A.weight and `key`.lora_B.weight, in PEFT's layout."""
     part: str
-    """"attention" or "experts"."""
+    """One of PARTS."""
     num_experts: int
     """E for a fused expert parameter (E, O, I) or (E, I, O), 1 for a plain matrix (O, I)."""
     is_transposed: bool
     """Whether a fused expert parameter is stored (E, I, O)."""
+    rank: int
+    """R, per expert."""
     scaling: float
     """alpha / rank."""
 
@@ -56,52 +62,111 @@ class Adapter:
 
 def attach(base: PreTrainedModel, settings: LoraSettings, seed: int) -> PeftModel:
     """`base` wrapped by PEFT with a fresh float32 adapter: A random from `seed`, B zero. Everything else is frozen."""
+    known = family(base.config)
+    wanted = _wanted_parts(base, known, settings)
+    ranks = {name: settings.expert_rank for name in known.experts if settings.expert_rank is not None}
+    modules, parameters = _targets(base, known, wanted)
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,
         lora_dropout=0.0,
-        target_modules=list(ATTENTION_MODULES) if settings.targets != "experts" else [],
-        target_parameters=list(EXPERT_PARAMETERS) if settings.targets != "attention" else None,
+        target_modules=modules,
+        target_parameters=parameters or None,
+        rank_pattern={re.escape(name): rank for name, rank in ranks.items()},
         task_type="CAUSAL_LM",
     )
-    wanted = {"attention", "experts"} if settings.targets == "all" else {settings.targets}
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        # PEFT looks for the ranks of parameters among modules alone, and says that it found none.
+        warnings.filterwarnings("ignore", message=".*rank_pattern.*")
         torch.manual_seed(seed)
         try:
             model = get_peft_model(base, config, autocast_adapter_dtype=True)
         except ValueError as error:
-            missing = " and no ".join(sorted(wanted))
-            raise ConfigError(
-                f"lora.targets={settings.targets}: this model has no {missing} to adapt: {error}"
-            ) from error
-    parts = {target.part for target in targets(model)}
-    if parts != wanted:
+            raise ConfigError(f"lora.targets={settings.targets}: {known.name} has nothing to adapt: {error}") from error
+    found = {target.part for target in targets(model)}
+    if missing := sorted(wanted - found):
+        names = {"attention": known.attention, "experts": known.experts, "mlp": known.mlp, "router": (known.router,)}
         raise ConfigError(
-            f"lora.targets={settings.targets}: this model has no {' and no '.join(sorted(wanted - parts))}"
+            f"lora.targets={settings.targets}: no {' and no '.join(missing)} found in this {known.name} model under "
+            f"the names {', '.join(name for part in missing for name in names[part])}; see rl/families.py"
         )
+    if settings.expert_compute != "peft":
+        compute_low_rank_apart(model)
     return model
+
+
+def _wanted_parts(base: PreTrainedModel, known: Family, settings: LoraSettings) -> set[str]:
+    """The parts that the recipe asks for. ConfigError where the model has no experts and they are asked for by name."""
+    if settings.targets == "experts" and not known.experts:
+        raise ConfigError(f"lora.targets=experts: {known.name} is a dense model without experts; try all or attention")
+    if settings.train_router and not known.router:
+        raise ConfigError(f"lora.train_router=true: {known.name} is a dense model without a router")
+    parts = {"attention", "experts", "mlp"} if settings.targets == "all" else {settings.targets}
+    absent = {"experts"} if not known.experts else set()
+    absent |= {"mlp"} if not _linear_names(base, known, {"mlp"}) else set()
+    return (parts - absent) | ({"router"} if settings.train_router else set())
+
+
+def _targets(base: PreTrainedModel, known: Family, wanted: set[str]) -> tuple[list[str], list[str]]:
+    """What PEFT is told to adapt: names of modules, and names of parameters.
+
+    Dense layers of a MoE go by parameter: PEFT takes a module `gate_proj` of such a model for an old name of its
+    experts and adapts those instead, without a word.
+    """
+    modules = _linear_names(base, known, wanted & {"attention"} if known.experts else wanted)
+    dense = [f"{name}.weight" for name in _linear_names(base, known, wanted & {"mlp"})] if known.experts else []
+    experts = known.experts if "experts" in wanted else ()
+    router = [f"{known.router}.weight"] if "router" in wanted else []
+    return modules, [*experts, *dense, *router]
+
+
+def _linear_names(base: PreTrainedModel, known: Family, parts: set[str]) -> list[str]:
+    """Last names of the linear modules of attention and dense layers that are in the model."""
+    names = {*(known.attention if "attention" in parts else ()), *(known.mlp if "mlp" in parts else ())}
+    return sorted(
+        {
+            leaf
+            for name, module in base.named_modules()
+            if isinstance(module, nn.Linear) and (leaf := name.rpartition(".")[2]) in names
+        }
+    )
 
 
 def targets(model: PeftModel) -> tuple[Target, ...]:
     """What carries an adapter, in the model's order."""
     found = []
-    for name, module in model.named_modules():
-        if not isinstance(module, LoraLayer) or "default" not in module.lora_A:
-            continue
-        key, is_expert = name, isinstance(module, ParamWrapper)
-        leaf = module.parameter_name if is_expert else "weight"
-        owner = key.removeprefix(PREFIX).replace(".base_layer", "")
+    for name, module in _lora_layers(model):
+        is_parameter = isinstance(module, ParamWrapper)
+        leaf = module.parameter_name if is_parameter else "weight"
+        owner = name.removeprefix(PREFIX).replace(".base_layer", "")
         found.append(
             Target(
                 parameter=f"{owner}.{leaf}",
-                key=key,
-                part="experts" if is_expert else "attention",
-                num_experts=module.num_experts if is_expert else 1,
-                is_transposed=is_expert and not module._did_swap_in_out_features,
+                key=name,
+                part=_part(name, module, family(model.config)),
+                num_experts=module.num_experts if is_parameter else 1,
+                is_transposed=is_parameter and module.num_experts > 1 and not module._did_swap_in_out_features,
+                rank=int(module.r["default"]),
                 scaling=float(module.scaling["default"]),
             )
         )
     return tuple(found)
+
+
+def _lora_layers(model: PeftModel) -> list[tuple[str, LoraLayer]]:
+    return [
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, LoraLayer) and "default" in module.lora_A
+    ]
+
+
+def _part(name: str, module: LoraLayer, known: Family) -> str:
+    if isinstance(module, ParamWrapper):
+        if module.num_experts > 1:
+            return "experts"
+        return "router" if name.endswith(known.router) else "mlp"
+    return "attention" if name.rpartition(".")[2] in known.attention else "mlp"
 
 
 def export(model: PeftModel) -> Adapter:
@@ -121,39 +186,11 @@ def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def delta(adapter: Adapter, target: Target) -> Tensor:
-    """scaling * B A in float32, in the base parameter's shape.
-
-    PEFT keeps the factors of E experts as A (R*E, I), experts outermost, and B (O, R*E), experts innermost.
-    """
-    a = adapter.tensors[f"{target.key}.lora_A.weight"]
-    b = adapter.tensors[f"{target.key}.lora_B.weight"]
-    if target.num_experts == 1:
-        return target.scaling * (b @ a)
-    a_ERI = a.reshape(target.num_experts, -1, a.shape[-1])
-    b_EOR = b.reshape(b.shape[0], -1, target.num_experts).permute(2, 0, 1)
-    delta_EOI = target.scaling * (b_EOR @ a_ERI)
-    return delta_EOI.transpose(1, 2) if target.is_transposed else delta_EOI
-
-
-def merged(base: Mapping[str, Tensor], adapter: Adapter) -> dict[str, Tensor]:
-    """The adapted parameters W + scaling * B A: summed in float32, out of place, rounded once to the base's dtype.
-
-    Merging in place and unmerging would move the "frozen" base by a rounding at every step.
-    """
-    return {
-        target.parameter: (base[target.parameter].float() + delta(adapter, target)).to(base[target.parameter].dtype)
-        for target in adapter.targets
-    }
-
-
 @contextmanager
 def only_parts(model: PeftModel, parts: frozenset[str]) -> Iterator[None]:
-    """Within the block only the adapter's `parts` ("attention", "experts") act; the empty set is the bare base."""
-    modules = [module for module in model.modules() if isinstance(module, LoraLayer) and "default" in module.scaling]
-    silent = [
-        module for module in modules if ("experts" if isinstance(module, ParamWrapper) else "attention") not in parts
-    ]
+    """Within the block only the adapter's `parts` (of PARTS) act; the empty set is the bare base."""
+    known = family(model.config)
+    silent = [module for name, module in _lora_layers(model) if _part(name, module, known) not in parts]
     before = [module.scaling["default"] for module in silent]
     try:
         for module in silent:
@@ -182,6 +219,7 @@ def restore(base: PreTrainedModel, folder: Path) -> PeftModel:
         raise ConfigError(f"the adapter in {folder} cannot be attached to this model: {reason}") from error
     if not targets(model):
         raise ConfigError(f"the adapter in {folder} adapts no attention and no experts of this model")
+    compute_low_rank_apart(model)
     return model
 
 

@@ -16,6 +16,7 @@ from doubleback.rl.batching import Microbatch
 from doubleback.rl.kl import kl_k3
 from doubleback.rl.losses import probability_ratio
 from doubleback.rl.mismatch import mismatch_ratio
+from doubleback.rl.routing import Routers, differing
 from doubleback.rl.types import Batch, Group
 
 METRICS: dict[str, str] = {
@@ -58,6 +59,8 @@ METRICS: dict[str, str] = {
     "gap/mean_abs": "mean |old_logprobs - sampler_logprobs| over trained tokens, nats",
     "gap/max_abs": "maximum of the same",
     "gap/k3": "k3 estimate of KL(sampler || trainer) over trained tokens, nats",
+    "gap/experts_differ": "share of tokens, prompts included, that the trainer by itself would send to other experts "
+    "than the engine did, in any layer",
     "sync/mean_abs": "mean |trainer - engine| log-probability on the canary tokens after the push, nats",
     "sync/max_abs": "maximum of the same",
     "sync/moved": "mean |new adapter - adapter before| log-probability on the canary tokens (trainer), nats",
@@ -93,6 +96,7 @@ class Tally:
         self._tokens = 0
         self._sums: dict[str, float] = {}
         self._max_gap = 0.0
+        self._differ = self._routed = 0
 
     @torch.no_grad()
     def add(
@@ -130,6 +134,16 @@ class Tally:
         if ref_BT is not None:
             self._sum("learner/kl_ref", kl_k3(logprobs_BT, ref_BT)[mask])
 
+    @torch.no_grad()
+    def add_routes(self, micro: Microbatch, routers: Routers) -> None:
+        """Compare what the last forward pass chose by itself with what the engine chose."""
+        if micro.routes_BTLK is None:
+            return
+        is_token = micro.attention_mask_BT.flatten() > 0
+        own, engine = routers.chosen()[is_token], micro.routes_BTLK.flatten(0, 1)[is_token]
+        self._differ += int(differing(own, engine).sum())
+        self._routed += len(own)
+
     def add_update(self, grad_norm: float) -> None:
         """Count one optimiser step."""
         self._norms.append(grad_norm)
@@ -147,6 +161,7 @@ class Tally:
             "learner/grad_norm": sum(self._norms) / updates if self._norms else math.nan,
             "learner/tokens": float(self._tokens),
             "gap/max_abs": self._max_gap if self._tokens else math.nan,
+            "gap/experts_differ": self._differ / self._routed if self._routed else math.nan,
             **means,
         }
 

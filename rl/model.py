@@ -10,9 +10,15 @@ from transformers.utils import logging as transformers_logging
 
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.config import ModelConfig
+from doubleback.rl.families import refuse_unsupported
 
 transformers_logging.disable_progress_bar()  # loading is quick; the bar would stand between the user's lines
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def is_cuda() -> bool:
+    """Whether the run computes on a CUDA device: it does where there is one."""
+    return torch.cuda.is_available()
 
 
 def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
@@ -26,6 +32,7 @@ def load_base(config: ModelConfig) -> PreTrainedModel:
     Raises ConfigError where the folder is missing, unreadable, or has a shorter context than `model.max_length`.
     """
     settings = _or_config_error(config.path, "configuration", AutoConfig.from_pretrained, config.path)
+    refuse_unsupported(settings, config.dtype, is_cuda())
     context = getattr(settings, "max_position_embeddings", None)
     if context is not None and context < config.max_length:
         raise ConfigError(
@@ -34,7 +41,7 @@ def load_base(config: ModelConfig) -> PreTrainedModel:
     model = _or_config_error(
         config.path, "weights", AutoModelForCausalLM.from_pretrained, config.path, dtype=DTYPES[config.dtype]
     )
-    return model.eval().requires_grad_(False)
+    return model.to("cuda" if is_cuda() else "cpu").eval().requires_grad_(False)
 
 
 def base_tensors(model: PreTrainedModel) -> dict[str, Tensor]:

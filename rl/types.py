@@ -6,6 +6,7 @@ Each stage returns a new value with one more field filled; nothing is edited in 
 from dataclasses import dataclass
 
 from doubleback.rewards.types import Completion, Problem, Score
+from doubleback.rl.routing import Routes
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class Group:
     """One per completion where a KL is taken off the reward: kl_coef * KL, summed over its tokens."""
     advantages: tuple[float | None, ...] = ()
     """One per completion, after assignment. None where the completion could not be judged."""
+    routes: tuple[Routes | None, ...] = ()
+    """One per completion: the experts that the engine chose. Empty or None where it does not report them."""
 
     @property
     def has_signal(self) -> bool:
@@ -42,6 +45,8 @@ class Sample:
     advantage: float
     token_weight: float
     """What each of its tokens weighs in the step's loss. Fixed over the whole step before any microbatch is cut."""
+    routes: Routes | None = None
+    """The experts that the engine chose, for prompt and completion."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,9 @@ def make_policy(tiny_model_folder: Path) -> Callable:
     def build(targets: str = "all", dtype: str = "float32", b_std: float = 0.05, rank: int = 4, seed: int = 0):
         stored = "float32" if dtype == "float64" else dtype
         base = load_base(ModelConfig(path=str(tiny_model_folder), dtype=stored))
-        model = lora.attach(base, LoraSettings(rank=rank, alpha=2.0 * rank, targets=targets), seed)
+        compute = "peft" if dtype == "float64" else "grouped"  # the grouped kernel has no float64
+        settings = LoraSettings(rank=rank, alpha=2.0 * rank, targets=targets, expert_compute=compute)
+        model = lora.attach(base, settings, seed)
         if b_std:
             generator = torch.Generator().manual_seed(seed + 1)
             tensors = {
@@ -99,7 +101,7 @@ def make_policy(tiny_model_folder: Path) -> Callable:
             }
             lora.load(model, tensors)
         if dtype == "float64":
-            base.set_experts_implementation("eager")  # the grouped kernel has no float64
+            base.set_experts_implementation("eager")
             model.double()
         return model
 

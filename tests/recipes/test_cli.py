@@ -189,7 +189,7 @@ def test_broken_sync_stops_the_run_and_is_named(run, tmp_path, monkeypatch, faul
 
     create = run_module.create_engine
     monkeypatch.setattr(
-        run_module, "create_engine", lambda *arguments: Faulty(create(*arguments), fault, good_pushes=2)
+        run_module, "create_engine", lambda *args, **kwargs: Faulty(create(*args, **kwargs), fault, good_pushes=2)
     )
     code, _, err = run("train", "countdown", *SMALL, "--out", tmp_path / "run")
     (line,) = [line for line in err.splitlines() if line.startswith("stopped:")]

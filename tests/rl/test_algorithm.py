@@ -40,6 +40,7 @@ def test_without_a_preset_the_defaults_stand():
         "mask_truncated": False,
         "drop_zero_variance": True,
         "max_rounds": 1,
+        "routing_replay": False,
         "updates_per_batch": 1,
     }
 

@@ -12,7 +12,7 @@ from gradients import BARE_GRADIENT, ByHand, completion_logits, completion_logpr
 from rollouts import random_groups
 from torch.testing import assert_close
 
-from doubleback.rl import lora
+from doubleback.rl import lora, merging
 from doubleback.rl.algorithm import AlgorithmConfig
 from doubleback.rl.batching import assign, make_batch
 from doubleback.rl.config import ModelConfig, OptimConfig, SamplingConfig
@@ -141,7 +141,7 @@ def test_base_is_bit_identical_after_updates_exports_and_scores(make_policy, dty
     for seed in range(3):
         learner.update(batch_for(algorithm, seed=seed))
         learner.score([((1, 20), (21, 2))], frozenset())
-        lora.merged(named, learner.adapter())
+        merging.merged(named, learner.adapter())
     after = dict(model.named_parameters())
     assert all(torch.equal(after[name], tensor) for name, tensor in base.items())
     assert not any(after[name].requires_grad for name in base)

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 from transformers import AutoModelForCausalLM, GptOssConfig, Qwen3Config
 
 from doubleback.rewards.types import ConfigError
-from doubleback.rl import lora
+from doubleback.rl import families, lora, merging
 from doubleback.rl.config import LoraSettings, ModelConfig
 from doubleback.rl.model import base_tensors, load_base
 
@@ -49,8 +49,8 @@ def randomised(model, seed=3, std=0.05):
 def test_targets_are_what_the_recipe_names(make_policy, targets):
     found = lora.targets(make_policy(targets=targets))
     layers = [f"model.layers.{layer}" for layer in (0, 1)]
-    attention = {f"{layer}.self_attn.{name}.weight" for layer in layers for name in lora.ATTENTION_MODULES}
-    experts = {f"{layer}.mlp.{name}" for layer in layers for name in lora.EXPERT_PARAMETERS}
+    attention = {f"{layer}.self_attn.{name}.weight" for layer in layers for name in families.ATTENTION}
+    experts = {f"{layer}.mlp.{name}" for layer in layers for name in families.EXPERTS}
     wanted = (attention if targets != "experts" else set()) | (experts if targets != "attention" else set())
     assert {target.parameter for target in found} == wanted
     assert {target.parameter for target in found if target.part == "experts"} == wanted & experts
@@ -73,7 +73,7 @@ def test_merged_equals_peft_and_leaves_the_base_alone(make_policy, targets, dtyp
     model = randomised(make_policy(targets=targets, dtype=dtype))
     base = plain_base(model)
     before = copy.deepcopy(base)
-    merged = lora.merged(base, lora.export(model))
+    merged = merging.merged(base, lora.export(model))
     expected = dict(model.merge_and_unload().named_parameters())
     assert set(merged) == {target.parameter for target in lora.targets(make_policy(targets=targets))}
     for name, tensor in merged.items():
@@ -90,7 +90,7 @@ def test_merged_is_summed_in_float32_and_rounded_once(make_policy):
     target = next(target for target in adapter.targets if target.parameter.endswith("0.self_attn.q_proj.weight"))
     a, b = (adapter.tensors[f"{target.key}.lora_{side}.weight"].double() for side in "AB")
     exact = base[target.parameter].double() + 2.0 * b @ a
-    gap = (lora.merged(base, adapter)[target.parameter].double() - exact).abs()
+    gap = (merging.merged(base, adapter)[target.parameter].double() - exact).abs()
     assert (gap <= exact.abs() * 2**-8 * 1.001 + 1e-6).all()
 
 
@@ -98,7 +98,7 @@ def test_merged_reads_every_expert_from_its_own_factors(make_policy):
     """PEFT's layout: A (R * E, I) with experts outermost, B (O, R * E) with experts innermost."""
     model = randomised(make_policy(targets="experts"))
     base, adapter = plain_base(model), lora.export(model)
-    merged = lora.merged(base, adapter)
+    merged = merging.merged(base, adapter)
     for target in adapter.targets:
         a, b = (adapter.tensors[f"{target.key}.lora_{side}.weight"] for side in "AB")
         rank = a.shape[0] // target.num_experts
@@ -113,7 +113,7 @@ def test_merged_weights_give_the_logits_of_the_adapter(make_policy, tiny_base, t
     model = randomised(make_policy(targets=targets))
     base = base_tensors(tiny_base)
     plain = logits(tiny_base)
-    tiny_base.load_state_dict({**base, **lora.merged(base, lora.export(model))})
+    tiny_base.load_state_dict({**base, **merging.merged(base, lora.export(model))})
     assert_close(logits(tiny_base), logits(model), atol=5e-5, rtol=0)
     assert (logits(model) - plain).abs().mean() > 1e-2
 
@@ -134,7 +134,7 @@ def test_merged_transposes_experts_that_are_stored_the_other_way_round():
     )
     model = randomised(lora.attach(AutoModelForCausalLM.from_config(config), LoraSettings(rank=2), seed=0))
     assert {target.is_transposed for target in lora.targets(model) if target.part == "experts"} == {True}
-    merged = lora.merged(plain_base(model), lora.export(model))
+    merged = merging.merged(plain_base(model), lora.export(model))
     expected = dict(model.merge_and_unload().named_parameters())
     for name, tensor in merged.items():
         assert_close(tensor, expected[name].data, atol=1e-6, rtol=0)
@@ -143,7 +143,7 @@ def test_merged_transposes_experts_that_are_stored_the_other_way_round():
 def test_a_fresh_adapter_is_the_bare_base(make_policy, tiny_base):
     model = make_policy(b_std=0)
     assert torch.equal(logits(model), logits(tiny_base))
-    merged = lora.merged(base_tensors(tiny_base), lora.export(model))
+    merged = merging.merged(base_tensors(tiny_base), lora.export(model))
     assert all(torch.equal(tensor, base_tensors(tiny_base)[name]) for name, tensor in merged.items())
 
 
@@ -168,7 +168,10 @@ def test_saved_adapter_loads_with_peft_and_gives_the_same_logits(
     base = load_base(ModelConfig(path=str(tiny_model_folder), dtype=dtype))
     loaded = PeftModel.from_pretrained(base, tmp_path)
     assert lora.export(loaded).hash == lora.export(model).hash
-    assert torch.equal(logits(loaded), logits(model))
+    gap = (logits(loaded) - logits(model)).abs()  # PEFT rounds W + B A to the base's precision, rl.experts does not
+    assert gap.max() < 1e-4 if dtype == "float32" else gap.mean() < 0.05
+    again = lora.restore(load_base(ModelConfig(path=str(tiny_model_folder), dtype=dtype)), tmp_path)
+    assert torch.equal(logits(again), logits(model))
 
 
 def test_saving_twice_writes_the_same_bytes(make_policy, tmp_path):
@@ -244,26 +247,33 @@ def test_attach_depends_on_its_seed_and_on_nothing_else(make_policy):
     assert not any(tensor.any() for name, tensor in first.tensors.items() if name not in a_names)
 
 
-@pytest.mark.parametrize("targets", ["experts", "all"])
-def test_a_model_without_experts_is_refused_where_experts_are_asked_for(targets):
-    config = Qwen3Config(
-        vocab_size=50,
-        hidden_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=16,
-        intermediate_size=32,
-    )
-    base = AutoModelForCausalLM.from_config(config)
-    with pytest.raises(ConfigError, match=rf"lora\.targets={targets}.*expert"):
-        lora.attach(base, LoraSettings(rank=2, targets=targets), seed=0)
+DENSE = Qwen3Config(
+    vocab_size=50,
+    hidden_size=32,
+    num_hidden_layers=1,
+    num_attention_heads=2,
+    num_key_value_heads=1,
+    head_dim=16,
+    intermediate_size=32,
+)
 
 
-def test_a_dense_model_takes_an_attention_adapter():
-    config = Qwen3Config(vocab_size=50, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, head_dim=16)
-    model = lora.attach(AutoModelForCausalLM.from_config(config), LoraSettings(rank=2, targets="attention"), seed=0)
-    assert {target.part for target in lora.targets(model)} == {"attention"}
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"targets": "experts"}, "lora.targets=experts: qwen3 is a dense model"),
+        ({"train_router": True}, "lora.train_router=true: qwen3 is a dense model"),
+    ],
+)
+def test_a_dense_model_is_refused_where_experts_are_asked_for(settings, reason):
+    with pytest.raises(ConfigError, match=reason):
+        lora.attach(AutoModelForCausalLM.from_config(DENSE), LoraSettings(rank=2, **settings), seed=0)
+
+
+@pytest.mark.parametrize(("targets", "parts"), [("attention", {"attention"}), ("all", {"attention", "mlp"})])
+def test_a_dense_model_takes_an_adapter(targets, parts):
+    model = lora.attach(AutoModelForCausalLM.from_config(DENSE), LoraSettings(rank=2, targets=targets), seed=0)
+    assert {target.part for target in lora.targets(model)} == parts
 
 
 @pytest.mark.parametrize("parts", [{"attention"}, {"experts"}, {"attention", "experts"}, set()], ids=str)

@@ -53,12 +53,12 @@ def _train(recipe: Recipe, splits: Splits, reward: Reward, out: Path, resume: bo
     model_config = recipe.model.model_copy(update={"path": bundled_path(recipe.model.path)})
     tokenizer = load_tokenizer(model_config.path)
     encode_prompts(splits.everything, tokenizer, recipe.sampling.max_tokens, model_config.max_length)
+    problems = ProblemSource(splits.train, recipe.problems, recipe.seed)
     run = _open_run(recipe, out)
     with console.status(f"starting {recipe.engine.name} and the trainer"):
         base = load_base(model_config)
         tensors = base_tensors(base)  # shared by trainer and engine: the frozen base is in memory once
         learner = Learner(lora.attach(base, recipe.lora, recipe.seed), recipe.algorithm, recipe.optim)
-        problems = ProblemSource(splits.train, recipe.problems, recipe.seed)
         start = run.restore_latest(learner, problems) if resume else 0
         strategy = choose(
             recipe.sync.strategy, lora.targets(learner.model), family(base.config), recipe.engine.name, is_cuda()

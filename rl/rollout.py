@@ -47,12 +47,12 @@ def roll_out(
     missing, so that nothing with a spread is thrown away; spread is that of the whole reward, not of correctness alone.
     """
     groups: list[Group] = []
+    scoring = Scoring(reward)
     num_missing, num_rounds = prompts_per_step, 0
     while num_missing and num_rounds < algorithm.max_rounds:
         problems = source.take(num_missing, excluded=frozenset(group.problem.id for group in groups))
         if not problems:
             break
-        scoring = Scoring(reward)
         seeds = [sample_seed(run_seed, f"step {step}", problem.id) for problem in problems]
         with watch.phase("rollout"):
             sampled = engine.sample(problems, sampling, seeds, on_group=scoring.start)

@@ -40,12 +40,13 @@ class FakeReward:
 
     def __init__(self, rewards):
         self._rewards = rewards
+        self.judged = []
 
     def start(self, problem, completions):
         return lambda: [make_score(value) for value in self._rewards.get(problem.id, (1.0, 0.0))]
 
     def refuse_faults(self, judged):
-        pass
+        self.judged.append(len(judged))
 
 
 def ten_problems(**settings):
@@ -54,10 +55,11 @@ def ten_problems(**settings):
 
 def run(rewards, source=None, **algorithm):
     engine, watch = FakeEngine(), Stopwatch()
+    reward = rewards if isinstance(rewards, FakeReward) else FakeReward(rewards)
     rollout = roll_out(
         engine,
         source or ten_problems(),
-        FakeReward(rewards),
+        reward,
         AlgorithmConfig(**algorithm),
         SAMPLING,
         prompts_per_step=4,
@@ -116,6 +118,13 @@ def test_the_source_learns_from_every_group_sampled_replaced_ones_too():
     run({ORDER[1]: FLAT, ORDER[2]: (1.0, 1.0)}, source=source, max_rounds=10)
     rates = {id_: rate for id_, (rate, _) in source.state()["rates"].items()}
     assert rates == {ORDER[0]: 0.5, ORDER[1]: 0.0, ORDER[2]: 1.0, ORDER[3]: 0.5, ORDER[4]: 0.5, ORDER[5]: 0.5}
+
+
+def test_faults_are_counted_over_all_rounds():
+    """One fault in a round of a single group is no large share of the step."""
+    reward = FakeReward({ORDER[1]: FLAT})
+    run(reward, max_rounds=10)
+    assert reward.judged == [8, 10]
 
 
 def test_select_by_hand():

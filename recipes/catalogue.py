@@ -10,15 +10,18 @@ from doubleback.recipes.countdown.bases import BASES
 from doubleback.recipes.loading import load_recipe, shipped
 from doubleback.rewards.builtin import BUILTIN
 from doubleback.rewards.plugins import offered
+from doubleback.rl.presets import PRESETS
 
 
 def catalogue() -> Table:
-    """Recipes, rewards, suites, prompts and bases."""
+    """Recipes, presets of the algorithm, rewards, suites, prompts and bases."""
     table = Table(box=None, pad_edge=False)
     for column in ("kind", "name", "what it is"):
         table.add_column(column)
     for name in shipped():
         table.add_row("recipe", name, load_recipe(name).description)
+    for name, preset in PRESETS.items():
+        table.add_row("preset", name, f"{preset.description} ({preset.paper})")
     for name, function in BUILTIN.items():
         table.add_row("reward", name, _first_sentence(function))
     for name, point in offered().items():

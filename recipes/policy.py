@@ -108,7 +108,8 @@ def _note(console: Console) -> Callable[[str], None]:
 
 def _local_engine(policy: Policy, asked: Prompted, sampling: SamplingConfig, seed: int) -> Any:
     """The base in the engine; with an adapter, that too, and proof that it arrived."""
-    from doubleback.rl.config import AlgorithmConfig, OptimConfig
+    from doubleback.rl.algorithm import AlgorithmConfig
+    from doubleback.rl.config import OptimConfig
     from doubleback.rl.engine import create_engine
     from doubleback.rl.learner import Learner
     from doubleback.rl.lora import restore

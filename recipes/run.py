@@ -24,6 +24,8 @@ from doubleback.rewards.golds import listed
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.disk import write_atomically
 from doubleback.rl.engine import Engine
+from doubleback.rl.learner import Learner
+from doubleback.rl.problems import ProblemSource
 from doubleback.rl.rundir import RunDirectory, read_samples, step_name, write_samples
 from doubleback.rl.scoring import Reward
 from doubleback.rl.sync import AdapterSync
@@ -43,8 +45,12 @@ def run_recipe(recipe: Recipe, out: Path, resume: bool, console: Console) -> Non
 
 
 def _train(recipe: Recipe, known: Scored, out: Path, resume: bool, console: Console) -> None:
+    problems = ProblemSource(known.splits.train, recipe.problems, recipe.seed)
     run = _open_run(recipe, out)
-    restore = run.restore_latest if resume else (lambda learner: 0)
+
+    def restore(learner: Learner) -> int:
+        return run.restore_latest(learner, problems) if resume else 0
+
     with assembled(recipe, known.model, console, restore) as parts:
         learner, engine, splits = parts.learner, parts.engine, known.splits
         sync = AdapterSync(engine, learner, splits.validation, recipe.sync, recipe.model.dtype, recipe.seed)
@@ -56,7 +62,7 @@ def _train(recipe: Recipe, known: Scored, out: Path, resume: bool, console: Cons
                 learner,
                 engine,
                 sync,
-                splits.train,
+                problems,
                 known.reward,
                 _evaluator(recipe, splits, engine, known.reward, run, display),
                 [display.observe, track],

@@ -6,13 +6,14 @@ from pydantic import Field, model_validator
 
 from doubleback.eval.config import EvalConfig
 from doubleback.rewards.config import RewardConfig
+from doubleback.rl.algorithm import AlgorithmConfig
 from doubleback.rl.config import (
-    AlgorithmConfig,
     CheckpointConfig,
     EngineConfig,
     LoraSettings,
     ModelConfig,
     OptimConfig,
+    ProblemsConfig,
     SamplingConfig,
     Section,
     SyncConfig,
@@ -61,6 +62,7 @@ class Recipe(Section):
     lora: LoraSettings = LoraSettings()
     sampling: SamplingConfig = SamplingConfig()
     algorithm: AlgorithmConfig = AlgorithmConfig()
+    problems: ProblemsConfig = ProblemsConfig()
     optim: OptimConfig = OptimConfig()
     engine: EngineConfig = EngineConfig()
     sync: SyncConfig = SyncConfig()

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from doubleback.rl.advantages import ADVANTAGES, group_advantages
-from doubleback.rl.config import AlgorithmConfig, SamplingConfig
+from doubleback.rl.advantages import step_advantages
+from doubleback.rl.algorithm import AlgorithmConfig
+from doubleback.rl.config import SamplingConfig
 from doubleback.rl.losses import token_weights
 from doubleback.rl.routing import stacked
 from doubleback.rl.types import Batch, Group, Sample
@@ -33,18 +34,25 @@ class Microbatch:
     """The experts that the engine chose for each token, in each of L layers K of them; -1 on padding."""
 
 
-def assign(group: Group, algorithm: AlgorithmConfig) -> Group:
-    """The group with one advantage per completion."""
-    values = [item.value for item in group.scores]
-    return replace(group, advantages=group_advantages(values, ADVANTAGES[algorithm.advantage]))
+def assign(groups: Sequence[Group], algorithm: AlgorithmConfig) -> list[Group]:
+    """The groups of a step with one advantage per completion: of its score, less its penalty where it has one."""
+    rewards_PG = [
+        [
+            None if item.value is None else item.value - penalty
+            for item, penalty in zip(group.scores, group.penalties or (0.0,) * len(group.scores), strict=True)
+        ]
+        for group in groups
+    ]
+    advantages_PG = step_advantages(rewards_PG, algorithm.advantage)
+    return [replace(group, advantages=values) for group, values in zip(groups, advantages_PG, strict=True)]
 
 
 def make_batch(groups: Sequence[Group], algorithm: AlgorithmConfig, sampling: SamplingConfig) -> Batch:
     """What the learner needs of `groups`.
 
     Left out of the forward pass, and counted: completions without a verdict, cut-off ones if the recipe says so, and
-    groups without spread (their advantages are 0) unless a KL term still pulls on them. The weights are those of the
-    whole step, so that what is left out changes no gradient of what stays.
+    groups without spread (their advantages are 0) unless a KL or entropy term still pulls on them. The weights are
+    those of the whole step, so that what is left out changes no gradient of what stays.
     """
     rows = [
         (group, completion, advantage, routes)
@@ -57,7 +65,7 @@ def make_batch(groups: Sequence[Group], algorithm: AlgorithmConfig, sampling: Sa
     is_masked = [algorithm.mask_truncated and completion.is_truncated for _, completion, _, _ in rows]
     lengths = [0 if masked else len(row[1].token_ids) for row, masked in zip(rows, is_masked, strict=True)]
     weights = token_weights(lengths, algorithm.normaliser, sampling.max_tokens)
-    keeps_all = algorithm.kl_coef > 0
+    keeps_all = algorithm.has_kl_loss or algorithm.has_entropy_bonus or not algorithm.drop_zero_variance
     samples = tuple(
         Sample(group.prompt_ids, completion.token_ids, completion.sampler_logprobs, advantage, weight, routes)
         for (group, completion, advantage, routes), masked, weight in zip(rows, is_masked, weights, strict=True)

@@ -1,4 +1,4 @@
-"""Exact checkpoints: adapter in PEFT's layout, optimiser, random state, and a manifest that proves them whole."""
+"""Exact checkpoints: adapter in PEFT's layout, optimiser, random state, problems, and a manifest that proves all."""
 
 import hashlib
 import io
@@ -13,11 +13,12 @@ from safetensors.torch import load_file
 from doubleback.rewards.types import ConfigError
 from doubleback.rl import lora
 from doubleback.rl.learner import Learner
+from doubleback.rl.problems import ProblemSource
 
-MANIFEST, STATE, ADAPTER = "manifest.json", "learner.pt", "adapter_model.safetensors"
+MANIFEST, STATE, ADAPTER, PROBLEMS = "manifest.json", "learner.pt", "adapter_model.safetensors", "problems.json"
 
 
-def save(learner: Learner, folder: Path) -> None:
+def save(learner: Learner, problems: ProblemSource, folder: Path) -> None:
     """Write to a temporary folder, flush every file, rename: a crash at any moment spares the older checkpoints."""
     temporary = folder.with_name(folder.name + ".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -27,6 +28,7 @@ def save(learner: Learner, folder: Path) -> None:
         state = io.BytesIO()  # torch would report a full disk as an error of its own
         torch.save({**learner.state(), "torch_rng": torch.get_rng_state()}, state)
         (temporary / STATE).write_bytes(state.getbuffer())
+        (temporary / PROBLEMS).write_text(json.dumps(problems.state()))
         files = {path.name: _sha256(path) for path in sorted(temporary.iterdir())}
         (temporary / MANIFEST).write_text(json.dumps({"step": learner.step, "sha256": files}, indent=2))
         for path in [*temporary.iterdir(), temporary]:
@@ -38,8 +40,8 @@ def save(learner: Learner, folder: Path) -> None:
         raise
 
 
-def load(learner: Learner, folder: Path) -> None:
-    """Restore the learner exactly. ConfigError names the file that is missing, damaged or of another model."""
+def load(learner: Learner, problems: ProblemSource, folder: Path) -> None:
+    """Restore learner and problems exactly. ConfigError names the file that is missing, damaged or of another model."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
         damaged = [name for name, digest in manifest["sha256"].items() if _sha256(folder / name) != digest]
@@ -52,6 +54,7 @@ def load(learner: Learner, folder: Path) -> None:
         learner.restore(load_file(folder / ADAPTER), state)
     except ValueError as error:
         raise ConfigError(f"checkpoint {folder} belongs to another model or adapter: {error}") from error
+    problems.restore(json.loads((folder / PROBLEMS).read_text()))
     torch.set_rng_state(state["torch_rng"])
 
 

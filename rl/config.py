@@ -1,8 +1,9 @@
 """The settings of the rl layer, with every default. Importing this loads no torch."""
 
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -12,6 +13,20 @@ class Section(BaseModel):
     """A frozen section of a recipe. Unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, strict=True)
+
+    def without_effect(self, section: str, keys: Sequence[str], because: str, way_out: str) -> Iterator[str]:
+        """A finding for each of `keys` that was changed although the value of `because` ignores it."""
+        for key in keys:
+            value, default = getattr(self, key), type(self).model_fields[key].default
+            if value != default:
+                yield (
+                    f"{section}.{key}={_as_yaml(value)} has no effect with {section}.{because}="
+                    f"{_as_yaml(getattr(self, because))}; leave it at {_as_yaml(default)} or set {because} to {way_out}"
+                )
+
+
+def _as_yaml(value: object) -> str:
+    return "null" if value is None else str(value)
 
 
 class ModelConfig(Section):
@@ -51,25 +66,43 @@ class SamplingConfig(Section):
     """Strings at which a completion ends. Its tokens hold them, its text does not."""
 
 
-class AlgorithmConfig(Section):
-    advantage: Literal["centre", "standardise"] = "centre"
-    """`centre`: reward - group mean (Dr. GRPO). `standardise`: also over the group's standard deviation (GRPO)."""
-    normaliser: Literal["constant", "token", "sequence"] = "constant"
-    """What the token sum is divided by, over the whole step: see `rl.losses.token_weights`."""
-    clip_low: Fraction = 0.2
-    """The probability ratio is clipped below at 1 - clip_low."""
-    clip_high: Annotated[float, Field(ge=0)] = 0.28
-    """The probability ratio is clipped above at 1 + clip_high (DAPO's clip-higher)."""
-    importance_cap: Positive | None = 2.0
-    """Cap of the truncated importance weight trainer/sampler. `null` turns the correction off."""
-    kl_coef: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of the k3 estimate of KL(policy || adapter-off reference) in the loss. 0: no reference forward at all."""
-    mask_truncated: bool = False
-    """Leave cut-off completions out of the loss; they still count in their group's mean."""
-    routing_replay: bool = False
-    """Send each token in the trainer to the experts that it was sent to in the engine (R3, arXiv:2510.11370)."""
-    updates_per_batch: Annotated[int, Field(ge=1)] = 1
-    """Optimiser steps on one batch of rollouts. 1 is exactly on-policy and needs no second forward."""
+class ProblemsConfig(Section):
+    min_pass_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Problems whose running pass rate is below this rest (too hard to learn from)."""
+    max_pass_rate: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Problems whose running pass rate is above this rest (nothing left to learn)."""
+    memory: Fraction = 0.5
+    """Share of the former rate in a running pass rate; the rest is the newest group's. 0: the newest alone."""
+    rest_epochs: Annotated[int, Field(ge=1)] = 2
+    """Epochs that a resting problem is left out; then it is tried again."""
+    level: str | None = None
+    """Column of the problems with their level, a whole number: a curriculum from the lowest level on. `null`: none."""
+    promote_at: Annotated[float, Field(gt=0, le=1)] = 0.6
+    """The next level is added once the running pass rate of the highest level so far reaches this."""
+
+    @model_validator(mode="after")
+    def _no_contradictions(self) -> "ProblemsConfig":
+        if findings := list(self._findings()):
+            raise ValueError("\n".join(findings))
+        return self
+
+    def _findings(self) -> Iterator[str]:
+        if self.min_pass_rate > self.max_pass_rate:
+            yield (
+                f"problems.min_pass_rate={self.min_pass_rate} is above problems.max_pass_rate={self.max_pass_rate}: "
+                "every problem would rest; lower the first or raise the second"
+            )
+        if not self.has_filter:
+            yield from self.without_effect("problems", ("rest_epochs",), "max_pass_rate", "less than 1")
+        if self.level is None:
+            yield from self.without_effect("problems", ("promote_at",), "level", "a column of the problems")
+        if self.level is None and not self.has_filter:
+            yield from self.without_effect("problems", ("memory",), "max_pass_rate", "less than 1")
+
+    @property
+    def has_filter(self) -> bool:
+        """Whether any running pass rate can let a problem rest."""
+        return self.min_pass_rate > 0 or self.max_pass_rate < 1
 
 
 class OptimConfig(Section):

@@ -10,11 +10,14 @@ from peft import PeftModel
 from torch import Tensor
 
 from doubleback.rl import lora
+from doubleback.rl.algorithm import AlgorithmConfig
 from doubleback.rl.batching import Microbatch, microbatches
-from doubleback.rl.config import AlgorithmConfig, OptimConfig
+from doubleback.rl.config import OptimConfig
 from doubleback.rl.engine import TokenSequence
-from doubleback.rl.losses import policy_loss, token_logprobs
+from doubleback.rl.entropy import EntropyCoefficient
+from doubleback.rl.losses import token_logprobs
 from doubleback.rl.metrics import Tally
+from doubleback.rl.objective import microbatch_loss
 from doubleback.rl.routing import Routers
 from doubleback.rl.types import Batch, Group, Sample
 
@@ -46,6 +49,9 @@ class Learner:
         self.step = 0
         self.model = model
         self._algorithm, self._optim = algorithm, optim
+        self._entropy_coef = EntropyCoefficient(
+            algorithm.entropy_coef, algorithm.entropy_target, algorithm.entropy_delta, algorithm.entropy_max
+        )
         self._routers = Routers(model)
         self._parameters: list[torch.nn.Parameter] = [
             parameter for parameter in model.parameters() if parameter.requires_grad
@@ -79,7 +85,11 @@ class Learner:
             self._optimiser.step()
             self._optimiser.zero_grad(set_to_none=True)
             tally.add_update(float(norm))
-        return {**tally.means(), "learner/lr": rate}
+        metrics = {**tally.means(), "learner/lr": rate}
+        if self._algorithm.has_entropy_bonus:
+            metrics["learner/entropy_coef"] = self._entropy_coef.applied
+            self._entropy_coef.adapt(metrics["learner/entropy"])
+        return metrics
 
     def _accumulate(self, batch: Batch, old_logprobs: list[Tensor] | None, tally: Tally) -> list[Tensor]:
         """Gradients of the whole batch, microbatch by microbatch. Returns each microbatch's log-probabilities.
@@ -92,21 +102,12 @@ class Learner:
                 logprobs_BT, entropy_BT = self._forward(micro, batch.temperature)
             tally.add_routes(micro, self._routers)
             old_BT = logprobs_BT.detach() if old_logprobs is None else old_logprobs[index]
-            ref_BT = self._reference(micro, batch.temperature) if self._algorithm.kl_coef > 0 else None
-            loss = policy_loss(
-                logprobs_BT,
-                old_BT,
-                micro.sampler_logprobs_BT,
-                ref_BT,
-                micro.advantages_B1,
-                micro.weights_BT,
-                clip_low=self._algorithm.clip_low,
-                clip_high=self._algorithm.clip_high,
-                importance_cap=self._algorithm.importance_cap,
-                kl_coef=self._algorithm.kl_coef,
+            ref_BT = self._reference(micro, batch.temperature) if self._algorithm.has_kl_loss else None
+            loss = microbatch_loss(
+                micro, logprobs_BT, old_BT, ref_BT, entropy_BT, self._algorithm, self._entropy_coef.applied
             )
             torch.autograd.backward(loss)
-            tally.add(micro, loss.detach(), logprobs_BT.detach(), old_BT, ref_BT, entropy_BT, self._algorithm)
+            tally.add(micro, loss.detach(), logprobs_BT.detach(), old_BT, ref_BT, entropy_BT.detach(), self._algorithm)
             seen.append(old_BT)
         return seen
 
@@ -115,7 +116,12 @@ class Learner:
         logits_BTV = self.model(
             input_ids=micro.input_ids_BT, attention_mask=micro.attention_mask_BT, use_cache=False
         ).logits
-        logprobs_BT, entropy_BT = token_logprobs(logits_BTV, micro.target_ids_BT, temperature)
+        logprobs_BT, entropy_BT = token_logprobs(
+            logits_BTV,
+            micro.target_ids_BT,
+            temperature,
+            has_entropy_gradient=self._algorithm.has_entropy_bonus,
+        )
         return logprobs_BT.where(micro.loss_mask_BT, 0.0), entropy_BT.where(micro.loss_mask_BT, 0.0)
 
     @torch.no_grad()
@@ -123,10 +129,12 @@ class Learner:
         with self.model.disable_adapter():
             return self._forward(micro, temperature)[0]
 
-    def score(self, sequences: Sequence[TokenSequence], parts: frozenset[str] = ALL_PARTS) -> list[tuple[float, ...]]:
-        """Log-probability at temperature 1 of each completion id, with only those `parts` of the adapter at work."""
+    def score(
+        self, sequences: Sequence[TokenSequence], parts: frozenset[str] = ALL_PARTS, temperature: float = 1.0
+    ) -> list[tuple[float, ...]]:
+        """Log-probability at `temperature` of each completion id, with only those `parts` of the adapter at work."""
         samples = [Sample(prompt, completion, (0.0,) * len(completion), 0.0, 0.0) for prompt, completion in sequences]
-        return self._score(samples, 1.0, parts, Tally())
+        return self._score(samples, temperature, parts, Tally())
 
     def compare(self, groups: Sequence[Group], temperature: float, parts: frozenset[str] = ALL_PARTS) -> Comparison:
         """The engine's log-probabilities and routes of `groups` against the trainer's own."""
@@ -160,11 +168,16 @@ class Learner:
         return [scores[row] for row in range(len(samples))]
 
     def state(self) -> dict[str, Any]:
-        """What exact resume needs besides the adapter: a copy of the optimiser's moments, and the step."""
-        return {"step": self.step, "optimiser": deepcopy(self._optimiser.state_dict())}
+        """What exact resume needs besides the adapter: step, entropy coefficient, a copy of the optimiser's moments."""
+        return {
+            "step": self.step,
+            "optimiser": deepcopy(self._optimiser.state_dict()),
+            "entropy_coef": self._entropy_coef.state(),
+        }
 
     def restore(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         """Continue from an adapter and a `state()`. ValueError where they belong to another model."""
         lora.load(self.model, tensors)
         self._optimiser.load_state_dict(state["optimiser"])
         self.step = int(state["step"])
+        self._entropy_coef.restore(state["entropy_coef"])

@@ -11,15 +11,19 @@ import torch
 from torch import Tensor
 
 from doubleback.rewards.types import UNUSABLE, Score, Verdict
+from doubleback.rl.algorithm import AlgorithmConfig
 from doubleback.rl.batching import Microbatch
-from doubleback.rl.config import AlgorithmConfig
-from doubleback.rl.losses import importance_weights, kl_k3
+from doubleback.rl.kl import kl_k3
+from doubleback.rl.losses import probability_ratio
+from doubleback.rl.mismatch import mismatch_ratio
 from doubleback.rl.routing import Routers, differing
 from doubleback.rl.types import Batch, Group
 
 METRICS: dict[str, str] = {
     "reward/mean": "mean reward of the step's completions that have one",
     "reward/std": "standard deviation of the same, over the step",
+    "reward/kl_penalty": "mean kl_coef * KL taken off a reward before the advantages; only with kl_in: reward. "
+    "reward/mean is without it",
     "reward/part/NAME": "mean raw value of the reward component NAME, over the completions it applies to",
     "reward/weighted/NAME": "mean of what NAME comes to in the reward, after clip, gate and weight",
     "reward/length_correlation/NAME": "Pearson correlation of the raw value of NAME with the number of tokens",
@@ -30,15 +34,27 @@ METRICS: dict[str, str] = {
     "rollout/max_tokens": "longest completion, tokens",
     "rollout/truncated": "share of completions cut off at sampling.max_tokens",
     "rollout/zero_variance": "share of groups whose rewards do not differ: no gradient",
+    "rollout/rounds": "rounds of sampling in the step",
+    "rollout/replaced": "groups without spread that other problems replaced",
     "rollout/unusable": "share of completions without a reward (timeout, grader_error): out of all statistics",
+    "problems/out_of_range": "share of the training problems whose running pass rate is out of bounds; only with a "
+    "filter",
+    "problems/level": "highest level that the curriculum has reached; only with one",
+    "problems/level_pass_rate": "running pass rate of that level; only with a curriculum",
     "learner/loss": "the loss of rl.losses over the whole step, mean over updates",
     "learner/grad_norm": "L2 norm of the adapter's gradient before clipping, mean over updates",
     "learner/lr": "learning rate of the step",
     "learner/entropy": "mean entropy of the policy's next-token distribution, nats, over trained tokens",
     "learner/clip_low": "share of trained tokens whose ratio is below 1 - clip_low with a negative advantage",
     "learner/clip_high": "share of trained tokens whose ratio is above 1 + clip_high with a positive advantage",
-    "learner/importance_capped": "share of trained tokens whose importance weight is at its cap",
-    "learner/kl_ref": "mean k3 estimate of KL(policy || adapter-off reference), nats per token; only with kl_coef > 0",
+    "learner/dual_clip": "share of trained tokens whose ratio is above dual_clip with a negative advantage; only with "
+    "a dual clip",
+    "learner/importance_capped": "share of trained tokens whose ratio trainer/sampler is at importance_cap or beyond",
+    "learner/importance_floored": "share of trained tokens whose ratio trainer/sampler is at importance_floor or "
+    "below; only with a floor",
+    "learner/kl_ref": "mean k3 estimate of KL(policy || adapter-off reference), nats per token; only with a KL in the "
+    "loss",
+    "learner/entropy_coef": "what multiplied the entropy in the loss of the step; only with an entropy bonus",
     "learner/tokens": "tokens that went through forward and backward",
     "gap/mean_abs": "mean |old_logprobs - sampler_logprobs| over trained tokens, nats",
     "gap/max_abs": "maximum of the same",
@@ -95,22 +111,26 @@ class Tally:
     ) -> None:
         """Count one microbatch."""
         mask = micro.loss_mask_BT
-        ratio = (logprobs_BT - old_BT).exp()[mask]
+        ratio = probability_ratio(logprobs_BT, old_BT, mask, algorithm.ratio).expand(mask.shape)[mask]
         advantage = micro.advantages_B1.expand(mask.shape)[mask]
         gap = (old_BT - micro.sampler_logprobs_BT)[mask]
-        cap = algorithm.importance_cap
         self._loss += float(loss)
         self._tokens += int(mask.sum())
         self._max_gap = max(self._max_gap, float(gap.abs().max()))
         self._sum("learner/entropy", entropy_BT[mask])
-        self._sum("learner/clip_low", (ratio < 1 - algorithm.clip_low) & (advantage < 0))
-        self._sum("learner/clip_high", (ratio > 1 + algorithm.clip_high) & (advantage > 0))
+        if algorithm.surrogate != "sapo":
+            self._sum("learner/clip_low", (ratio < 1 - algorithm.clip_low) & (advantage < 0))
+            self._sum("learner/clip_high", (ratio > 1 + algorithm.clip_high) & (advantage > 0))
+        if algorithm.dual_clip is not None:
+            self._sum("learner/dual_clip", (ratio > algorithm.dual_clip) & (advantage < 0))
         self._sum("gap/mean_abs", gap.abs())
         self._sum("gap/k3", kl_k3(micro.sampler_logprobs_BT, old_BT)[mask])
-        if cap is not None:
-            self._sum(
-                "learner/importance_capped", importance_weights(old_BT, micro.sampler_logprobs_BT, cap)[mask] >= cap
-            )
+        if algorithm.importance_cap is not None:
+            correction = mismatch_ratio(old_BT, micro.sampler_logprobs_BT, mask, algorithm.importance)
+            self._sum("learner/importance_capped", (correction >= algorithm.importance_cap).expand(mask.shape)[mask])
+            if algorithm.importance_floor is not None:
+                floored = correction <= algorithm.importance_floor
+                self._sum("learner/importance_floored", floored.expand(mask.shape)[mask])
         if ref_BT is not None:
             self._sum("learner/kl_ref", kl_k3(logprobs_BT, ref_BT)[mask])
 
@@ -154,8 +174,10 @@ class Tally:
         self._sums[name] = self._sums.get(name, 0.0) + float(values.sum(dtype=torch.float64))
 
 
-def rollout_metrics(groups: Sequence[Group], batch: Batch) -> dict[str, float]:
-    """Groups reward/, verdict/ and rollout/ of one step."""
+def rollout_metrics(groups: Sequence[Group], batch: Batch, num_rounds: int = 1) -> dict[str, float]:
+    """Groups reward/, verdict/ and rollout/ of one step, over all that was sampled; `batch` may hold fewer groups."""
+    num_replaced = len(groups) - batch.num_groups
+    penalties = [penalty for group in groups for penalty in group.penalties]
     completions = [completion for group in groups for completion in group.completions]
     scores = [item for group in groups for item in group.scores]
     values = torch.tensor([item.value for item in scores if item.value is not None], dtype=torch.float64)
@@ -164,6 +186,7 @@ def rollout_metrics(groups: Sequence[Group], batch: Batch) -> dict[str, float]:
     return {
         "reward/mean": float(values.mean()) if len(values) else math.nan,
         "reward/std": float(values.std(correction=0)) if len(values) else math.nan,
+        **({"reward/kl_penalty": _mean(penalties)} if penalties else {}),
         **_part_metrics(scores, lengths),
         **{f"verdict/{verdict}": sum(item.verdict == verdict for item in scores) / total for verdict in Verdict},
         "rollout/num_completions": float(total),
@@ -171,7 +194,9 @@ def rollout_metrics(groups: Sequence[Group], batch: Batch) -> dict[str, float]:
         "rollout/mean_tokens": sum(lengths) / total,
         "rollout/max_tokens": float(max(lengths)),
         "rollout/truncated": sum(completion.is_truncated for completion in completions) / total,
-        "rollout/zero_variance": batch.num_zero_variance / batch.num_groups,
+        "rollout/zero_variance": (batch.num_zero_variance + num_replaced) / len(groups),
+        "rollout/rounds": float(num_rounds),
+        "rollout/replaced": float(num_replaced),
         "rollout/unusable": sum(item.verdict in UNUSABLE for item in scores) / total,
     }
 

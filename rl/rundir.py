@@ -16,6 +16,7 @@ from typing import Any
 from doubleback.rl import checkpoint
 from doubleback.rl.disk import explained, to_json, write_atomically
 from doubleback.rl.learner import Learner
+from doubleback.rl.problems import ProblemSource
 from doubleback.rl.types import Group
 
 
@@ -44,18 +45,18 @@ class RunDirectory:
         for observe in observers:
             observe(step, metrics)
 
-    def save_checkpoint(self, learner: Learner, keep: int) -> None:
+    def save_checkpoint(self, learner: Learner, problems: ProblemSource, keep: int) -> None:
         """A checkpoint of the learner's step; afterwards all but the newest `keep` are deleted."""
         with explained(self.path / "checkpoints"):
-            checkpoint.save(learner, self.path / "checkpoints" / step_name(learner.step))
+            checkpoint.save(learner, problems, self.path / "checkpoints" / step_name(learner.step))
         for step in self.checkpoint_steps()[:-keep]:
             shutil.rmtree(self.path / "checkpoints" / step_name(step))
 
-    def restore_latest(self, learner: Learner) -> int:
+    def restore_latest(self, learner: Learner, problems: ProblemSource) -> int:
         """Load the newest checkpoint, forget everything after it, return its step: 0 where there is none."""
         steps = self.checkpoint_steps()
         if steps:
-            checkpoint.load(learner, self.path / "checkpoints" / step_name(steps[-1]))
+            checkpoint.load(learner, problems, self.path / "checkpoints" / step_name(steps[-1]))
         self.forget_after(steps[-1] if steps else -1)
         return steps[-1] if steps else 0
 

@@ -19,11 +19,15 @@ class Reward(Protocol):
 
 
 class Scoring:
-    """The scores of one call of `Engine.sample`: `start` is its `on_group`, `finish` takes what it returns."""
+    """The scores of a step or an evaluation: `start` is `Engine.sample`'s `on_group`, `finish` takes what it returns.
+
+    With several rounds of sampling the share that could not be judged is that of all rounds so far.
+    """
 
     def __init__(self, reward: Reward) -> None:
         self._reward = reward
         self._started: dict[str, Callable[[], Sequence[Score]]] = {}
+        self._judged: list[tuple[Problem, Completion, Score]] = []
 
     def start(self, group: Group) -> None:
         """Begin to score a group."""
@@ -32,11 +36,10 @@ class Scoring:
     def finish(self, groups: Sequence[Group]) -> list[Group]:
         """The groups with one score per completion. RunError where too many could not be judged."""
         scored = [replace(group, scores=tuple(self._started[group.problem.id]())) for group in groups]
-        self._reward.refuse_faults(
-            [
-                (group.problem, completion, score)
-                for group in scored
-                for completion, score in zip(group.completions, group.scores, strict=True)
-            ]
-        )
+        self._judged += [
+            (group.problem, completion, score)
+            for group in scored
+            for completion, score in zip(group.completions, group.scores, strict=True)
+        ]
+        self._reward.refuse_faults(self._judged)
         return scored

@@ -14,10 +14,10 @@ class Stopwatch:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Count the block's seconds under `name`."""
+        """Add the block's seconds to those of `name`."""
         start = time.perf_counter()
         yield
-        self._seconds[name] = time.perf_counter() - start
+        self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - start
 
     def metrics(self, rollout_tokens: float, update_tokens: float) -> dict[str, float]:
         """Groups seconds/ and speed/ of `rl.metrics`."""

@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Sequence
 
-from doubleback.rewards.types import Problem
+from doubleback.rl.algorithm import AlgorithmConfig
 from doubleback.rl.batching import assign, make_batch
-from doubleback.rl.config import AlgorithmConfig, CheckpointConfig, SamplingConfig
+from doubleback.rl.config import CheckpointConfig, SamplingConfig
 from doubleback.rl.engine import Engine
 from doubleback.rl.learner import Learner
 from doubleback.rl.metrics import rollout_metrics
+from doubleback.rl.problems import ProblemSource
+from doubleback.rl.rollout import penalise, roll_out
 from doubleback.rl.rundir import RunDirectory
-from doubleback.rl.scoring import Reward, Scoring
-from doubleback.rl.seeds import problem_batches, sample_seed
+from doubleback.rl.scoring import Reward
 from doubleback.rl.stopwatch import Stopwatch
 from doubleback.rl.sync import AdapterSync
 
@@ -24,7 +25,7 @@ def train(
     learner: Learner,
     engine: Engine,
     sync: AdapterSync,
-    problems: Sequence[Problem],
+    problems: ProblemSource,
     reward: Reward,
     evaluate: Evaluate,
     observers: Sequence[Observe],
@@ -41,21 +42,20 @@ def train(
     receipt = sync.push()
     if learner.step == 0:
         run.record(0, (), {**receipt.metrics(), **evaluate(0)}, observers)
-    batches = problem_batches(problems, prompts_per_step, seed, start=learner.step + 1)
     for step in range(learner.step + 1, steps + 1):
-        watch, scoring, batch_problems = Stopwatch(), Scoring(reward), next(batches)
-        seeds = [sample_seed(seed, f"step {step}", problem.id) for problem in batch_problems]
-        with watch.phase("rollout"):
-            groups = engine.sample(batch_problems, sampling, seeds, on_group=scoring.start)
+        watch = Stopwatch()
+        rollout = roll_out(engine, problems, reward, algorithm, sampling, prompts_per_step, seed, step, watch)
         with watch.phase("reward"):
-            groups = [assign(group, algorithm) for group in scoring.finish(groups)]
+            groups = assign(penalise(rollout.groups, learner, algorithm, sampling.temperature), algorithm)
             batch = make_batch(groups, algorithm, sampling)
         with watch.phase("update"):
             learned = learner.update(batch)
         with watch.phase("sync"):
             receipt = sync.push()
-        metrics = {**rollout_metrics(groups, batch), **learned, **receipt.metrics()}
+        sampled = [*groups, *rollout.replaced]
+        metrics = rollout_metrics(sampled, batch, rollout.num_rounds) | problems.metrics()
+        metrics |= {**learned, **receipt.metrics()}
         metrics |= watch.metrics(metrics["rollout/tokens"], metrics["learner/tokens"])
-        run.record(step, groups, {**metrics, **evaluate(step)}, observers)
+        run.record(step, sampled, {**metrics, **evaluate(step)}, observers)
         if step % checkpoint.every == 0 or step == steps:
-            run.save_checkpoint(learner, checkpoint.keep)
+            run.save_checkpoint(learner, problems, checkpoint.keep)

@@ -21,6 +21,8 @@ class Group:
     """group_size samples, in the order of their seeds."""
     scores: tuple[Score, ...] = ()
     """One per completion, after scoring."""
+    penalties: tuple[float, ...] = ()
+    """One per completion where a KL is taken off the reward: kl_coef * KL, summed over its tokens."""
     advantages: tuple[float | None, ...] = ()
     """One per completion, after assignment. None where the completion could not be judged."""
     routes: tuple[Routes | None, ...] = ()
@@ -58,4 +60,4 @@ class Batch:
     num_groups: int
     """Groups that were rolled out."""
     num_zero_variance: int
-    """Groups without any difference in reward; left out of the forward pass unless a KL term needs them."""
+    """Groups without any difference in reward; left out of the forward pass unless another term needs them."""

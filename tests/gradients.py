@@ -1,5 +1,7 @@
 """Gradients of an update: taken from a learner, compared, and computed once more by hand."""
 
+from dataclasses import fields
+
 import reference
 import torch
 
@@ -38,9 +40,9 @@ class ByHand:
 
     def __init__(self, model, base, batch, algorithm):
         self.model, self.batch = model, batch
-        self.options = reference.Options(
-            algorithm.clip_low, algorithm.clip_high, algorithm.importance_cap, algorithm.kl_coef
-        )
+        names = [field.name for field in fields(reference.Options)]
+        self.options = reference.Options(**{name: getattr(algorithm, name) for name in names})
+        self.entropy_coef = algorithm.entropy_coef
         with torch.no_grad():
             self.old = [completion_logprobs(model, s, batch.temperature).tolist() for s in batch.samples]
             self.ref = [completion_logprobs(base, s, batch.temperature).tolist() for s in batch.samples]
@@ -54,10 +56,13 @@ class ByHand:
         """Accumulate gradients into the model; returns the loss."""
         loss = 0.0
         for index, sample in enumerate(self.batch.samples):
-            logprobs = completion_logprobs(self.model, sample, self.batch.temperature)
-            tokens = self.tokens(index, logprobs.tolist())
-            logprobs.backward(torch.tensor(reference.gradient(tokens, self.options), dtype=logprobs.dtype))
-            loss += reference.loss(tokens, self.options)
+            logprobs = completion_logits(self.model, sample, self.batch.temperature).log_softmax(-1)
+            chosen = logprobs[torch.arange(len(logprobs)), torch.tensor(sample.completion_ids)]
+            row = self.tokens(index, chosen.tolist())
+            (slopes,) = reference.gradient([row], self.options)
+            bonus = -self.entropy_coef * sample.token_weight * torch.special.entr(logprobs.exp()).sum()
+            ((chosen * torch.tensor(slopes, dtype=chosen.dtype)).sum() + bonus).backward()
+            loss += reference.loss([row], self.options) + float(bonus)
         return loss
 
     def gradients(self):

@@ -12,6 +12,14 @@ from doubleback.rl.config import ModelConfig
 from doubleback.rl.model import load_base, load_tokenizer
 
 MAX_TOKENS = 12
+DEFAULTS = {
+    "router_aux_loss_coef": 0.0,
+    "epsilon": 0.2,
+    "epsilon_high": 0.28,
+    "vllm_importance_sampling_mode": "token_truncate",
+    "vllm_importance_sampling_clip_max": 2.0,
+}
+"""Ours, where TRL's are others."""
 
 
 def forget_accelerate():
@@ -47,9 +55,7 @@ class Theirs:
             num_iterations=2 if case.is_second_update else 1,
             max_completion_length=MAX_TOKENS,
             temperature=case.temperature,
-            vllm_importance_sampling_mode="token_truncate",
-            vllm_importance_sampling_clip_max=2.0,
-            **{"router_aux_loss_coef": 0.0, "epsilon": 0.2, "epsilon_high": 0.28, **case.theirs, **options},
+            **{**DEFAULTS, **case.theirs, **options},
         )
         base = load_base(ModelConfig(path=str(folder)))
         self.trainer = GRPOTrainer(

@@ -3,6 +3,7 @@
 import re
 import shlex
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 from doubleback.recipes.loading import validated
 from doubleback.rewards.builtin import BUILTIN
@@ -10,7 +11,10 @@ from doubleback.rewards.compose import load_reward
 from doubleback.rewards.config import RewardConfig
 from doubleback.rewards.extract import Style
 from doubleback.rewards.types import Verdict
+from doubleback.rl.algorithm import AlgorithmConfig
+from doubleback.rl.config import ProblemsConfig
 from doubleback.rl.metrics import METRICS
+from doubleback.rl.presets import PRESETS
 
 ROOT = Path(__file__).parent.parent
 
@@ -18,6 +22,46 @@ ROOT = Path(__file__).parent.parent
 def test_metrics_table_is_the_one_in_the_code():
     rows = re.findall(r"^\| `([^`]+)` \| (.+) \|$", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE)
     assert dict(rows) == {name: text.replace("|", r"\|") for name, text in METRICS.items()}
+
+
+def algorithms():
+    return (ROOT / "docs" / "algorithms.md").read_text()
+
+
+def test_every_preset_stands_in_the_table_of_algorithms_with_its_paper():
+    section = algorithms().split("\n## ")[1]
+    rows = re.findall(r"^\| `(\w+)` \| .+? \| (arXiv:\S+) \| `tests/\S+` .*\|$", section, re.MULTILINE)
+    assert dict(rows) == {name: preset.paper for name, preset in PRESETS.items()}
+
+
+def test_every_key_and_value_of_algorithm_and_problems_stands_in_the_table():
+    text = " ".join(line for line in algorithms().splitlines() if line.startswith("| "))
+    for key, field in AlgorithmConfig.model_fields.items():
+        values = get_args(field.annotation) if get_origin(field.annotation) is Literal else []
+        missing = [value for value in values if f"| `{key}: {value}` |" not in text]
+        assert missing == [], key
+        assert values or f"`{key}`" in algorithms() or key == "preset", key
+    assert [key for key in ProblemsConfig.model_fields if f"`problems.{key}`" not in text] == []
+
+
+def test_every_test_named_by_the_table_of_algorithms_exists():
+    named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", algorithms())
+    assert len(named) > len(PRESETS) + 30
+    missing = [(path, name) for path, name in named if f"def {name}(" not in (ROOT / path).read_text()]
+    assert missing == []
+
+
+def test_every_row_of_the_table_of_algorithms_names_a_test():
+    rows = [line for line in algorithms().splitlines() if line.startswith("| ") and "| tested |" not in line]
+    assert [row for row in rows if "::test_" not in row] == []
+
+
+def test_the_recipe_of_the_algorithms_is_valid():
+    import yaml
+
+    (block,) = re.findall(r"^```yaml\n(.*?)^```$", algorithms(), re.MULTILINE | re.DOTALL)
+    settings = yaml.safe_load(block)["algorithm"]
+    assert AlgorithmConfig(**settings).clip_high == settings["clip_high"] != PRESETS["gspo"].settings["clip_high"]
 
 
 def fenced(language):

@@ -58,10 +58,17 @@ def test_help_is_quick():
         assert command in out.stdout
 
 
-def test_list_names_recipes_rewards_and_bases(run):
+def test_list_names_recipes_presets_rewards_and_bases(run):
     code, out, _ = run("list")
     assert code == 0
-    for name in ("countdown", "countdown-random-reward", "countdown-no-backtracking", "countdown-optimal", "format"):
+    for name in (
+        "countdown",
+        "countdown-random-reward",
+        "countdown-no-backtracking",
+        "countdown-optimal",
+        "format",
+        "gspo",
+    ):
         assert name in out
 
 
@@ -90,6 +97,9 @@ def test_check_grades_every_gold(run):
         (["model.path=./nowhere"], "error: model.path=./nowhere has no config.json; give a folder with a transformers"),
         (["model.max_length=1000"], "error: model.max_length=1000 exceeds the context of"),
         (["sampling.max_tokens=252"], "error: problem countdown3:"),
+        (["algorithm.preset=gsbo"], "error: algorithm.preset='gsbo' is not a preset; did you mean gspo?"),
+        (["algorithm.surrogate=cispo", "algorithm.dual_clip=3"], "error: algorithm.dual_clip=3.0 bounds the clipped"),
+        (["problems.level=difficulty"], "error: problems.level=difficulty: problem countdown3:"),
     ],
 )
 def test_bad_input_is_one_line(run, tmp_path, overrides, line):

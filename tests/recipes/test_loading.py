@@ -27,6 +27,36 @@ def test_overrides_are_typed_yaml():
     assert (recipe.seed, recipe.algorithm.importance_cap, recipe.eval.k) == (7, None, [1, 2])
 
 
+def test_a_preset_fills_in_its_keys_and_explicit_ones_win():
+    recipe = load_recipe("countdown", ["algorithm.preset=gspo", "algorithm.clip_high=0.001"])
+    algorithm = recipe.algorithm
+    assert (algorithm.ratio, algorithm.clip_low, algorithm.clip_high) == ("sequence", 3e-4, 0.001)
+    assert recipe.model_dump()["algorithm"]["normaliser"] == "sequence"
+
+
+def test_contradictions_of_algorithm_and_problems_come_in_one_line_each():
+    overrides = [
+        "algorithm.preset=cispo",
+        "algorithm.dual_clip=7",
+        "algorithm.entropy_max=2",
+        "problems.promote_at=0.5",
+    ]
+    assert findings("countdown", *overrides) == [
+        "algorithm.dual_clip=7.0 bounds the clipped surrogate, but algorithm.surrogate=cispo; "
+        "set dual_clip to null or surrogate to clipped",
+        "algorithm.entropy_max=2.0 has no effect with algorithm.entropy_target=null; "
+        "leave it at 1.0 or set entropy_target to a number",
+        "problems.promote_at=0.5 has no effect with problems.level=null; "
+        "leave it at 0.6 or set level to a column of the problems",
+    ]
+
+
+def test_unknown_preset_suggests_the_nearest():
+    assert findings("countdown", "algorithm.preset=dapu") == [
+        "algorithm.preset='dapu' is not a preset; did you mean dapo?"
+    ]
+
+
 def test_unknown_recipe_suggests_the_nearest():
     assert findings("countdwn") == ["recipe 'countdwn' is not shipped; did you mean countdown?"]
 

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 pytestmark = pytest.mark.slow
 
@@ -104,3 +105,38 @@ def test_a_run_keeps_its_files_and_its_recipe(uninterrupted):
     assert len(lines) == 16
     assert {line["policy_version"] for line in lines} == {2}
     assert len({line["adapter_hash"] for line in lines}) == 1
+
+
+STATEFUL = [
+    "engine.name=transformers",
+    "algorithm.preset=dapo",
+    "algorithm.max_rounds=3",
+    "algorithm.entropy_coef=0.02",
+    "algorithm.entropy_target=2.0",
+    "algorithm.kl_coef=0.01",
+    "algorithm.kl_in=reward",
+    "problems.min_pass_rate=0.1",
+    "problems.max_pass_rate=0.9",
+]
+
+
+@pytest.mark.timeout(900)
+def test_everything_that_has_a_state_resumes_exactly(tmp_path):
+    """Rounds that depend on rewards move the position among the problems; the entropy's weight and pass rates move."""
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    run_to_the_end(whole, *STATEFUL, "steps=5")
+    run_to_the_end(cut, *STATEFUL, "steps=3")
+    run_to_the_end(cut, *STATEFUL, "steps=5", "--resume")
+    lines, expected = (
+        [{k: v for k, v in line.items() if not k.startswith("eval/")} for line in untimed_metrics(out)]
+        for out in (cut, whole)
+    )
+    assert lines == expected
+    assert rollouts(cut) == rollouts(whole)
+    names = ("adapter_model.safetensors", "problems.json")
+    one, other = ([(out / "checkpoints" / "step-00005" / name).read_bytes() for name in names] for out in (cut, whole))
+    assert one == other
+    assert max(line["rollout/rounds"] for line in lines[1:]) > 1
+    assert len({line["learner/entropy_coef"] for line in lines[1:]}) > 2
+    assert all(line["reward/kl_penalty"] is not None for line in lines[1:])
+    assert yaml.safe_load((cut / "recipe.yaml").read_text())["algorithm"]["clip_high"] == 0.28

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from rollouts import make_completion, make_group, random_groups
 from torch.testing import assert_close
 
+from doubleback.rl.algorithm import AlgorithmConfig
 from doubleback.rl.batching import assign, make_batch, microbatches
-from doubleback.rl.config import AlgorithmConfig, SamplingConfig
+from doubleback.rl.config import SamplingConfig
 from doubleback.rl.types import Sample
 
 CPU = torch.device("cpu")
@@ -22,7 +23,7 @@ REWARDS = [[1.0, 0.0, 0.0, 1.0], [0.5, 0.5, 0.5, 0.5], [0.1, 1.1, None, 0.0], [0
 
 
 def batch_of(rewards, algorithm, seed=0):
-    groups = [assign(group, algorithm) for group in random_groups(rewards, seed=seed)]
+    groups = assign(random_groups(rewards, seed=seed), algorithm)
     return groups, make_batch(groups, algorithm, SAMPLING)
 
 
@@ -30,13 +31,22 @@ def weights_by_completion(batch):
     return {sample.completion_ids: sample.token_weight for sample in batch.samples}
 
 
-def test_assign_uses_the_advantage_that_the_recipe_names():
+@pytest.mark.parametrize(
+    "name", ["centre", "standardise", "leave_one_out", "maxrl", "batch_scaled", "batch_scaled_by_rewards"]
+)
+def test_assign_uses_the_advantage_that_the_recipe_names(name):
+    groups = assign(random_groups([[1.0, 0.0, None, 0.0], [0.5, 1.0]]), AlgorithmConfig(advantage=name))
+    first, second = reference.advantages([[1.0, 0.0, 0.0], [0.5, 1.0]], name)
+    assert groups[0].advantages == pytest.approx((first[0], first[1], None, first[2]))
+    assert groups[1].advantages == pytest.approx(second)
+
+
+def test_penalties_are_taken_off_the_rewards_but_change_no_score():
     (group,) = random_groups([[1.0, 0.0, None, 0.0]])
-    centred = assign(group, AlgorithmConfig(advantage="centre")).advantages
-    assert centred == pytest.approx((2 / 3, -1 / 3, None, -1 / 3))
-    standardised = assign(group, AlgorithmConfig(advantage="standardise")).advantages
-    expected = reference.advantages([1.0, 0.0, 0.0], standardised=True)
-    assert standardised == pytest.approx((expected[0], expected[1], None, expected[2]))
+    (assigned,) = assign([replace(group, penalties=(0.3, 0.0, 9.0, 0.6))], AlgorithmConfig())
+    # rewards 0.7, 0, -0.6: mean 1/30
+    assert assigned.advantages == pytest.approx((0.7 - 1 / 30, -1 / 30, None, -0.6 - 1 / 30))
+    assert assigned.scores == group.scores
 
 
 @NORMALISERS
@@ -46,7 +56,7 @@ def test_weights_by_hand(normaliser):
     lengths = [2, 3, 5, 7]
     mixed = make_group([1, 20], [make_completion([10 + n] * n) for n in lengths], [1.0, 0.0, 0.0, None])
     flat = make_group([1, 21], [make_completion([30 + n] * n) for n in (4, 6)], [0.0, 0.0])
-    batch = make_batch([assign(group, algorithm) for group in (mixed, flat)], algorithm, SAMPLING)
+    batch = make_batch(assign([mixed, flat], algorithm), algorithm, SAMPLING)
     expected = {"constant": [1 / (5 * 12)] * 3, "token": [1 / 20] * 3, "sequence": [1 / (5 * n) for n in (2, 3, 5)]}
     assert [sample.token_weight for sample in batch.samples] == pytest.approx(expected[normaliser], rel=1e-12)
     assert [sample.advantage for sample in batch.samples] == pytest.approx([2 / 3, -1 / 3, -1 / 3])
@@ -88,7 +98,7 @@ def test_an_unjudged_completion_is_as_if_it_had_never_been_sampled():
         scores=groups[2].scores[:2] + groups[2].scores[3:],
     )
     algorithm = AlgorithmConfig(normaliser="token", kl_coef=0.1)
-    again = make_batch([groups[0], groups[1], assign(rest, algorithm), groups[3]], algorithm, SAMPLING)
+    again = make_batch([groups[0], groups[1], *assign([rest], algorithm), groups[3]], algorithm, SAMPLING)
     assert again.samples == batch.samples
 
 
@@ -101,8 +111,8 @@ def test_masked_truncated_completions_weigh_nothing_but_count_in_the_mean(normal
         make_completion([8] * 4),
         make_completion([7] * 6),
     ]
-    group = assign(make_group([1, 20], completions, [0.0, 1.0, 0.5]), algorithm)
-    batch = make_batch([group], algorithm, SAMPLING)
+    groups = assign([make_group([1, 20], completions, [0.0, 1.0, 0.5])], algorithm)
+    batch = make_batch(groups, algorithm, SAMPLING)
     assert [sample.completion_ids for sample in batch.samples] == [(8,) * 4, (7,) * 6]
     assert [sample.advantage for sample in batch.samples] == pytest.approx([0.5, 0.0])
     expected = {"constant": [1 / 36] * 2, "token": [1 / 10] * 2, "sequence": [1 / 12, 1 / 18]}
@@ -111,17 +121,31 @@ def test_masked_truncated_completions_weigh_nothing_but_count_in_the_mean(normal
 
 def test_truncated_completions_are_learned_from_unless_masked():
     completions = [make_completion([9] * 12, finish_reason="length"), make_completion([8] * 4)]
-    group = assign(make_group([1, 20], completions, [0.0, 1.0]), AlgorithmConfig())
-    assert len(make_batch([group], AlgorithmConfig(), SAMPLING).samples) == 2
+    groups = assign([make_group([1, 20], completions, [0.0, 1.0])], AlgorithmConfig())
+    assert len(make_batch(groups, AlgorithmConfig(), SAMPLING).samples) == 2
+
+
+KEEPING = {
+    "kl": {"kl_coef": 0.1},
+    "entropy": {"entropy_coef": 0.01},
+    "entropy target": {"entropy_target": 0.5},
+    "asked for": {"drop_zero_variance": False},
+}
 
 
 @pytest.mark.parametrize("mask_truncated", [False, True])
-def test_kl_keeps_groups_without_signal(mask_truncated):
-    algorithm = AlgorithmConfig(kl_coef=0.1, mask_truncated=mask_truncated)
+@pytest.mark.parametrize("keeping", KEEPING.values(), ids=KEEPING)
+def test_groups_without_signal_are_kept_where_another_term_pulls_on_them(mask_truncated, keeping):
+    algorithm = AlgorithmConfig(mask_truncated=mask_truncated, **keeping)
     groups, batch = batch_of([[0.5] * 4, [0.0] * 4], algorithm)
     kept = [c for g in groups for c in g.completions if not (mask_truncated and c.is_truncated)]
     assert [sample.completion_ids for sample in batch.samples] == [completion.token_ids for completion in kept]
     assert batch.num_zero_variance == 2
+
+
+def test_a_kl_in_the_reward_keeps_nothing_by_itself():
+    _, batch = batch_of([[0.5] * 4], AlgorithmConfig(kl_coef=0.1, kl_in="reward"))
+    assert batch.samples == ()
 
 
 def test_a_step_without_any_signal_gives_an_empty_batch():

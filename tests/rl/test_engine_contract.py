@@ -7,8 +7,8 @@ import torch
 
 from doubleback.rewards.types import ConfigError, Problem
 from doubleback.rl import lora
+from doubleback.rl.algorithm import AlgorithmConfig
 from doubleback.rl.config import (
-    AlgorithmConfig,
     EngineConfig,
     LoraSettings,
     ModelConfig,

@@ -12,13 +12,14 @@ from transformers import AutoModelForCausalLM
 
 from doubleback.rewards.types import Problem, Score, Verdict
 from doubleback.rl import lora, merging
+from doubleback.rl.algorithm import AlgorithmConfig
 from doubleback.rl.config import (
-    AlgorithmConfig,
     CheckpointConfig,
     EngineConfig,
     LoraSettings,
     ModelConfig,
     OptimConfig,
+    ProblemsConfig,
     SamplingConfig,
     SyncConfig,
 )
@@ -27,6 +28,7 @@ from doubleback.rl.engine import create_engine
 from doubleback.rl.families import FAMILIES, family
 from doubleback.rl.learner import Learner
 from doubleback.rl.model import base_tensors, load_base, load_tokenizer
+from doubleback.rl.problems import ProblemSource
 from doubleback.rl.rundir import RunDirectory
 from doubleback.rl.sync import AdapterSync
 from doubleback.rl.train import train
@@ -70,7 +72,8 @@ class Trained:
             run = RunDirectory(tmp_path / "run")
             keys = {"prompts_per_step": 3, "steps": 5, "seed": 0, "checkpoint": CheckpointConfig()}
             keys |= {"algorithm": algorithm, "sampling": sampling}
-            train(self.learner, engine, sync, PROBLEMS, Luck(), lambda step: {}, [], run, **keys)
+            problems = ProblemSource(PROBLEMS, ProblemsConfig(), seed=0)
+            train(self.learner, engine, sync, problems, Luck(), lambda step: {}, [], run, **keys)
         finally:
             engine.close()
         self.lines, self.adapter = run.metrics_lines(), run.path / "checkpoints" / "step-00005"

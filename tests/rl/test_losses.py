@@ -1,7 +1,6 @@
-"""The loss: each term by hand, the whole against the float64 reference."""
+"""Log-probabilities, token weights, ratios and surrogates: each by hand, or against the float64 reference."""
 
 import math
-import random
 
 import pytest
 import reference
@@ -12,71 +11,132 @@ from torch import tensor
 from torch.testing import assert_close
 
 from doubleback.rl.losses import (
+    cispo_surrogate,
     clipped_surrogate,
-    importance_weights,
-    kl_k3,
-    policy_loss,
+    probability_ratio,
+    sapo_surrogate,
     token_logprobs,
     token_weights,
+    weighted_sum,
 )
 
 DOUBLE = torch.float64
 LENGTHS = st.lists(st.integers(0, 40), min_size=1, max_size=12).filter(any)
 
 
+def value_and_slope(surrogate, ratio, advantage, **settings):
+    """A surrogate at one ratio, and its derivative by the ratio."""
+    ratio = tensor([[ratio]], dtype=DOUBLE, requires_grad=True)
+    loss = surrogate(ratio, tensor([[advantage]], dtype=DOUBLE), **settings)
+    loss.sum().backward()
+    return loss.item(), ratio.grad.item()
+
+
 @pytest.mark.parametrize(
-    ("log_ratio", "advantage", "expected", "gradient"),
+    ("ratio", "advantage", "expected", "slope"),
     [
-        (0.0, 1.0, -1.0, -1.0),
-        (0.0, -2.0, 2.0, 2.0),
-        (0.1, 1.0, -1.1051709180756477, -1.1051709180756477),  # e^0.1 within [0.8, 1.28]
-        (1.0, 1.0, -1.28, 0.0),  # ratio e, clipped to 1.28: nothing more to gain
-        (1.0, -1.0, math.e, math.e),  # ratio e, pessimistic: the mistake counts in full
-        (-1.0, 1.0, -1 / math.e, -1 / math.e),  # ratio 1/e, pessimistic
-        (-1.0, -1.0, 0.8, 0.0),  # ratio 1/e, clipped to 0.8
-        (1.0, 0.0, 0.0, 0.0),
+        (1.0, 1.0, -1.0, -1.0),
+        (1.0, -2.0, 2.0, 2.0),
+        (1.1, 1.0, -1.1, -1.0),  # within [0.8, 1.28]
+        (2.5, 1.0, -1.28, 0.0),  # clipped to 1.28: nothing more to gain
+        (2.5, -1.0, 2.5, 1.0),  # pessimistic: the mistake counts in full
+        (0.5, 1.0, -0.5, -1.0),  # pessimistic
+        (0.5, -1.0, 0.8, 0.0),  # clipped to 0.8
+        (2.5, 0.0, 0.0, 0.0),
     ],
 )
-def test_clipped_surrogate_by_hand(log_ratio, advantage, expected, gradient):
-    logprobs = tensor([[log_ratio - 2.0]], dtype=DOUBLE, requires_grad=True)
-    old = tensor([[-2.0]], dtype=DOUBLE)
-    loss = clipped_surrogate(logprobs, old, tensor([[advantage]], dtype=DOUBLE), clip_low=0.2, clip_high=0.28)
+def test_clipped_surrogate_by_hand(ratio, advantage, expected, slope):
+    found = value_and_slope(clipped_surrogate, ratio, advantage, clip_low=0.2, clip_high=0.28)
+    assert found == pytest.approx((expected, slope), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "expected", "slope"),
+    [
+        (2.5, -1.0, 2.5, 1.0),  # below the bound: as without it
+        (7.0, -2.0, 6.0, 0.0),  # ratio 7 is bounded by 3: 3 * 2
+        (7.0, 2.0, -2.56, 0.0),  # a positive advantage is clipped at 1.28 already
+        (0.5, -1.0, 0.8, 0.0),
+    ],
+)
+def test_dual_clip_by_hand(ratio, advantage, expected, slope):
+    found = value_and_slope(clipped_surrogate, ratio, advantage, clip_low=0.2, clip_high=0.28, dual_clip=3.0)
+    assert found == pytest.approx((expected, slope), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "factor"),
+    [
+        (1.0, 2.0, 1.0),
+        (9.0, 2.0, 5.0),  # clipped to 1 + 4, and the token keeps its gradient
+        (9.0, -2.0, 5.0),
+        (0.01, 2.0, 0.01),  # clip_low=1: no lower bound
+    ],
+)
+def test_cispo_surrogate_by_hand(ratio, advantage, factor):
+    """-factor * A * log-probability; at -3 nats the loss is 3 * factor * A, and the ratio carries no gradient."""
+    logprobs = tensor([[-3.0]], dtype=DOUBLE, requires_grad=True)
+    ratio = logprobs - logprobs.detach() + ratio
+    loss = cispo_surrogate(ratio, logprobs, tensor([[advantage]], dtype=DOUBLE), clip_low=1.0, clip_high=4.0)
     loss.sum().backward()
-    assert_close(loss.item(), expected, atol=1e-12, rtol=0)
-    assert_close(logprobs.grad.item(), gradient, atol=1e-12, rtol=0)
+    assert loss.item() == pytest.approx(3 * factor * advantage, rel=1e-12)
+    assert logprobs.grad.item() == pytest.approx(-factor * advantage, rel=1e-12)
 
 
-def test_importance_weight_is_capped_above_only_and_carries_no_gradient():
-    old = tensor([[0.0, math.log(1.5), math.log(0.01), 5.0]], dtype=DOUBLE, requires_grad=True)
-    weights = importance_weights(old, torch.zeros(1, 4, dtype=DOUBLE), cap=2.0)
-    assert not weights.requires_grad
-    assert_close(weights, tensor([[1.0, 1.5, 0.01, 2.0]], dtype=DOUBLE), atol=1e-12, rtol=0)
+def test_cispo_clips_below_where_there_is_a_lower_bound():
+    ratio, ones = tensor([[0.1]], dtype=DOUBLE), tensor([[1.0]], dtype=DOUBLE)
+    assert cispo_surrogate(ratio, -ones, ones, clip_low=0.25, clip_high=4.0).item() == pytest.approx(0.75, rel=1e-12)
 
 
-def test_importance_weight_without_a_cap_is_one_not_the_ratio():
-    assert_close(importance_weights(torch.ones(2, 3), torch.zeros(2, 3), cap=None), torch.ones(2, 3), atol=0, rtol=0)
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "expected", "slope"),
+    [
+        # tau 2: -4 / 2 * sigmoid(0) * 3 = -3, slope -4 * 1/4 * 3: at ratio 1 that of the ratio itself
+        (1.0, 3.0, -3.0, -3.0),
+        # sigmoid(2 * log(3) / 2) = 3/4: -2 * 3/4, slope -4 * 3/4 * 1/4
+        (1 + math.log(3) / 2, 1.0, -1.5, -0.75),
+        # tau 4 for the negative: -1 * sigmoid(4 * log(3) / 4) * -1 = 3/4, slope 4 * 3/16
+        (1 + math.log(3) / 4, -1.0, 0.75, 0.75),
+    ],
+)
+def test_sapo_surrogate_by_hand(ratio, advantage, expected, slope):
+    found = value_and_slope(sapo_surrogate, ratio, advantage, temperature_positive=2.0, temperature_negative=4.0)
+    assert found == pytest.approx((expected, slope), rel=1e-12)
 
 
-def test_k3_by_hand():
-    logprobs = tensor([[-1.0, -1.0, -1.0]], dtype=DOUBLE, requires_grad=True)
-    values = kl_k3(logprobs, tensor([[-1.0, 0.0, -2.0]], dtype=DOUBLE))
-    values.sum().backward()
-    assert_close(values, tensor([[0.0, math.e - 2, 1 / math.e]], dtype=DOUBLE), atol=1e-12, rtol=0)
-    assert_close(logprobs.grad, tensor([[0.0, 1 - math.e, 1 - 1 / math.e]], dtype=DOUBLE), atol=1e-12, rtol=0)
+RATIO_BY_HAND = {
+    # log ratios 0.3 and -0.1, mean 0.1; the masked third token counts nowhere
+    "token": ([math.exp(0.3), math.exp(-0.1)], [[math.exp(0.3), 0, 0], [0, math.exp(-0.1), 0]]),
+    "sequence": ([math.exp(0.1)] * 2, [[math.exp(0.1) / 2, math.exp(0.1) / 2, 0]] * 2),
+    "sequence_token": ([math.exp(0.1)] * 2, [[math.exp(0.1), 0, 0], [0, math.exp(0.1), 0]]),
+}
 
 
-@given(st.floats(-20, 0), st.floats(-20, 0))
-def test_k3_is_never_negative(logprob, other):
-    value = kl_k3(tensor([logprob], dtype=DOUBLE), tensor([other], dtype=DOUBLE)).item()
-    assert value >= 0
-    assert value > 0 or abs(logprob - other) < 1e-6
+@pytest.mark.parametrize("level", RATIO_BY_HAND)
+def test_probability_ratio_and_its_gradient_by_hand(level):
+    expected, jacobian = RATIO_BY_HAND[level]
+    old, mask = tensor([[-1.0, -2.0, -3.0]], dtype=DOUBLE), tensor([[True, True, False]])
+    logprobs = (old + tensor([[0.3, -0.1, 5.0]], dtype=DOUBLE)).requires_grad_()
+    ratio = probability_ratio(logprobs, old, mask, level).expand(1, 3)
+    assert ratio[0, :2].tolist() == pytest.approx(expected, rel=1e-12)
+    for column in range(2):
+        (slopes,) = torch.autograd.grad(ratio[0, column], logprobs, retain_graph=True)
+        assert slopes[0].tolist() == pytest.approx(jacobian[column], rel=1e-12)
 
 
-def test_k3_estimates_the_kl_divergence_without_bias():
-    logits = torch.randn(2, 50, dtype=DOUBLE, generator=torch.Generator().manual_seed(0))
-    policy, other = logits.log_softmax(-1)
-    kl = (policy.exp() * (policy - other)).sum()
-    assert_close((policy.exp() * kl_k3(policy, other)).sum(), kl, atol=1e-12, rtol=0)
+def test_unknown_ratio_is_refused():
+    with pytest.raises(ValueError, match="ratio='word' is not one of token"):
+        probability_ratio(torch.zeros(1, 1), torch.zeros(1, 1), torch.ones(1, 1), "word")
+
+
+def test_weighted_sum_by_hand():
+    surrogate, weights = tensor([[2.0, -1.0]], dtype=DOUBLE), tensor([[0.5, 0.25]], dtype=DOUBLE)
+    importance, kl, entropy = (tensor([row], dtype=DOUBLE) for row in ([1.5, 0.0], [0.2, 0.4], [3.0, 1.0]))
+    coefficients = {"kl_coef": 0.1, "entropy_coef": 0.01}
+    assert weighted_sum(surrogate, None, None, None, weights, **coefficients).item() == pytest.approx(0.75)
+    # 0.5 * (3 + 0.02 - 0.03) + 0.25 * (0 + 0.04 - 0.01)
+    found = weighted_sum(surrogate, importance, kl, entropy, weights, **coefficients).item()
+    assert found == pytest.approx(1.5025, rel=1e-12)
 
 
 def test_token_weights_by_hand():
@@ -154,102 +214,13 @@ def test_entropy_carries_no_gradient():
     assert not entropy.requires_grad
 
 
-def random_tokens(seed: int, num_rows: int = 6, num_columns: int = 9) -> list[list[reference.Token]]:
-    """Ratios and importance weights on both sides of every bound; the ends of some rows masked with weight 0."""
-    rng = random.Random(seed)
-    rows = []
-    for row in range(num_rows):
-        advantage, weight = rng.choice([-1.3, -0.4, 0.0, 0.6, 1.9]), rng.uniform(0.01, 0.3)
-        tokens = []
-        for column in range(num_columns):
-            old = -3 * rng.random()
-            logprob, sampler, ref = (old + rng.gauss(0, spread) for spread in (0.4, 0.8, 0.6))
-            tokens.append(reference.Token(logprob, old, sampler, ref, advantage, weight if column < 9 - row else 0.0))
-        rows.append(tokens)
-    return rows
-
-
-def torch_loss(rows, options, logprobs):
-    def column(name):
-        return tensor([[getattr(token, name) for token in row] for row in rows], dtype=DOUBLE)
-
-    return policy_loss(
-        logprobs,
-        column("old"),
-        column("sampler"),
-        column("ref") if options.kl_coef else None,
-        column("advantage")[:, :1],
-        column("weight"),
-        clip_low=options.clip_low,
-        clip_high=options.clip_high,
-        importance_cap=options.importance_cap,
-        kl_coef=options.kl_coef,
-    )
-
-
-OPTIONS = {
-    "default": reference.Options(),
-    "symmetric clip": reference.Options(clip_high=0.2),
-    "no clip above": reference.Options(clip_low=0.99, clip_high=1e9),
-    "tight clip": reference.Options(clip_low=0.0, clip_high=0.0),
-    "no importance": reference.Options(importance_cap=None),
-    "low cap": reference.Options(importance_cap=0.5),
-    "kl": reference.Options(kl_coef=0.1),
-    "kl, no importance": reference.Options(kl_coef=1.7, importance_cap=None),
-}
-
-
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-@pytest.mark.parametrize("seed", range(4))
-def test_policy_loss_and_gradient_agree_with_the_reference(seed, options):
-    rows = random_tokens(seed)
-    flat = [token for row in rows for token in row]
-    logprobs = tensor([[token.logprob for token in row] for row in rows], dtype=DOUBLE, requires_grad=True)
-    loss = torch_loss(rows, options, logprobs)
-    loss.backward()
-    assert loss.item() == pytest.approx(reference.loss(flat, options), rel=1e-12, abs=1e-14)
-    expected = tensor(reference.gradient(flat, options), dtype=DOUBLE).view_as(logprobs)
-    assert_close(logprobs.grad, expected, atol=1e-14, rtol=1e-12)
-
-
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-def test_reference_gradient_is_that_of_its_own_loss(options):
-    step = 1e-6
-    for token in (token for row in random_tokens(seed=9) for token in row):
-
-        def loss_at(shift, token=token):
-            moved = reference.Token(
-                token.logprob + shift, token.old, token.sampler, token.ref, token.advantage, token.weight
-            )
-            return reference.loss([moved], options)
-
-        slope = (loss_at(step) - loss_at(-step)) / (2 * step)
-        assert slope == pytest.approx(reference.gradient([token], options)[0], rel=1e-6, abs=1e-9)
-
-
-def test_policy_loss_of_the_parts_sums_to_the_whole():
-    rows, options = random_tokens(seed=5), reference.Options(kl_coef=0.1)
-
-    def loss(part):
-        return torch_loss(part, options, tensor([[token.logprob for token in row] for row in part], dtype=DOUBLE))
-
-    assert_close(loss(rows[:1]) + loss(rows[1:4]) + loss(rows[4:]), loss(rows), atol=1e-15, rtol=1e-14)
-
-
-def test_policy_loss_at_the_sampling_policy_is_reinforce():
-    """On policy the gradient is -w * A for each token, whatever the clip range (policy gradient theorem)."""
-    weights = torch.rand(3, 4, dtype=DOUBLE, generator=torch.Generator().manual_seed(0))
-    advantages = tensor([[0.5], [-1.0], [2.0]], dtype=DOUBLE)
-    logprobs = torch.full((3, 4), -1.0, dtype=DOUBLE, requires_grad=True)
-    old = logprobs.detach()
-    options = {"clip_low": 0.2, "clip_high": 0.28, "importance_cap": 2.0, "kl_coef": 0.0}
-    policy_loss(logprobs, old, old, None, advantages, weights, **options).backward()
-    assert_close(logprobs.grad, -weights * advantages, atol=0, rtol=1e-15)
-
-
-def test_kl_without_reference_logprobs_is_refused():
-    zeros = torch.zeros(1, 1)
-    with pytest.raises(ValueError, match="needs ref_logprobs_BT"):
-        policy_loss(
-            zeros, zeros, zeros, None, zeros, zeros, clip_low=0.2, clip_high=0.2, importance_cap=None, kl_coef=0.1
-        )
+def test_entropy_carries_its_gradient_where_a_bonus_asks_for_it():
+    """dH / dz_j = -p_j * (log p_j + H); odds of 3 : 1 at temperature 1."""
+    logits = tensor([[[math.log(3.0), 0.0]]], requires_grad=True)
+    _, entropy = token_logprobs(logits, tensor([[0]]), temperature=1.0, has_entropy_gradient=True)
+    entropy.sum().backward()
+    value = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
+    expected = [-0.75 * (math.log(0.75) + value), -0.25 * (math.log(0.25) + value)]
+    assert logits.grad[0, 0].tolist() == pytest.approx(expected, abs=1e-6)
+    with torch.no_grad():
+        assert not token_logprobs(logits, tensor([[0]]), 1.0, has_entropy_gradient=True)[1].requires_grad

@@ -3,17 +3,20 @@
 import math
 import re
 import time
+from dataclasses import replace
 
 import pytest
 import torch
 from rollouts import make_completion, make_group, random_groups
 from torch import tensor
 
-from doubleback.rewards.types import Score, Verdict
+from doubleback.rewards.types import Problem, Score, Verdict
+from doubleback.rl.algorithm import AlgorithmConfig
 from doubleback.rl.batching import assign, make_batch, microbatches
-from doubleback.rl.config import AlgorithmConfig, OptimConfig, SamplingConfig
+from doubleback.rl.config import OptimConfig, ProblemsConfig, SamplingConfig
 from doubleback.rl.learner import Learner
 from doubleback.rl.metrics import METRICS, TIMED, Tally, rollout_metrics
+from doubleback.rl.problems import ProblemSource
 from doubleback.rl.stopwatch import Stopwatch
 from doubleback.rl.types import Group, Sample
 
@@ -29,6 +32,11 @@ def is_documented(name):
     return name in METRICS
 
 
+def curriculum_metrics():
+    problems = [Problem("a", "", {"level": 1}), Problem("b", "", {"level": 2})]
+    return ProblemSource(problems, ProblemsConfig(level="level", max_pass_rate=0.9), 0).metrics()
+
+
 def stopwatch_metrics():
     watch = Stopwatch()
     for phase in ("rollout", "reward", "update", "sync"):
@@ -37,10 +45,16 @@ def stopwatch_metrics():
     return watch.metrics(rollout_tokens=100.0, update_tokens=50.0)
 
 
-@pytest.mark.parametrize("algorithm", [AlgorithmConfig(), AlgorithmConfig(kl_coef=0.1, importance_cap=None)])
+EVERYTHING = AlgorithmConfig(kl_coef=0.1, dual_clip=3.0, importance_floor=0.5, entropy_target=1.0)
+"""Every term that has metrics of its own."""
+
+
+@pytest.mark.parametrize(
+    "algorithm", [AlgorithmConfig(), AlgorithmConfig(kl_coef=0.1, importance_cap=None), EVERYTHING]
+)
 @pytest.mark.parametrize("rewards", [[[1.0, 0.0, None, 0.5]], [[None, None]], [[0.5, 0.5]]], ids=str)
 def test_every_metric_is_documented(make_policy, algorithm, rewards):
-    groups = [assign(group, algorithm) for group in random_groups(rewards)]
+    groups = assign(random_groups(rewards), algorithm)
     batch = make_batch(groups, algorithm, SAMPLING)
     learned = Learner(make_policy(), algorithm, OptimConfig()).update(batch)
     names = [*learned, *rollout_metrics(groups, batch), *stopwatch_metrics()]
@@ -57,12 +71,12 @@ def test_every_metric_is_documented(make_policy, algorithm, rewards):
 
 
 def test_every_documented_metric_of_a_step_is_reported(make_policy):
-    algorithm = AlgorithmConfig(kl_coef=0.1)
-    groups = [assign(group, algorithm) for group in random_groups([[1.0, 0.0]])]
-    batch = make_batch(groups, algorithm, SAMPLING)
-    learned = Learner(make_policy(), algorithm, OptimConfig()).update(batch)
+    groups = [replace(group, penalties=(0.1, 0.2)) for group in random_groups([[1.0, 0.0]])]
+    groups = assign(groups, EVERYTHING)
+    batch = make_batch(groups, EVERYTHING, SAMPLING)
+    learned = Learner(make_policy(), EVERYTHING, OptimConfig()).update(batch)
     rollout = {name.replace("/task", "/NAME") for name in rollout_metrics(groups, batch)}
-    names = {*learned, *rollout, *stopwatch_metrics()}
+    names = {*learned, *rollout, *stopwatch_metrics(), *curriculum_metrics()}
     expected = {name for name in METRICS if not name.startswith(("sync/", "eval/"))}
     assert expected - names == set()
 
@@ -71,12 +85,12 @@ def test_length_correlation_and_weighted_parts_by_hand():
     lengths, values = [2, 4, 6, 9], [0.0, 1.0, 1.0, None]
     completions = [make_completion([3] * length) for length in lengths]
     group = make_group((1, 5), completions, values)
-    metrics = rollout_metrics([group], make_batch([assign(group, AlgorithmConfig())], AlgorithmConfig(), SAMPLING))
+    metrics = rollout_metrics([group], make_batch(assign([group], AlgorithmConfig()), AlgorithmConfig(), SAMPLING))
     # lengths 2 4 6 against 0 1 1: covariance 2/3, deviations sqrt(8/3) and sqrt(2/9)
     assert metrics["reward/length_correlation/task"] == pytest.approx((2 / 3) / math.sqrt(8 / 3 * 2 / 9), abs=1e-12)
     assert metrics["reward/weighted/task"] == pytest.approx(2 / 3, abs=1e-12)
     constant = make_group((1, 5), completions[:2], [1.0, 1.0])
-    batch = make_batch([assign(constant, AlgorithmConfig())], AlgorithmConfig(), SAMPLING)
+    batch = make_batch(assign([constant], AlgorithmConfig()), AlgorithmConfig(), SAMPLING)
     assert math.isnan(rollout_metrics([constant], batch)["reward/length_correlation/task"])
 
 
@@ -104,8 +118,8 @@ def test_rollout_metrics_by_hand():
         make_completion([7, 7, 2]),
     )
     mixed = make_group([1, 20], completions, [0.0] * 4)
-    mixed = assign(Group(mixed.problem, mixed.prompt_ids, completions, scores), AlgorithmConfig())
-    flat = assign(make_group([1, 21], [make_completion([5, 2])] * 4, [0.0] * 4), AlgorithmConfig())
+    flat = make_group([1, 21], [make_completion([5, 2])] * 4, [0.0] * 4)
+    mixed, flat = assign([Group(mixed.problem, mixed.prompt_ids, completions, scores), flat], AlgorithmConfig())
     metrics = rollout_metrics([mixed, flat], make_batch([mixed, flat], AlgorithmConfig(), SAMPLING))
     assert metrics["reward/mean"] == pytest.approx(1.2 / 7)
     assert metrics["reward/std"] == pytest.approx(math.sqrt((1.21 + 0.01) / 7 - (1.2 / 7) ** 2))
@@ -123,7 +137,7 @@ def test_rollout_metrics_by_hand():
 
 
 def test_a_step_that_nobody_could_judge_has_no_reward():
-    groups = [assign(group, AlgorithmConfig()) for group in random_groups([[None, None]])]
+    groups = assign(random_groups([[None, None]]), AlgorithmConfig())
     metrics = rollout_metrics(groups, make_batch(groups, AlgorithmConfig(), SAMPLING))
     assert math.isnan(metrics["reward/mean"])
     assert math.isnan(metrics["reward/std"])
@@ -138,7 +152,7 @@ RATIOS = {
 """Advantage -> new / old probability of each token."""
 
 
-def tally_of(cap, max_tokens=100):
+def tally_of(cap, max_tokens=100, **algorithm):
     """log old = -1 throughout; the sampler's probability is half the trainer's on every second token, else equal."""
     samples = [
         Sample((1,), (5,) * len(ratios), (-1 - math.log(2), -1.0) * (len(ratios) // 2), advantage, 0.1)
@@ -152,7 +166,7 @@ def tally_of(cap, max_tokens=100):
             new[index, : len(ratios)] = tensor(ratios).log() - 1
         new, old = new.where(micro.loss_mask_BT, 0.0), old.where(micro.loss_mask_BT, 0.0)
         entropy = torch.full_like(old, 1.5).where(micro.loss_mask_BT, 0.0)
-        tally.add(micro, tensor(0.25), new, old, None, entropy, AlgorithmConfig(importance_cap=cap))
+        tally.add(micro, tensor(0.25), new, old, None, entropy, AlgorithmConfig(importance_cap=cap, **algorithm))
     tally.add_update(3.0)
     return tally.means()
 
@@ -171,6 +185,37 @@ def test_clip_shares_gap_and_cap_by_hand(max_tokens):
     assert means["gap/k3"] == pytest.approx((2 - math.log(2) - 1) / 2)
     assert means["learner/grad_norm"] == 3.0
     assert means["learner/loss"] == pytest.approx(0.25 * (3 if max_tokens == 1 else 1))
+
+
+def test_shares_of_the_other_bounds_by_hand():
+    """Advantage -1 has one ratio above 1.29; 5 of 10 importance ratios are 2, the others 1."""
+    means = tally_of(cap=2.5, dual_clip=1.29, importance_floor=1.5)
+    assert means["learner/dual_clip"] == pytest.approx(1 / 10)
+    assert means["learner/importance_capped"] == 0
+    assert means["learner/importance_floored"] == pytest.approx(5 / 10)
+
+
+def test_shares_of_sequences_count_their_tokens():
+    """Products of importance ratios are 4, 4 and 2; geometric means of ratios 0.94, 0.80 and 0.95."""
+    means = tally_of(cap=3.0, importance="sequence_truncate", ratio="sequence", clip_low=0.1)
+    assert means["learner/importance_capped"] == pytest.approx(8 / 10)
+    assert means["learner/clip_low"] == pytest.approx(4 / 10)
+    assert means["learner/clip_high"] == 0
+
+
+def test_sapo_has_no_clip_to_count():
+    assert math.isnan(tally_of(cap=2.0, surrogate="sapo")["learner/clip_high"])
+
+
+def test_replaced_groups_count_as_sampled_but_not_as_learned_from():
+    groups = assign(random_groups([[1.0, 0.0], [0.5, 0.5], [0.5, 0.5]]), AlgorithmConfig())
+    batch = make_batch(groups[:2], AlgorithmConfig(), SAMPLING)
+    metrics = rollout_metrics(groups, batch, num_rounds=3)
+    assert (metrics["rollout/rounds"], metrics["rollout/replaced"]) == (3, 1)
+    assert metrics["rollout/zero_variance"] == pytest.approx(2 / 3)
+    assert metrics["rollout/num_completions"] == 6
+    penalised = [replace(group, penalties=(0.2, 0.4)) for group in groups[:2]]
+    assert rollout_metrics(penalised, batch)["reward/kl_penalty"] == pytest.approx(0.3)
 
 
 def test_what_is_not_measured_is_nan():

@@ -2,12 +2,17 @@
 
 Where the two differ by design, and what the tests therefore set or scale:
 - TRL adds the router's balance loss (coefficient 0.001 in this family) although the router is frozen; we have none.
-- TRL multiplies the KL term by the ratio (`use_bias_correction_kl`, DeepSeek-V3.2, the default); ours is GRPO's eq. 3.
+- TRL multiplies the KL term by the ratio by default (`use_bias_correction_kl`, DeepSeek-V3.2); ours is GRPO's eq. 3,
+  and theirs with `kl_times_ratio`.
+- TRL's entropy bonus is the mean over a microbatch's tokens; ours has the weights of the step: equal with `token`.
+- CISPO: TRL's epsilon_high is the bound itself, ours is 1 + clip_high. TRL's LUSPO is our GSPO with `constant`, which
+  divides by sampling.max_tokens too.
 - A completion without a reward keeps its place in TRL's normaliser, with advantage 0; ours is as if never sampled.
 - `bnpo` divides by the tokens of a microbatch. Ours never does: `token` equals `dapo`, and `bnpo` on an uncut batch.
 - A group without spread has advantages of exactly 0 here; in TRL what float32 leaves, 1e-3 at worst standardised.
 """
 
+import math
 import random
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -21,10 +26,12 @@ from peft import get_peft_model_state_dict
 from rollouts import random_groups
 from torch.testing import assert_close
 
+from doubleback.rl.algorithm import AlgorithmConfig
 from doubleback.rl.batching import assign, make_batch, microbatches
-from doubleback.rl.config import AlgorithmConfig, OptimConfig, SamplingConfig
+from doubleback.rl.config import OptimConfig, SamplingConfig
+from doubleback.rl.kl import kl_k3
 from doubleback.rl.learner import Learner
-from doubleback.rl.losses import kl_k3, token_logprobs
+from doubleback.rl.losses import token_logprobs
 
 pytestmark = pytest.mark.slow
 
@@ -47,7 +54,9 @@ class Case:
     is_second_update: bool = False
     """Whether the policy has moved since the rollout, so that ratios differ from 1 and clip."""
     has_importance: bool = False
-    """Whether the truncated importance weight corrects the difference between trainer and sampler."""
+    """Whether an importance weight corrects the difference between trainer and sampler."""
+    scale: float = 1.0
+    """What TRL's loss has to be multiplied by, where its normaliser is another constant."""
 
     def algorithm(self, **changes):
         return AlgorithmConfig(**({"importance_cap": 2.0 if self.has_importance else None} | self.ours | changes))
@@ -63,7 +72,28 @@ def case(option, ours=(), theirs=(), **settings):
 
 
 PLAIN_KL = {"kl_coef": 0.1}, {"beta": 0.1, "use_bias_correction_kl": False}
+RATIO_KL = {"kl_coef": 0.1, "kl_times_ratio": True}, {"beta": 0.1, "use_bias_correction_kl": True}
 MASKED = {"mask_truncated": True}, {"mask_truncated_completions": True}
+GSPO = (
+    {**SEQUENCE[0], "ratio": "sequence", "clip_low": 0.02, "clip_high": 0.03},
+    {**SEQUENCE[1], "importance_sampling_level": "sequence", "epsilon": 0.02, "epsilon_high": 0.03},
+)
+CISPO = (
+    {"normaliser": "token", "surrogate": "cispo", "clip_low": 1.0, "clip_high": 0.2},
+    {"loss_type": "cispo", "scale_rewards": "none", "epsilon_high": 1.2},
+)
+SAPO = {**SEQUENCE[0], "surrogate": "sapo"}, {**SEQUENCE[1], "loss_type": "sapo"}
+ENTROPY = {"entropy_coef": 0.05}, {"entropy_coef": 0.05}
+
+
+def bounds(correction, floor, cap):
+    theirs = {"mode": correction, "clip_min": floor, "clip_max": cap}
+    return (
+        {"importance": correction, "importance_floor": floor, "importance_cap": cap},
+        {f"vllm_importance_sampling_{key}": value for key, value in theirs.items()},
+    )
+
+
 BNPO = {"normaliser": "token"}, {"loss_type": "bnpo", "scale_rewards": "none"}
 CASES = {
     "constant": case(CONSTANT),
@@ -87,6 +117,56 @@ CASES = {
     "masked, sequence": case(SEQUENCE, *MASKED),
     "importance": case(CONSTANT, has_importance=True),
     "importance, clip": case(SEQUENCE, is_second_update=True, has_importance=True),
+    "batch": case(CONSTANT, {"advantage": "batch_scaled_by_rewards"}, {"scale_rewards": "batch"}),
+    "dual clip": case(CONSTANT, {"dual_clip": 1.4}, {"delta": 1.4}, is_second_update=True),
+    "gspo": case(GSPO, is_second_update=True),
+    "gspo, constant": case(
+        GSPO,
+        {"normaliser": "constant", "advantage": "centre"},
+        {"loss_type": "dr_grpo", "scale_rewards": "none"},
+        is_second_update=True,
+    ),
+    "gspo, masked, kl times ratio": case(
+        GSPO,
+        {**RATIO_KL[0], **MASKED[0]},
+        {**RATIO_KL[1], **MASKED[1]},
+        is_second_update=True,
+    ),
+    "luspo": case(
+        GSPO, {"normaliser": "constant"}, {"loss_type": "luspo"}, is_second_update=True, scale=1 / MAX_TOKENS
+    ),
+    "cispo": case(CISPO, is_second_update=True),
+    "cispo, masked, kl, importance": case(
+        CISPO,
+        {**PLAIN_KL[0], **MASKED[0]},
+        {**PLAIN_KL[1], **MASKED[1]},
+        is_second_update=True,
+        has_importance=True,
+    ),
+    "cispo, sequence": case(
+        CISPO,
+        {"ratio": "sequence", "clip_high": 0.03},
+        {"importance_sampling_level": "sequence", "epsilon_high": 1.03},
+        is_second_update=True,
+    ),
+    "sapo": case(SAPO, is_second_update=True),
+    "sapo, steep, masked, kl": case(
+        SAPO,
+        {**PLAIN_KL[0], **MASKED[0], "sapo_positive": 2.0, "sapo_negative": 5.0},
+        {**PLAIN_KL[1], **MASKED[1], "sapo_temperature_pos": 2.0, "sapo_temperature_neg": 5.0},
+        is_second_update=True,
+    ),
+    "kl times ratio": case(CONSTANT, *RATIO_KL),
+    "kl times ratio, clip": case(TOKEN, *RATIO_KL, is_second_update=True),
+    "entropy": case(TOKEN, *ENTROPY),
+    "entropy, masked, clip": case(
+        TOKEN, {**ENTROPY[0], **MASKED[0]}, {**ENTROPY[1], **MASKED[1]}, is_second_update=True
+    ),
+    "importance floor": case(CONSTANT, *bounds("token_truncate", 0.5, 2.0), has_importance=True),
+    "token mask": case(CONSTANT, *bounds("token_mask", None, 2.0), has_importance=True),
+    "icepop": case(SEQUENCE, *bounds("token_mask", 0.5, 5.0), has_importance=True),
+    "sequence truncate": case(CONSTANT, *bounds("sequence_truncate", None, 2.0), has_importance=True),
+    "sequence mask": case(CONSTANT, *bounds("sequence_mask", 0.1, 5.0), is_second_update=True, has_importance=True),
     "all at once": case(
         TOKEN,
         {**PLAIN_KL[0], **MASKED[0], "advantage": "standardise"},
@@ -133,7 +213,7 @@ class Ours:
         learner = Learner(make_policy(dtype=dtype), case.algorithm(), optim)
         self.settings, self.before = learner.model.peft_config["default"], adapter_of(learner.model)
         groups = scored_groups(learner, rewards)
-        self.groups = [assign(group, case.algorithm()) for group in groups]
+        self.groups = assign(groups, case.algorithm())
         self.advantages = [value for group in self.groups for value in group.advantages]
         self.batch = make_batch(
             self.groups, case.algorithm(), SamplingConfig(max_tokens=MAX_TOKENS, temperature=case.temperature)
@@ -175,10 +255,13 @@ def test_advantages_loss_and_gradients_equal_trl(make_policy, oracle, name, dtyp
     ours = Ours(make_policy, case, dtype)
     theirs = oracle(ours, case, dtype)
     assert_close(theirs.advantages, torch.tensor(ours.advantages), atol=ADVANTAGE_BOUND, rtol=ADVANTAGE_BOUND)
-    assert_parity(theirs, ours)
-    clipped = ours.metrics["learner/clip_low"] + ours.metrics["learner/clip_high"]
-    assert (clipped > 0.02) == case.is_second_update
-    assert (ours.metrics["learner/importance_capped"] > 0.02) == case.has_importance
+    assert_parity(theirs, ours, case.scale)
+    if case.ours.get("surrogate") != "sapo":
+        clipped = ours.metrics["learner/clip_low"] + ours.metrics["learner/clip_high"]
+        assert (clipped > 0.02) == case.is_second_update
+    bounded = [ours.metrics.get(f"learner/importance_{name}", math.nan) for name in ("capped", "floored")]
+    assert any(share > 0.02 for share in bounded) == case.has_importance
+    assert ("dual_clip" in case.ours) == (ours.metrics.get("learner/dual_clip", 0.0) > 0.01)
 
 
 @pytest.mark.parametrize("name", ["constant", "token", "sequence"])

@@ -6,7 +6,8 @@ from faulty import Faulty
 
 from doubleback.rewards.types import Problem, RunError
 from doubleback.rl import lora
-from doubleback.rl.config import AlgorithmConfig, EngineConfig, LoraSettings, ModelConfig, OptimConfig, SyncConfig
+from doubleback.rl.algorithm import AlgorithmConfig
+from doubleback.rl.config import EngineConfig, LoraSettings, ModelConfig, OptimConfig, SyncConfig
 from doubleback.rl.engine import create_engine
 from doubleback.rl.learner import Learner
 from doubleback.rl.model import base_tensors, load_base, load_tokenizer

@@ -114,15 +114,15 @@ class _Experts(torch.autograd.Function):
         outer_SO += scalings[1] * _times(low2_SR, b2_EOR.mT, ends_E)
         outer_SO = _biased(experts, OUTER, outer_SO, expert_S)
         outer_SO *= weights_TK.reshape(-1)[order_S].unsqueeze(-1)
-        ctx.save_for_backward(hidden_TI, weights_TK, expert_S, order_S, ends_E, inner_SJ, low1_SR, low2_SR)
-        ctx.factors = (a1_ERI, b1_EJR, a2_ERF, b2_EOR)
+        factors = (a1_ERI, b1_EJR, a2_ERF, b2_EOR)
+        ctx.save_for_backward(hidden_TI, weights_TK, expert_S, order_S, ends_E, inner_SJ, low1_SR, low2_SR, *factors)
         ctx.experts, ctx.scalings = experts, scalings
         return _by_token(outer_SO, order_S, index_TK.shape[1])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        hidden_TI, weights_TK, expert_S, order_S, ends_E, inner_SJ, low1_SR, low2_SR = ctx.saved_tensors
-        (a1_ERI, b1_EJR, a2_ERF, b2_EOR), experts, scalings = ctx.factors, ctx.experts, ctx.scalings
+        hidden_TI, weights_TK, expert_S, order_S, ends_E, inner_SJ, low1_SR, low2_SR, *factors = ctx.saved_tensors
+        (a1_ERI, b1_EJR, a2_ERF, b2_EOR), experts, scalings = factors, ctx.experts, ctx.scalings
         top_k = weights_TK.shape[1]
         gated_SF, gate_backward = _gate(experts, inner_SJ, expert_S)
         weight_S1 = weights_TK.reshape(-1)[order_S].unsqueeze(-1).to(inner_SJ.dtype)

@@ -140,6 +140,7 @@ class Tally:
         if micro.routes_BTLK is None:
             return
         is_token = micro.attention_mask_BT.flatten() > 0
+        routers.require_layers(micro.routes_BTLK.shape[2])
         own, engine = routers.chosen()[is_token], micro.routes_BTLK.flatten(0, 1)[is_token]
         self._differ += int(differing(own, engine).sum())
         self._routed += len(own)

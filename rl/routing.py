@@ -57,13 +57,21 @@ class Routers:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        name, self.num_experts = family(model.config).router, num_experts(model.config)
-        routers = [module for path, module in model.named_modules() if name and _is_router(path, module, name)]
+        self._name, self.num_experts = family(model.config).router, num_experts(model.config)
+        routers = [module for path, module in model.named_modules() if _is_router(path, module, self._name)]
         self.num_layers = len(routers)
         self._chosen: list[Tensor | None] = [None] * len(routers)
         self._replay_LNK: Tensor | None = None
         for layer, router in enumerate(routers):
             router.forward = partial(self._forward, layer, router.forward)
+
+    def require_layers(self, num_layers: int) -> None:
+        """RunError unless the engine reported as many layers of routers as are tapped here."""
+        if num_layers != self.num_layers:
+            raise RunError(
+                f"the engine reported {num_layers} layers of routers, the trainer has {self.num_layers} under the name "
+                f"{self._name!r}: is the model's family described as it is (rl/families.py)?"
+            )
 
     def chosen(self) -> Tensor:
         """What the last forward pass chose by itself, (N, L, K); N runs over (B, T)."""
@@ -72,6 +80,8 @@ class Routers:
     @contextmanager
     def replaying(self, routes_BTLK: Tensor | None) -> Iterator[None]:
         """Within the block tokens go to these experts; -1 leaves a token to its own choice, None all of them."""
+        if routes_BTLK is not None:
+            self.require_layers(routes_BTLK.shape[2])
         self._replay_LNK = None if routes_BTLK is None else routes_BTLK.flatten(0, 1).transpose(0, 1).long()
         try:
             yield
@@ -110,8 +120,8 @@ class _TopK(TorchFunctionMode):
 
 
 def _is_router(path: str, module: nn.Module, name: str) -> bool:
-    """A router by its name; where PEFT wraps it, the one inside."""
-    return path.removesuffix(".base_layer").endswith(f".{name}") and not isinstance(module, LoraLayer)
+    """A router by its name; where PEFT wraps it, the one inside. A dense model has none."""
+    return name != "" and path.removesuffix(".base_layer").endswith(f".{name}") and not isinstance(module, LoraLayer)
 
 
 def differing(own_NLK: Tensor, other_NLK: Tensor) -> Tensor:

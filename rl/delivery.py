@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -100,8 +101,9 @@ def runtime_tensors(adapter: Adapter, family: Family) -> Iterator[tuple[str, Ten
         owner = target.parameter.removesuffix(".weight")
         pairs = {owner: (a, b)} if target.num_experts == 1 else _per_expert(target, a, b, family)
         for name, (a_RI, b_OR) in pairs.items():
-            yield f"{PREFIX}{name}.lora_A.weight", a_RI.contiguous()
-            yield f"{PREFIX}{name}.lora_B.weight", b_OR.contiguous()
+            # Copies: gate and up share A, and a file of tensors takes none that share memory.
+            yield f"{PREFIX}{name}.lora_A.weight", a_RI.clone(memory_format=torch.contiguous_format)
+            yield f"{PREFIX}{name}.lora_B.weight", b_OR.clone(memory_format=torch.contiguous_format)
 
 
 def _per_expert(target: Target, a: Tensor, b: Tensor, family: Family) -> Mapping[str, tuple[Tensor, Tensor]]:

@@ -81,6 +81,8 @@ def attach(base: PreTrainedModel, settings: LoraSettings, seed: int) -> PeftMode
     known = family(base.config)
     wanted = _wanted_parts(base, known, settings)
     ranks = {name: settings.expert_rank for name in known.experts if settings.expert_rank is not None}
+    if "experts" in wanted and len(known.experts) > 1:
+        _require_experts(base, known)
     modules, parameters = _targets(base, known, wanted)
     config = LoraConfig(
         r=settings.rank,
@@ -134,6 +136,14 @@ def _targets(base: PreTrainedModel, known: Family, wanted: set[str]) -> tuple[li
     experts = known.experts if "experts" in wanted else ()
     router = [f"{known.router}.weight"] if "router" in wanted else []
     return modules, [*experts, *dense, *router]
+
+
+def _require_experts(base: PreTrainedModel, known: Family) -> None:
+    """ConfigError unless every fused parameter of the experts is there: half an adapter would train without a word."""
+    names = [name for name, _ in base.named_parameters()]
+    for expert in known.experts:
+        if not any(name.endswith(f".{expert}") for name in names):
+            raise ConfigError(f"{expert} is no parameter of this {known.name} model; see rl/families.py")
 
 
 def _linear_names(base: PreTrainedModel, known: Family, parts: set[str]) -> list[str]:

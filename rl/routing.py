@@ -17,11 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from peft import PeftModel
 from peft.tuners.lora.layer import LoraLayer
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from transformers import PreTrainedModel
 
-from doubleback.rewards.types import RunError
+from doubleback.rewards.types import ConfigError, RunError
 from doubleback.rl.families import family, num_experts
 
 
@@ -56,10 +58,14 @@ class Routers:
     sets the scores of other groups to 0 before, so that an expert of another group is replayed with weight 0.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: PreTrainedModel | PeftModel) -> None:
         self._name, self.num_experts = family(model.config).router, num_experts(model.config)
         routers = [module for path, module in model.named_modules() if _is_router(path, module, self._name)]
         self.num_layers = len(routers)
+        if self.num_experts and not routers:
+            raise ConfigError(
+                f"no router under the name {self._name!r} in this {model.config.model_type} model; see rl/families.py"
+            )
         self._chosen: list[Tensor | None] = [None] * len(routers)
         self._replay_LNK: Tensor | None = None
         for layer, router in enumerate(routers):

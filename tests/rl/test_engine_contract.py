@@ -15,7 +15,9 @@ from doubleback.rl.config import (
     OptimConfig,
     SamplingConfig,
 )
+from doubleback.rl.delivery import choose
 from doubleback.rl.engine import create_engine
+from doubleback.rl.families import family
 from doubleback.rl.learner import Learner
 from doubleback.rl.model import base_tensors, load_base, load_tokenizer
 
@@ -29,13 +31,17 @@ SEEDS = [11, 222, 3333, 44444]
 class Setup:
     """An engine and a learner on the same frozen base."""
 
-    def __init__(self, name: str, folder: str, targets: str = "all", has_stop_strings: bool = False) -> None:
+    def __init__(self, name: str, folder: str, targets: str = "all", is_runtime: bool = False) -> None:
         config = ModelConfig(path=folder, max_length=448)
         base = load_base(config)
         self.base = base_tensors(base)
         tokenizer = load_tokenizer(folder)
-        self.engine = create_engine(EngineConfig(name=name), config, self.base, tokenizer, has_stop_strings)
         model = lora.attach(base, LoraSettings(rank=4, alpha=8.0, targets=targets), seed=0)
+        asked = "runtime" if is_runtime else "merged"
+        strategy = choose(asked, lora.targets(model), family(base.config), name, is_cuda=False)
+        self.engine = create_engine(
+            EngineConfig(name=name), config, self.base, tokenizer, has_stop_strings=True, strategy=strategy
+        )
         self.learner = Learner(model, AlgorithmConfig(), OptimConfig())
 
     def randomise_adapter(self, seed: int, scale: float = 0.1) -> None:
@@ -86,6 +92,17 @@ def test_each_group_is_handed_over_once_and_unchanged(setup):
     handed = []
     groups = setup.engine.sample(PROBLEMS, SamplingConfig(group_size=3, max_tokens=30), SEEDS, on_group=handed.append)
     assert sorted(handed, key=lambda group: PROBLEMS.index(group.problem)) == groups
+
+
+def test_routes_are_the_trainers_own_at_every_position(setup):
+    """Prompts of one group, and of one beginning, are computed once and shared; their routes must not be missing."""
+    beginning = " ".join(str(number % 50) for number in range(280))
+    problems = [*PROBLEMS, Problem("long", beginning), Problem("longer", f"{beginning} 7 9 11")]
+    groups = setup.engine.sample(problems, SamplingConfig(group_size=4, max_tokens=40), [*SEEDS, 5, 6])
+    for group in groups:
+        for completion, routes in zip(group.completions, group.routes, strict=True):
+            assert routes.shape == (len(group.prompt_ids) + len(completion.token_ids) - 1, 2, 2)
+    assert setup.learner.compare(groups, 1.0, frozenset()).experts_differ == 0
 
 
 def test_sampler_logprobs_are_the_trainers(setup):
@@ -199,6 +216,24 @@ def test_partial_adapters_arrive(name, targets, tiny_model_folder):
     assert gap(made.learner.score(sequences(groups), parts=frozenset()), served) > 100 * BOUND
 
 
+def test_a_runtime_adapter_arrives_under_a_new_name_each_time(tiny_model_folder):
+    made = Setup("vllm", str(tiny_model_folder), "attention", is_runtime=True)
+    problems = [*PROBLEMS, Problem("long", " ".join(str(number % 50) for number in range(380)))]
+    sampling, seeds = SamplingConfig(group_size=2, max_tokens=30), [*SEEDS, 7]
+    groups = made.engine.sample(problems, sampling, seeds)
+    assert gap(made.learner.score(sequences(groups), parts=frozenset()), sampled_logprobs(groups)) < BOUND
+    for version in (1, 1, 2):
+        made.randomise_adapter(seed=len(sampled_logprobs(groups)) + version)
+        made.engine.load_adapter(made.learner.adapter(), version=version)
+        sampled = made.engine.sample(problems, sampling, seeds)
+        assert gap(made.learner.score(sequences(sampled)), sampled_logprobs(sampled)) < BOUND
+        assert gap(made.learner.score(sequences(sampled)), made.engine.score(sequences(sampled))) < BOUND
+    folder = made.engine._delivery._folder
+    assert len(list(folder.iterdir())) == 1
+    made.engine.close()
+    assert not folder.exists()
+
+
 def test_vllm_hands_a_group_over_while_others_are_still_sampled(tiny_model_folder):
     """One problem has room for 300 tokens, the others end early: they must not wait for it."""
     made = Setup("vllm", str(tiny_model_folder))
@@ -214,7 +249,7 @@ def test_vllm_hands_a_group_over_while_others_are_still_sampled(tiny_model_folde
 
 @pytest.mark.parametrize("name", ["transformers", "vllm"])
 def test_stop_strings_end_a_completion_and_stay_out_of_its_text(name, tiny_model_folder):
-    made = Setup(name, str(tiny_model_folder), has_stop_strings=True)
+    made = Setup(name, str(tiny_model_folder))
     free = made.engine.sample(PROBLEMS, SamplingConfig(group_size=4, max_tokens=60), SEEDS)
     (word, _), *_ = Counter(w for g in free for c in g.completions for w in c.text.split()[3:]).most_common()
     stopped = made.engine.sample(PROBLEMS, SamplingConfig(group_size=4, max_tokens=60, stop=[f" {word} "]), SEEDS)

@@ -72,7 +72,7 @@ class Trained:
             run = RunDirectory(tmp_path / "run")
             keys = {"prompts_per_step": 3, "steps": 5, "seed": 0, "checkpoint": CheckpointConfig()}
             keys |= {"algorithm": algorithm, "sampling": sampling}
-            problems = ProblemSource(PROBLEMS, ProblemsConfig(), seed=0)
+            problems = ProblemSource(PROBLEMS, ProblemsConfig(), run_seed=0)
             train(self.learner, engine, sync, problems, Luck(), lambda step: {}, [], run, **keys)
         finally:
             engine.close()

@@ -1,6 +1,6 @@
 """From scored groups to what one forward pass holds. Shapes: B completions, T tokens of prompt + completion, padded."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,6 +10,7 @@ from doubleback.rl.advantages import step_advantages
 from doubleback.rl.algorithm import AlgorithmConfig
 from doubleback.rl.config import SamplingConfig
 from doubleback.rl.losses import token_weights
+from doubleback.rl.packing import Layout, lay_out
 from doubleback.rl.routing import stacked
 from doubleback.rl.types import Batch, Group, Sample
 
@@ -32,6 +33,8 @@ class Microbatch:
     """Index of each row in the batch's samples."""
     routes_BTLK: Tensor | None = None
     """The experts that the engine chose for each token, in each of L layers K of them; -1 on padding."""
+    layout: Layout | None = None
+    """Where the tokens stand in one row without padding; None where the rectangle itself is computed."""
 
 
 def assign(groups: Sequence[Group], algorithm: AlgorithmConfig) -> list[Group]:
@@ -75,22 +78,64 @@ def make_batch(groups: Sequence[Group], algorithm: AlgorithmConfig, sampling: Sa
     return Batch(samples, sampling.temperature, len(groups), num_zero_variance)
 
 
-def microbatches(samples: Sequence[Sample], max_tokens: int, device: torch.device) -> Iterator[Microbatch]:
-    """Samples sorted by length, cut so that no rectangle holds more than `max_tokens` tokens (but at least one row)."""
+def microbatches(
+    samples: Sequence[Sample],
+    max_tokens: int,
+    device: torch.device,
+    *,
+    is_packed: bool = False,
+    is_shared: bool = False,
+) -> Iterator[Microbatch]:
+    """Samples sorted by length, cut so that none holds more than `max_tokens` tokens (but at least one sample).
+
+    Tokens of the padded rectangle; of the row without padding where `is_packed`. Where prompts are shared (`is_shared`)
+    the samples of one prompt stand together, those with the longest first, and the prompt counts once.
+    """
     order = sorted(range(len(samples)), key=lambda row: -_length(samples[row]))
+    if is_shared:
+        longest: dict[Hashable, int] = {}
+        for position, row in enumerate(order):
+            longest.setdefault(_prompt(samples[row]), position)
+        order.sort(key=lambda row: longest[_prompt(samples[row])])
     start = 0
     while start < len(order):
-        num_rows = max(1, max_tokens // _length(samples[order[start]]))
-        rows = order[start : start + num_rows]
-        yield _pad([samples[row] for row in rows], tuple(rows), device)
-        start += num_rows
+        stop = _stop(samples, order, start, max_tokens, is_packed, is_shared)
+        rows = order[start:stop]
+        yield _pad([samples[row] for row in rows], tuple(rows), device, is_packed, is_shared)
+        start = stop
+
+
+def _stop(
+    samples: Sequence[Sample], order: Sequence[int], start: int, max_tokens: int, is_packed: bool, is_shared: bool
+) -> int:
+    """How far the microbatch that begins at `start` reaches."""
+    if not is_packed:
+        return start + max(1, max_tokens // _length(samples[order[start]]))
+    count, prompts = 0, set[Hashable]()
+    for position in range(start, len(order)):
+        sample = samples[order[position]]
+        is_known = is_shared and _prompt(sample) in prompts
+        count += len(sample.completion_ids) - 1 if is_known else _length(sample)
+        prompts.add(_prompt(sample))
+        if count > max_tokens and position > start:
+            return position
+    return len(order)
+
+
+def _prompt(sample: Sample) -> Hashable:
+    """What samples that share a prompt have in common: its tokens, and the experts that these went to."""
+    routes, num_tokens = sample.routes, len(sample.prompt_ids)
+    width = 0 if routes is None or not routes.shape[0] else len(routes.content) // routes.shape[0]
+    return sample.prompt_ids, b"" if routes is None else routes.content[: num_tokens * width]
 
 
 def _length(sample: Sample) -> int:
     return len(sample.prompt_ids) + len(sample.completion_ids) - 1
 
 
-def _pad(samples: Sequence[Sample], rows: tuple[int, ...], device: torch.device) -> Microbatch:
+def _pad(
+    samples: Sequence[Sample], rows: tuple[int, ...], device: torch.device, is_packed: bool, is_shared: bool
+) -> Microbatch:
     num_rows, width = len(samples), max(_length(sample) for sample in samples)
     input_ids = torch.zeros(num_rows, width, dtype=torch.long)
     target_ids = torch.zeros_like(input_ids)
@@ -106,7 +151,11 @@ def _pad(samples: Sequence[Sample], rows: tuple[int, ...], device: torch.device)
         sampler_logprobs[row, first:last] = torch.tensor(sample.sampler_logprobs)
         weights[row, first:last] = sample.token_weight
     advantages = torch.tensor([[sample.advantage] for sample in samples])
-    routes = stacked([sample.routes for sample in samples], [_length(sample) for sample in samples], width)
+    lengths = [_length(sample) for sample in samples]
+    routes = stacked([sample.routes for sample in samples], lengths, width)
+    prompts = [_prompt(sample) if is_shared else row for row, sample in enumerate(samples)]
+    prompt_lengths = [len(sample.prompt_ids) for sample in samples]
+    layout = lay_out(prompts, prompt_lengths, lengths, device) if is_packed else None
     return Microbatch(
         input_ids_BT=input_ids.to(device),
         attention_mask_BT=attention_mask.to(device),
@@ -117,4 +166,5 @@ def _pad(samples: Sequence[Sample], rows: tuple[int, ...], device: torch.device)
         weights_BT=weights.to(device),
         rows=rows,
         routes_BTLK=None if routes is None else routes.to(device),
+        layout=layout,
     )

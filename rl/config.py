@@ -121,7 +121,16 @@ class OptimConfig(Section):
     max_grad_norm: Positive = 1.0
     """Gradients are scaled down to this global norm."""
     microbatch_tokens: Annotated[int, Field(ge=1)] = 8192
-    """Padded tokens that one forward pass may hold. Changes memory and speed, never the gradient."""
+    """Tokens that one forward pass may hold: of the row if packed, else of the padded rectangle. This key and the ones
+    below change memory and speed, never the gradient."""
+    pack: bool = True
+    """Compute no padding: the tokens of a microbatch stand in one row (`rl.packing`)."""
+    share_prompts: bool = True
+    """Compute a problem's prompt once for all its completions in a microbatch. Needs optim.pack."""
+    logits_mib: Annotated[int, Field(ge=1)] = 256
+    """Memory that float32 logits may take, in MiB; beyond it they are computed chunk by chunk, and again backwards."""
+    gradient_checkpointing: bool = False
+    """Keep the layers' inputs alone for the backward pass and compute each layer again there."""
 
 
 class EngineConfig(Section):

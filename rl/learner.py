@@ -1,6 +1,6 @@
 """The learner: frozen base + LoRA adapter + AdamW. One `update` is one step. Shapes: B completions, T tokens."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +15,10 @@ from doubleback.rl.batching import Microbatch, microbatches
 from doubleback.rl.config import OptimConfig
 from doubleback.rl.engine import TokenSequence
 from doubleback.rl.entropy import EntropyCoefficient
-from doubleback.rl.losses import token_logprobs
+from doubleback.rl.forward import Forward
 from doubleback.rl.metrics import Tally
 from doubleback.rl.objective import microbatch_loss
-from doubleback.rl.routing import Routers
+from doubleback.rl.packing import refuse_stateful
 from doubleback.rl.types import Batch, Group, Sample
 
 ALL_PARTS = frozenset(lora.PARTS)
@@ -52,7 +52,9 @@ class Learner:
         self._entropy_coef = EntropyCoefficient(
             algorithm.entropy_coef, algorithm.entropy_target, algorithm.entropy_delta, algorithm.entropy_max
         )
-        self._routers = Routers(model)
+        self._forward = Forward(model, optim.logits_mib, optim.gradient_checkpointing)
+        if optim.pack:
+            refuse_stateful(model.get_base_model())
         self._parameters: list[torch.nn.Parameter] = [
             parameter for parameter in model.parameters() if parameter.requires_grad
         ]
@@ -97,37 +99,30 @@ class Learner:
         In the first pass the policy is still the one before the step: its own values, detached, are `old_logprobs`.
         """
         seen = []
-        for index, micro in enumerate(microbatches(batch.samples, self._optim.microbatch_tokens, self.device)):
-            with self._routers.replaying(micro.routes_BTLK if self._algorithm.routing_replay else None):
-                logprobs_BT, entropy_BT = self._forward(micro, batch.temperature)
-            tally.add_routes(micro, self._routers)
-            old_BT = logprobs_BT.detach() if old_logprobs is None else old_logprobs[index]
+        has_bonus = self._algorithm.has_entropy_bonus
+        for index, micro in enumerate(self._microbatches(batch.samples)):
             ref_BT = self._reference(micro, batch.temperature) if self._algorithm.has_kl_loss else None
-            loss = microbatch_loss(
-                micro, logprobs_BT, old_BT, ref_BT, entropy_BT, self._algorithm, self._entropy_coef.applied
-            )
-            torch.autograd.backward(loss)
+            with self._forward.within(micro, self._algorithm.routing_replay):
+                logprobs_BT, entropy_BT = self._forward.logprobs(micro, batch.temperature, has_bonus)
+                tally.add_routes(micro, self._forward)
+                old_BT = logprobs_BT.detach() if old_logprobs is None else old_logprobs[index]
+                loss = microbatch_loss(
+                    micro, logprobs_BT, old_BT, ref_BT, entropy_BT, self._algorithm, self._entropy_coef.applied
+                )
+                torch.autograd.backward(loss)
             tally.add(micro, loss.detach(), logprobs_BT.detach(), old_BT, ref_BT, entropy_BT.detach(), self._algorithm)
             seen.append(old_BT)
         return seen
 
-    def _forward(self, micro: Microbatch, temperature: float) -> tuple[Tensor, Tensor]:
-        """Log-probabilities with gradient and entropies, (B, T); 0 outside the loss mask, on every side alike."""
-        logits_BTV = self.model(
-            input_ids=micro.input_ids_BT, attention_mask=micro.attention_mask_BT, use_cache=False
-        ).logits
-        logprobs_BT, entropy_BT = token_logprobs(
-            logits_BTV,
-            micro.target_ids_BT,
-            temperature,
-            has_entropy_gradient=self._algorithm.has_entropy_bonus,
-        )
-        return logprobs_BT.where(micro.loss_mask_BT, 0.0), entropy_BT.where(micro.loss_mask_BT, 0.0)
+    def _microbatches(self, samples: Sequence[Sample]) -> Iterator[Microbatch]:
+        optim = self._optim
+        is_shared = optim.pack and optim.share_prompts
+        return microbatches(samples, optim.microbatch_tokens, self.device, is_packed=optim.pack, is_shared=is_shared)
 
     @torch.no_grad()
     def _reference(self, micro: Microbatch, temperature: float) -> Tensor:
-        with self.model.disable_adapter():
-            return self._forward(micro, temperature)[0]
+        with self.model.disable_adapter(), self._forward.within(micro, is_replayed=False):
+            return self._forward.logprobs(micro, temperature, has_entropy_gradient=False)[0]
 
     def score(
         self, sequences: Sequence[TokenSequence], parts: frozenset[str] = ALL_PARTS, temperature: float = 1.0
@@ -160,9 +155,10 @@ class Learner:
     ) -> list[tuple[float, ...]]:
         scores: dict[int, tuple[float, ...]] = {}
         with lora.only_parts(self.model, parts):
-            for micro in microbatches(samples, self._optim.microbatch_tokens, self.device):
-                logprobs_BT, _ = self._forward(micro, temperature)
-                tally.add_routes(micro, self._routers)
+            for micro in self._microbatches(samples):
+                with self._forward.within(micro, is_replayed=False):
+                    logprobs_BT, _ = self._forward.logprobs(micro, temperature, has_entropy_gradient=False)
+                tally.add_routes(micro, self._forward)
                 for row, logprobs_T, mask_T in zip(micro.rows, logprobs_BT, micro.loss_mask_BT, strict=True):
                     scores[row] = tuple(logprobs_T[mask_T].tolist())
         return [scores[row] for row in range(len(samples))]

@@ -13,10 +13,11 @@ from torch import Tensor
 from doubleback.rewards.types import UNUSABLE, Score, Verdict
 from doubleback.rl.algorithm import AlgorithmConfig
 from doubleback.rl.batching import Microbatch
+from doubleback.rl.forward import Forward, reported
 from doubleback.rl.kl import kl_k3
 from doubleback.rl.losses import probability_ratio
 from doubleback.rl.mismatch import mismatch_ratio
-from doubleback.rl.routing import Routers, differing
+from doubleback.rl.routing import differing
 from doubleback.rl.types import Batch, Group
 
 METRICS: dict[str, str] = {
@@ -135,13 +136,12 @@ class Tally:
             self._sum("learner/kl_ref", kl_k3(logprobs_BT, ref_BT)[mask])
 
     @torch.no_grad()
-    def add_routes(self, micro: Microbatch, routers: Routers) -> None:
+    def add_routes(self, micro: Microbatch, forward: Forward) -> None:
         """Compare what the last forward pass chose by itself with what the engine chose."""
         if micro.routes_BTLK is None:
             return
-        is_token = micro.attention_mask_BT.flatten() > 0
-        routers.require_layers(micro.routes_BTLK.shape[2])
-        own, engine = routers.chosen()[is_token], micro.routes_BTLK.flatten(0, 1)[is_token]
+        forward.routers.require_layers(micro.routes_BTLK.shape[2])
+        own, engine = forward.chosen(micro), reported(micro)
         self._differ += int(differing(own, engine).sum())
         self._routed += len(own)
 

@@ -114,7 +114,7 @@ def routed_batch(make_policy, shift):
             ids = torch.tensor([[*group.prompt_ids, *completion.token_ids[:-1]]])
             with torch.no_grad():
                 learner.model(input_ids=ids)
-            routes.append(Routes.pack(((learner._routers.chosen() + shift) % 4).numpy()))
+            routes.append(Routes.pack(((learner._forward.routers.chosen() + shift) % 4).numpy()))
         routed.append(replace(group, routes=tuple(routes)))
     return make_batch(routed, AlgorithmConfig(), SamplingConfig(max_tokens=12))
 

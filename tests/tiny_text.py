@@ -12,7 +12,7 @@ GRANITE_LIKE = (
 PLAIN_CHAT = "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}assistant: "
 
 
-def make_text_model(folder, texts, chat_template=None, vocabulary=1000, max_length=4096):
+def make_text_model(folder, texts, chat_template=None, vocabulary=1000, max_length=4096, **sizes):
     """Write the model and the tokenizer, trained on `texts`, into `folder`; returns it."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -31,23 +31,24 @@ def make_text_model(folder, texts, chat_template=None, vocabulary=1000, max_leng
     )
     tokenizer.chat_template = chat_template
     tokenizer.save_pretrained(folder)
-    config = Qwen3MoeConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=32,
-        num_experts=4,
-        num_experts_per_tok=2,
-        moe_intermediate_size=32,
-        intermediate_size=64,
-        norm_topk_prob=True,
-        tie_word_embeddings=True,
-        max_position_embeddings=max_length,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-    )
+    settings = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 32,
+        "num_experts": 4,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 32,
+        "intermediate_size": 64,
+        "norm_topk_prob": True,
+        "tie_word_embeddings": True,
+        "max_position_embeddings": max_length,
+        "pad_token_id": tokenizer.pad_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+    }
+    config = Qwen3MoeConfig(**settings | sizes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = Qwen3MoeForCausalLM(config)

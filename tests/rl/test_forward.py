@@ -97,6 +97,9 @@ def test_layout_by_hand():
     layout = lay_out(["a", "a", "b"], [2, 2, 1], [4, 3, 2], torch.device("cpu"))
     assert layout.source_N.tolist() == [0, 1, 2, 3, 6, 8, 9]
     assert layout.place_BT.tolist() == [[0, 1, 2, 3], [0, 1, 4, 0], [5, 6, 0, 0]]
+    # 3 is three quarters of 4 and 2 is not: two rectangles, of 8 and of 2 tokens
+    assert [it.tolist() for it in layout.rectangles] == [[[0, 1, 2, 3], [0, 1, 4, 0]], [[5, 6]]]
+    assert layout.taken_N.tolist() == [0, 1, 2, 3, 6, 8, 9]
 
 
 def test_microbatches_of_a_row_keep_their_budget_and_every_sample(batch):

@@ -3,13 +3,14 @@
 import hashlib
 import json
 import string
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
+from doubleback.eval.hub import hub_rows
 from doubleback.eval.shipped import load_section, shipped
 from doubleback.rewards.answers import gold_answers
 from doubleback.rewards.config import RewardConfig
@@ -111,7 +112,9 @@ def load_suite(name: str, data: Path | None = None, skip_bad: bool = False) -> S
     elif config.source == COUNTDOWN:
         return _countdown(name, config)
     else:
-        rows, bad = _from_hub(name, config), []
+        way_out = "give the rows with --data FILE"
+        rows = hub_rows(config.source, config.config, config.split, config.revision, f"suite {name}", way_out)
+        bad = []
         canonical = "\n".join(json.dumps(row.data, sort_keys=True, ensure_ascii=False) for row in rows)
         digest = hashlib.sha256(canonical.encode()).hexdigest()
     items: dict[str, Item] = {}
@@ -161,18 +164,3 @@ def _countdown(name: str, config: SuiteConfig) -> Suite:
     items = tuple(Item(problem.id, problem.prompt, dict(problem.columns)) for problem in known)
     digest = hashlib.sha256("\n".join(item.id for item in items).encode()).hexdigest()
     return Suite(name, config, items, digest, ())
-
-
-def _from_hub(name: str, config: SuiteConfig) -> list[Row]:
-    from datasets import load_dataset  # 1 s that a run from a file does not spend
-
-    try:
-        rows: Iterator[Mapping[str, Any]] = load_dataset(
-            config.source, config.config, split=config.split, revision=config.revision, streaming=True
-        )
-        return [Row(number, dict(row)) for number, row in enumerate(rows, start=1)]
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ConfigError(
-            f"suite {name} reads {config.source} from the hub, which failed ({reason}); give the rows with --data FILE"
-        ) from error

@@ -1,14 +1,17 @@
 """The parts of a recipe, put together: problems, reward, base, learner, engine."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
 from doubleback.recipes.loading import bundled_path
 from doubleback.recipes.schema import Recipe
 from doubleback.recipes.tasks import Splits, load_splits, scorable
+from doubleback.recipes.twin import make_twin
 from doubleback.rewards.compose import Reward, load_reward
 from doubleback.rewards.golds import Unscorable
 from doubleback.rl import lora
@@ -46,11 +49,19 @@ class Assembled:
 
 
 @contextmanager
-def scored(recipe: Recipe) -> Iterator[Scored]:
-    """The recipe's problems, each with a gold that its reward accepts and a prompt that fits. Closes the reward."""
-    with load_reward(recipe.reward, recipe.sampling.max_tokens) as reward:
+def scored(recipe: Recipe, twin_folder: Path | None = None) -> Iterator[Scored]:
+    """The recipe's problems, each with a gold that its reward accepts and a prompt that fits. Closes the reward.
+
+    With recipe.tiny the model is a twin, in `twin_folder` if it is to stay.
+    """
+    with ExitStack() as stack:
+        reward = stack.enter_context(load_reward(recipe.reward, recipe.sampling.max_tokens))
         splits, dropped = scorable(load_splits(recipe.task), recipe.task, reward)
         model = recipe.model.model_copy(update={"path": bundled_path(recipe.model.path)})
+        if recipe.tiny:
+            texts = [problem.prompt for problem in splits.everything]
+            folder = twin_folder or Path(stack.enter_context(TemporaryDirectory(prefix="doubleback-twin-")))
+            model = make_twin(model, texts, recipe.seed, folder)
         tokenizer = load_tokenizer(model.path)
         prompts = encode_prompts(splits.everything, tokenizer, recipe.sampling.max_tokens, model.max_length)
         yield Scored(splits, dropped, reward, model, max(map(len, prompts)))
@@ -69,7 +80,8 @@ def assembled(
         targets = lora.targets(learner.model)
         strategy = choose(recipe.sync.strategy, targets, family(base.config), recipe.engine.name, is_cuda())
         restore(learner)
-        engine = create_engine(recipe.engine, model, tensors, load_tokenizer(model.path), strategy=strategy)
+        tokenizer, has_stop_strings = load_tokenizer(model.path), bool(recipe.sampling.stop)
+        engine = create_engine(recipe.engine, model, tensors, tokenizer, has_stop_strings, strategy)
     try:
         yield Assembled(learner, engine, strategy, num_base)
     finally:

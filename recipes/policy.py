@@ -48,7 +48,10 @@ def find_policy(
     checkpoints = sorted((Path(model) / "checkpoints").glob("step-*[0-9]"))
     if adapter is None and not checkpoints:
         raise ConfigError(f"{model} is a run without a checkpoint; train it further, or give --adapter DIR")
-    return Policy(recipe.model.path, adapter or checkpoints[-1], recipe.model.dtype, engine, None)
+    base, dtype = recipe.model.path, str(recipe.model.dtype)
+    if recipe.tiny:
+        base, dtype = str(Path(model) / "twin"), "float32"
+    return Policy(base, adapter or checkpoints[-1], dtype, engine, None)
 
 
 def policy_tokenizer(model: str) -> Any:

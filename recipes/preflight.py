@@ -14,6 +14,7 @@ from doubleback.rewards.config import RewardConfig
 from doubleback.rewards.golds import listed, matched_as_text_only
 from doubleback.rewards.types import Problem
 from doubleback.rl import lora
+from doubleback.rl.config import ModelConfig
 
 
 def check_recipe(recipe: Recipe, console: Console) -> None:
@@ -22,7 +23,7 @@ def check_recipe(recipe: Recipe, console: Console) -> None:
         table = Table(box=None, show_header=False, pad_edge=False)
         _add_data(table, recipe, known)
         with assembled(recipe, known.model, console) as parts:
-            _add_model(table, recipe, parts)
+            _add_model(table, recipe, known.model, parts)
             with console.status("sampling from the base"):
                 found = probe(recipe, known, parts)
             add_rows(table, found)
@@ -33,7 +34,7 @@ def check_recipe(recipe: Recipe, console: Console) -> None:
 def preflight(recipe: Recipe, known: Scored, parts: Assembled, console: Console) -> None:
     """The same at the start of training, but for what `doubleback check` alone has time for."""
     table = Table(box=None, show_header=False, pad_edge=False)
-    _add_model(table, recipe, parts)
+    _add_model(table, recipe, known.model, parts)
     with console.status("sampling from the base"):
         found = probe(recipe, known, parts)
     add_rows(table, found)
@@ -66,8 +67,9 @@ def _add_data(table: Table, recipe: Recipe, known: Scored) -> None:
     )
 
 
-def _add_model(table: Table, recipe: Recipe, parts: Assembled) -> None:
-    table.add_row("base", f"{recipe.model.path}: {parts.num_base:,} parameters, {recipe.model.dtype}, frozen")
+def _add_model(table: Table, recipe: Recipe, model: ModelConfig, parts: Assembled) -> None:
+    stand_in = "a tiny stand-in for " if recipe.tiny else ""
+    table.add_row("base", f"{stand_in}{recipe.model.path}: {parts.num_base:,} parameters, {model.dtype}, frozen")
     for part in lora.summary(parts.learner.model):
         table.add_row(
             f"trains {part.part}",

@@ -56,7 +56,7 @@ def probe(recipe: Recipe, known: Scored, parts: Assembled) -> Probe:
     groups = scoring.finish(groups)
     temperature = recipe.sampling.temperature
     base = parts.learner.compare(groups, temperature, frozenset())
-    bound = recipe.sync.bound if recipe.sync.bound is not None else BOUNDS[recipe.model.dtype]
+    bound = recipe.sync.bound if recipe.sync.bound is not None else BOUNDS[known.model.dtype]
     _require(base, bound, "the bare base")
     with _random_adapter(parts, recipe.seed):
         served = parts.engine.sample(problems[:2], recipe.sampling, seeds[:2])

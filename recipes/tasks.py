@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from doubleback.eval.hub import hub_rows
+from doubleback.eval.prompts import load_prompt, shipped_prompts
 from doubleback.recipes.countdown.traces import TraceType, make_trace
 from doubleback.recipes.schema import TaskConfig
 from doubleback.rewards.answers import gold_answers, gold_completion
 from doubleback.rewards.compose import Reward
 from doubleback.rewards.countdown import Split, problems
 from doubleback.rewards.golds import Unscorable, refuse_unscorable, unscorable
-from doubleback.rewards.jsonl import read_rows, refuse
+from doubleback.rewards.jsonl import Row, read_rows, refuse
 from doubleback.rewards.types import ConfigError, Problem
+
+HUB, EXAMPLE = "hub:", "hub:openai/gsm8k:main:train"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ def _gold(problem: Problem, task: TaskConfig) -> str:
 
 
 def _math_splits(task: TaskConfig) -> Splits:
-    known = [_read(Path(path or ""), task) for path in (task.train, task.test)]
+    known = [_read(str(source), task) for source in (task.train, task.test)]
     both = {problem.id for problem in known[0]} & {problem.id for problem in known[1]}
     if both:
         raise ConfigError(f"task.train={task.train} and task.test={task.test} share {len(both)} questions")
@@ -78,24 +82,52 @@ def _math_splits(task: TaskConfig) -> Splits:
     return Splits(train, [problem for problem in known[0] if problem.id in chosen], known[1])
 
 
-def _read(path: Path, task: TaskConfig) -> list[Problem]:
-    """The problems of a file. ConfigError names every line without a question or a gold, or with a known question."""
+def _read(source: str, task: TaskConfig) -> list[Problem]:
+    """The problems of a source. ConfigError names every row without a question or a gold, or with a known question."""
     found: dict[str, Problem] = {}
     bad = []
-    for row in read_rows(path, [(task.question,), (task.answer,)]):
+    template = _template(task.prompt)
+    for row in _rows(source, task):
         question = str(row.data[task.question])
         identity = hashlib.sha256(question.encode()).hexdigest()[:16]
         columns = {**row.data, "question": question, "answer": row.data[task.answer]}
         try:
             gold_answers(columns["answer"])
-            prompt = task.prompt.format(question=question)
+            prompt = template.format(question=question)
         except ConfigError as error:
-            bad.append(f"{path}:{row.number}: {error}")
+            bad.append(f"{source}:{row.number}: {error}")
             continue
         except (KeyError, IndexError, ValueError) as error:
             raise ConfigError(f"task.prompt={task.prompt!r}: {error!r}; it may hold {{question}} alone") from error
         if identity in found:
-            bad.append(f"{path}:{row.number}: the same question as problem {identity} before")
+            bad.append(f"{source}:{row.number}: the same question as problem {identity} before")
         found[identity] = Problem(identity, prompt, columns)
     refuse(bad)
     return list(found.values())
+
+
+def _rows(source: str, task: TaskConfig) -> list[Row]:
+    """The rows of a file, or of a dataset on the hub."""
+    fields = [(task.question,), (task.answer,)]
+    if not source.startswith(HUB):
+        return read_rows(Path(source), fields)
+    parts = source.removeprefix(HUB).split(":")
+    if len(parts) != 3 or not all(parts):
+        raise ConfigError(f"task source {source}: write it as hub:OWNER/NAME:CONFIG:SPLIT, for example {EXAMPLE}")
+    name, config, split = parts
+    way_out = "give files of JSON lines: task.train=FILE task.test=FILE"
+    rows = hub_rows(name, config, split, None, "the recipe", way_out)
+    absent = [field for (field,) in fields if rows and field not in rows[0].data]
+    if absent:
+        raise ConfigError(f"{source} has no field {absent[0]!r} but {', '.join(rows[0].data)}; see task.question")
+    return rows
+
+
+def _template(prompt: str) -> str:
+    """The prompt itself, or the text of one that comes with doubleback, as a format string."""
+    if prompt not in shipped_prompts():
+        return prompt
+    known = load_prompt(prompt)
+    if known.kind != "completion":
+        raise ConfigError(f"task.prompt={prompt} is for chat models; a recipe takes one for base models, as r1_zero")
+    return known.text.replace("{", "{{").replace("}", "}}").replace("{{question}}", "{question}")

@@ -1,6 +1,9 @@
 """A tiny twin of a model: the same architecture with a few hundred thousand random parameters, for tests and trials."""
 
-from transformers import PretrainedConfig
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedTokenizerBase
 
 from doubleback.rl.families import family, num_experts
 
@@ -32,3 +35,18 @@ def shrink(config: PretrainedConfig, vocabulary: int, max_length: int) -> Pretra
         known = {key: value for key, value in known.items() if "experts" not in key}
     kept = {key: value for key, value in own.items() if key not in DROPPED}
     return type(config)(**{**kept, **known, **family(config).tiny, **family(config).fixups})
+
+
+def write_twin(
+    config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase, max_length: int, seed: int, folder: Path
+) -> None:
+    """Random weights for the tiny configuration that goes with `tokenizer`, and both as files."""
+    tiny = shrink(config, len(tokenizer), max_length)
+    tiny.pad_token_id, tiny.bos_token_id, tiny.eos_token_id = (
+        tokenizer.pad_token_id,
+        tokenizer.bos_token_id,
+        tokenizer.eos_token_id,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        AutoModelForCausalLM.from_config(tiny, dtype=torch.float32).save_pretrained(folder)

@@ -15,20 +15,12 @@ PLAIN_CHAT = "{% for message in messages %}{{ message.role }}: {{ message.conten
 def make_text_model(folder, texts, chat_template=None, vocabulary=1000, max_length=4096, **sizes):
     """Write the model and the tokenizer, trained on `texts`, into `folder`; returns it."""
     import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast, Qwen3MoeConfig, Qwen3MoeForCausalLM
+    from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
 
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer, bpe.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    from doubleback.recipes.twin import train_tokenizer
+
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary, special_tokens=special, initial_alphabet=alphabet, show_progress=False
-    )
-    bpe.train_from_iterator(texts, trainer)
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|endoftext|>", model_max_length=max_length
-    )
+    tokenizer = train_tokenizer(texts, max_length, vocabulary, special)
     tokenizer.chat_template = chat_template
     tokenizer.save_pretrained(folder)
     settings = {

@@ -1,0 +1,44 @@
+"""What published models look like, for estimates and tiny twins where the hub cannot be reached. Never for training.
+
+Each file holds the keys of a model's config.json that give it its shape.
+"""
+
+import json
+from pathlib import Path
+
+from transformers import CONFIG_MAPPING, AutoConfig, PretrainedConfig
+
+from doubleback.rewards.types import ConfigError
+
+FOLDER = Path(__file__).parent / "architectures"
+
+
+def configuration(path: str) -> PretrainedConfig:
+    """The configuration of a folder or hub id; of a shipped description where the hub does not answer.
+
+    ConfigError where neither is there.
+    """
+    try:
+        return AutoConfig.from_pretrained(path)
+    except (OSError, ValueError) as error:
+        described = shipped_configuration(path)
+        if described is None:
+            reason = str(error).strip().splitlines()[0]
+            raise ConfigError(f"model.path={path}: its configuration cannot be loaded: {reason}") from error
+        return described
+
+
+def shipped_configuration(path: str) -> PretrainedConfig | None:
+    """The shipped description of a hub id, if there is one."""
+    file = FOLDER / f"{path.rpartition('/')[2].lower()}.json"
+    if not file.is_file():
+        return None
+    keys = json.loads(file.read_text())
+    if keys.pop("_name_or_path") != path:
+        return None
+    return CONFIG_MAPPING[keys.pop("model_type")](**keys)
+
+
+def described() -> list[str]:
+    """The hub ids that are described."""
+    return sorted(json.loads(file.read_text())["_name_or_path"] for file in FOLDER.glob("*.json"))

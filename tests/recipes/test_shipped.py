@@ -1,0 +1,115 @@
+"""Every shipped recipe runs, two steps on a tiny twin of its base, through vLLM."""
+
+import json
+
+import pytest
+from commands import errors
+from transformers import AutoConfig
+
+from doubleback.recipes.loading import load_recipe, shipped
+from doubleback.recipes.published import configuration, described, shipped_configuration
+from doubleback.recipes.twin import make_twin
+from doubleback.rl.config import ModelConfig
+
+PUBLISHED = {  # parameters, billions, as the model cards state them
+    "Qwen/Qwen3-30B-A3B-Base": 30.5,
+    "allenai/OLMoE-1B-7B-0125": 6.92,
+    "deepseek-ai/DeepSeek-V2-Lite": 15.7,
+    "ibm-granite/granite-3.1-1b-a400m-base": 1.33,
+    "ibm-granite/granite-3.1-3b-a800m-base": 3.30,
+    "openai/gpt-oss-20b": 20.9,
+}
+SMALL = ["tiny=true", "steps=2", "optim.prompts_per_step=2", "sampling.group_size=2", "sampling.max_tokens=32"]
+SMALL += ["reward.components.overlong.args.buffer=8", "model.max_length=512", "eval.n=1", "eval.k=[1]"]
+SMALL += ["eval.validation_n=1", "eval.validation_problems=2", "eval.test_problems=2", "engine.kv_cache_mib=64"]
+NAMES = ("Ann", "Ben", "Cy", "Dee", "Eli", "Fay", "Gus", "Hal")
+
+
+@pytest.fixture
+def word_problems(tmp_path):
+    """Overrides that put self-made word problems in the place of a dataset on the hub."""
+    files = {}
+    for split, offset in (("train", 0), ("test", 100)):
+        rows = [
+            {
+                "question": f"{name} has {3 + number + offset} pears and buys {number + 2} more. How many are there?",
+                "answer": f"It is {3 + number + offset} + {number + 2}.\n#### {5 + 2 * number + offset}",
+            }
+            for number, name in enumerate(NAMES)
+        ]
+        files[split] = tmp_path / f"{split}.jsonl"
+        files[split].write_text("".join(json.dumps(row) + "\n" for row in rows))
+    task = [f"task.{split}={path}" for split, path in files.items()]
+    return [*task, "task.question=question", "task.answer=answer", "task.validation_problems=2"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", shipped())
+def test_recipe_runs_two_steps_on_a_twin(run, tmp_path, word_problems, name):
+    overrides = [*SMALL, *(word_problems if load_recipe(name).task.name == "math" else [])]
+    if name == "countdown-random-reward":
+        overrides.remove("reward.components.overlong.args.buffer=8")
+    code, out, err = run("train", name, *overrides, "--out", tmp_path / "run")
+    assert code == 0, err
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [0, 1, 2]
+    assert max(line["sync/max_abs"] for line in lines) < 1e-4
+    assert all(line["rollout/num_completions"] == 4 for line in lines[1:])
+    base = load_recipe(name).model.path
+    assert f"a tiny stand-in for {base}" in " ".join(out.split())
+    twin = AutoConfig.from_pretrained(tmp_path / "run" / "twin")
+    expected = "qwen3_moe" if base.startswith("bundled:") else shipped_configuration(base).model_type
+    assert twin.model_type == expected
+
+
+@pytest.mark.parametrize("path", described())
+def test_descriptions_have_the_published_size(path):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(configuration(path))
+    assert model.num_parameters() / 1e9 == pytest.approx(PUBLISHED[path], rel=0.01)
+
+
+def test_every_description_is_checked():
+    assert set(described()) == set(PUBLISHED)
+
+
+@pytest.mark.parametrize("path", described())
+def test_a_twin_is_tiny_and_of_the_same_architecture(tmp_path, path):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = ModelConfig(path=path, dtype="bfloat16", max_length=256)
+    made = make_twin(model, ["How many pears are there?"] * 3, 0, tmp_path / "twin")
+    assert (made.path, made.dtype, made.max_length) == (str(tmp_path / "twin"), "float32", 256)
+    twin = AutoModelForCausalLM.from_pretrained(made.path)
+    with torch.device("meta"):
+        original = AutoModelForCausalLM.from_config(configuration(path))
+    assert twin.num_parameters() < 1_000_000
+    names = {name.split(".", 3)[-1] for name, _ in original.named_parameters()}
+    assert {name.split(".", 3)[-1] for name, _ in twin.named_parameters()} == names
+    again = make_twin(model, ["other"], 0, tmp_path / "twin")
+    assert again == made
+
+
+def test_an_unreachable_hub_is_one_line_with_the_way_out(run):
+    code, _, err = run("check", "olmoe-1b-7b-gsm8k")
+    assert code == 2
+    (line,) = errors(err)
+    assert line.startswith("error: the recipe reads openai/gsm8k from the hub, which failed (")
+    assert line.endswith("give files of JSON lines: task.train=FILE task.test=FILE")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["task.train=hub:openai/gsm8k"], "write it as hub:OWNER/NAME:CONFIG:SPLIT, for example hub:openai/gsm8k"),
+        (["task.prompt=r1"], "task.prompt=r1 is for chat models; a recipe takes one for base models, as r1_zero"),
+    ],
+)
+def test_mistakes_in_the_task_are_named(run, word_problems, overrides, message):
+    code, _, err = run("check", "olmoe-1b-7b-gsm8k", *SMALL, *word_problems, *overrides)
+    assert code == 2
+    assert message in err

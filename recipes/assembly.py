@@ -7,19 +7,23 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rich.console import Console
+from transformers import PretrainedConfig
 
 from doubleback.recipes.loading import bundled_path
+from doubleback.recipes.published import configuration
 from doubleback.recipes.schema import Recipe
 from doubleback.recipes.tasks import Splits, load_splits, scorable
 from doubleback.recipes.twin import make_twin
 from doubleback.rewards.compose import Reward, load_reward
 from doubleback.rewards.golds import Unscorable
+from doubleback.rewards.types import ConfigError
 from doubleback.rl import lora
 from doubleback.rl.config import ModelConfig
 from doubleback.rl.delivery import Strategy, choose
 from doubleback.rl.engine import Engine, create_engine, encode_prompts
 from doubleback.rl.families import family
 from doubleback.rl.learner import Learner
+from doubleback.rl.memory import Memory, available, estimate, verdict
 from doubleback.rl.model import base_tensors, is_cuda, load_base, load_tokenizer
 
 
@@ -46,6 +50,10 @@ class Assembled:
     strategy: Strategy
     num_base: int
     """Parameters of the base."""
+    memory: Memory
+    """What all of it will take, estimated."""
+    free: int
+    """Bytes that were free before anything was loaded."""
 
 
 @contextmanager
@@ -67,11 +75,23 @@ def scored(recipe: Recipe, twin_folder: Path | None = None) -> Iterator[Scored]:
         yield Scored(splits, dropped, reward, model, max(map(len, prompts)))
 
 
+def recipe_memory(recipe: Recipe, config: PretrainedConfig, dtype: str) -> Memory:
+    """The estimate of `rl.memory`, with experts merged where no CUDA device serves them as they are."""
+    is_merged = recipe.sync.strategy == "merged" or not (is_cuda() or recipe.lora.targets == "attention")
+    return estimate(config, dtype, recipe.lora, recipe.optim, recipe.engine, is_merged)
+
+
 @contextmanager
 def assembled(
     recipe: Recipe, model: ModelConfig, console: Console, restore: Callable[[Learner], int] = lambda learner: 0
 ) -> Iterator[Assembled]:
-    """Learner and engine, started; `restore` may load a checkpoint into the learner. Closes the engine."""
+    """Learner and engine, started; `restore` may load a checkpoint into the learner. Closes the engine.
+
+    ConfigError where not even the weights will fit, before they are loaded.
+    """
+    memory, free = recipe_memory(recipe, configuration(model.path), model.dtype), available()
+    if memory.resident > free:
+        raise ConfigError(f"model.path={recipe.model.path} {verdict(memory, free)}")
     with console.status(f"starting {recipe.engine.name} and the trainer"):
         base = load_base(model)
         num_base = base.num_parameters()
@@ -83,6 +103,6 @@ def assembled(
         tokenizer, has_stop_strings = load_tokenizer(model.path), bool(recipe.sampling.stop)
         engine = create_engine(recipe.engine, model, tensors, tokenizer, has_stop_strings, strategy)
     try:
-        yield Assembled(learner, engine, strategy, num_base)
+        yield Assembled(learner, engine, strategy, num_base, memory, free)
     finally:
         engine.close()

@@ -57,6 +57,9 @@ def check(
     form: Annotated[bool, typer.Option("--form", help="With --reward: it judges form, not right and wrong.")] = False,
     conversational: Conversational = False,
     timeout: Timeout = 2.0,
+    memory: Annotated[
+        bool, typer.Option("--memory", help="Only estimate the memory, from the model's configuration alone.")
+    ] = False,
 ) -> None:
     """Validate a recipe, grade the gold answers, measure the prompts; or try a reward. Starts no training."""
     if (recipe is None) == (reward is None):
@@ -71,9 +74,12 @@ def check(
     from doubleback.recipes.loading import load_recipe
 
     loaded = load_recipe(str(recipe), overrides or [])
-    from doubleback.recipes.preflight import check_recipe
+    from doubleback.recipes.preflight import check_recipe, show_memory
 
-    check_recipe(loaded, console)
+    if memory:
+        show_memory(loaded, console)
+    else:
+        check_recipe(loaded, console)
 
 
 @app.command()

@@ -6,8 +6,10 @@ from rich.console import Console
 from rich.table import Table
 
 from doubleback.eval.contamination import NGRAM, overlap
-from doubleback.recipes.assembly import Assembled, Scored, assembled, scored
+from doubleback.recipes.assembly import Assembled, Scored, assembled, recipe_memory, scored
+from doubleback.recipes.loading import bundled_path
 from doubleback.recipes.probe import add_rows, probe, warnings
+from doubleback.recipes.published import configuration
 from doubleback.recipes.schema import Recipe
 from doubleback.rewards.answers import gold_answers
 from doubleback.rewards.config import RewardConfig
@@ -15,6 +17,24 @@ from doubleback.rewards.golds import listed, matched_as_text_only
 from doubleback.rewards.types import Problem
 from doubleback.rl import lora
 from doubleback.rl.config import ModelConfig
+from doubleback.rl.memory import GIB, available, verdict
+
+
+def show_memory(recipe: Recipe, console: Console) -> None:
+    """Parameters and memory per phase, from the configuration alone."""
+    path = bundled_path(recipe.model.path)
+    table = Table(box=None, show_header=False, pad_edge=False)
+    memory = recipe_memory(recipe, configuration(path), recipe.model.dtype)
+    table.add_row("base", f"{recipe.model.path}: {memory.num_parameters:,} parameters, {recipe.model.dtype}")
+    table.add_row("adapter", f"{memory.num_adapter:,} parameters")
+    for label, size in (
+        ("always", memory.resident),
+        ("update", memory.update),
+        ("sync", memory.sync),
+    ):
+        table.add_row(label, f"{size / GIB:.1f} GiB")
+    table.add_row("estimate", verdict(memory, available()))
+    console.print(table)
 
 
 def check_recipe(recipe: Recipe, console: Console) -> None:
@@ -28,7 +48,7 @@ def check_recipe(recipe: Recipe, console: Console) -> None:
                 found = probe(recipe, known, parts)
             add_rows(table, found)
         console.print(table)
-        _warn(warnings(found, recipe), console)
+        _warn([*_memory_warning(parts), *warnings(found, recipe)], console)
 
 
 def preflight(recipe: Recipe, known: Scored, parts: Assembled, console: Console) -> None:
@@ -39,7 +59,12 @@ def preflight(recipe: Recipe, known: Scored, parts: Assembled, console: Console)
         found = probe(recipe, known, parts)
     add_rows(table, found)
     console.print(table)
-    _warn(warnings(found, recipe), console)
+    _warn([*_memory_warning(parts), *warnings(found, recipe)], console)
+
+
+def _memory_warning(parts: Assembled) -> list[str]:
+    text = verdict(parts.memory, parts.free)
+    return [] if text.startswith("fits") else [f"memory (estimate): {text}"]
 
 
 def _warn(lines: Sequence[str], console: Console) -> None:
@@ -76,6 +101,7 @@ def _add_model(table: Table, recipe: Recipe, model: ModelConfig, parts: Assemble
             f"{part.num_parameters:,} parameters ({part.num_parameters / parts.num_base:.1%} of the base) in "
             f"{part.num_tensors} tensors on {part.num_matrices} matrices, rank {part.rank}",
         )
+    table.add_row("memory", f"{verdict(parts.memory, parts.free)} (estimate)")
     table.add_row("sync", f"{parts.strategy.name}: {parts.strategy.reason}")
 
 

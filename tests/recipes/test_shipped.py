@@ -113,3 +113,21 @@ def test_mistakes_in_the_task_are_named(run, word_problems, overrides, message):
     code, _, err = run("check", "olmoe-1b-7b-gsm8k", *SMALL, *word_problems, *overrides)
     assert code == 2
     assert message in err
+
+
+def test_a_base_that_cannot_fit_is_refused_before_it_is_loaded(run, monkeypatch):
+    from doubleback.recipes import assembly
+
+    monkeypatch.setattr(assembly, "available", lambda: 100 << 20)
+    code, _, err = run("check", "countdown", "engine.name=transformers")
+    assert code == 2
+    (line,) = errors(err)
+    assert line.startswith("error: model.path=bundled:countdown does not fit: 0.4 of 0.1 GiB; two copies of the base")
+
+
+def test_memory_needs_no_weights(run):
+    code, out, _ = run("check", "olmoe-1b-7b-gsm8k", "--memory")
+    found = " ".join(out.split())
+    assert code == 0
+    assert "allenai/OLMoE-1B-7B-0125: 6,919,161,856 parameters, bfloat16" in found
+    assert "adapter 243,269,632 parameters" in found

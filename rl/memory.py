@@ -1,0 +1,130 @@
+"""How much memory a recipe will take, estimated from the configuration alone: nothing is loaded, nothing allocated.
+
+Trainer and engine live on one device, each with the base's weights. Bytes, with b the bytes of a base parameter:
+
+    weights       base parameters * b, once for the trainer and once for the engine
+    kv cache      engine.kv_cache_mib, or less: what vLLM is given
+    adapter       adapter parameters * 4, in float32; gradients the same; AdamW's two moments twice that
+    activations   tokens of a microbatch * layers * (14 hidden + 2 attention width + top-k * 2 expert width) * b
+                  kept for the backward pass; with checkpointing tokens * layers * hidden * b and one layer more
+    logits        3 * optim.logits_mib at most: scores, their log-softmax and its gradient, in float32
+    merge         merged delivery: the adapted parameters once more * b, and the largest of them twice in float32
+
+Left out: the engine's own working memory, the allocator's waste, Python and its libraries (about 1.5 GiB of main
+memory). Estimates: within a factor of two where one was compared with the truth (tests/rl/test_memory.py).
+"""
+
+from dataclasses import dataclass
+
+import psutil
+import torch
+from transformers import AutoModelForCausalLM, PretrainedConfig
+
+from doubleback.rl import lora
+from doubleback.rl.config import EngineConfig, LoraSettings, OptimConfig
+from doubleback.rl.families import num_experts
+from doubleback.rl.model import DTYPES, is_cuda
+
+GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes by what takes them."""
+
+    num_parameters: int
+    """Of the base, not in bytes."""
+    num_adapter: int
+    """Parameters of the adapter."""
+    weights: int
+    """Of one copy of the base."""
+    kv_cache: int
+    adapter: int
+    """With its optimiser's moments."""
+    gradients: int
+    activations: int
+    logits: int
+    merge: int
+
+    @property
+    def resident(self) -> int:
+        """What stays all the time: two copies of the base, the cache, the adapter with its moments."""
+        return 2 * self.weights + self.kv_cache + self.adapter
+
+    @property
+    def update(self) -> int:
+        """While the adapter is updated."""
+        return self.resident + self.gradients + self.activations + self.logits
+
+    @property
+    def sync(self) -> int:
+        """While the adapter is delivered."""
+        return self.resident + self.merge
+
+    @property
+    def peak(self) -> int:
+        """The largest of the phases."""
+        return max(self.update, self.sync)
+
+
+def estimate(
+    config: PretrainedConfig,
+    dtype: str,
+    settings: LoraSettings,
+    optim: OptimConfig,
+    engine: EngineConfig,
+    is_merged: bool,
+) -> Memory:
+    """The formulas in the head of this file."""
+    with torch.device("meta"):
+        base = AutoModelForCausalLM.from_config(config, dtype=DTYPES[dtype])
+        num_parameters = base.num_parameters()
+        sizes = {name: parameter.numel() for name, parameter in base.named_parameters()}
+        model = lora.attach(base, settings, seed=0)
+    targets = lora.targets(model)
+    num_adapter = sum(part.num_parameters for part in lora.summary(model))
+    adapted = [sizes[target.parameter] for target in targets]
+    width = DTYPES[dtype].itemsize
+    return Memory(
+        num_parameters=num_parameters,
+        num_adapter=num_adapter,
+        weights=num_parameters * width,
+        kv_cache=engine.kv_cache_mib << 20,
+        adapter=num_adapter * 4 * 3,
+        gradients=num_adapter * 4,
+        activations=_activations(config, optim) * width,
+        logits=3 * min(optim.logits_mib << 20, 4 * optim.microbatch_tokens * int(config.vocab_size)),
+        merge=sum(adapted) * width + 2 * 4 * max(adapted) if is_merged else 0,
+    )
+
+
+def _activations(config: PretrainedConfig, optim: OptimConfig) -> int:
+    """Numbers that are kept for the backward pass."""
+    hidden, layers, tokens = int(config.hidden_size), int(config.num_hidden_layers), optim.microbatch_tokens
+    heads = int(config.num_attention_heads)
+    head_width = int(getattr(config, "head_dim", None) or hidden // heads)
+    feed_forward = int(getattr(config, "moe_intermediate_size", None) or config.intermediate_size)
+    active = int(getattr(config, "num_experts_per_tok", 1)) if num_experts(config) else 1
+    layer = 14 * hidden + 2 * heads * head_width + active * 2 * feed_forward
+    return tokens * (layers * hidden + layer) if optim.gradient_checkpointing else tokens * layers * layer
+
+
+def available() -> int:
+    """Bytes that are free: of the CUDA device where the run will compute, else of main memory."""
+    if is_cuda():
+        free: int = torch.cuda.mem_get_info()[0]
+        return free
+    return int(psutil.virtual_memory().available)
+
+
+def verdict(memory: Memory, free: int) -> str:
+    """One sentence: whether it fits, and what to change where it does not."""
+    figures = f"{memory.peak / GIB:.1f} of {free / GIB:.1f} GiB"
+    if memory.peak <= free:
+        return f"fits: {figures}"
+    if memory.resident > free:
+        return (
+            f"does not fit: {figures}; two copies of the base, the cache and the adapter alone take "
+            f"{memory.resident / GIB:.1f} GiB: take a smaller base, or lower engine.kv_cache_mib or lora.rank"
+        )
+    return f"does not fit: {figures}; lower optim.microbatch_tokens, or set optim.gradient_checkpointing=true"

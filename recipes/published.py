@@ -1,4 +1,4 @@
-"""What published models look like, for estimates and tiny twins where the hub cannot be reached. Never for training.
+"""What published models look like, for estimates and tiny twins without the hub. Never for training.
 
 Each file holds the keys of a model's config.json that give it its shape.
 """
@@ -14,18 +14,14 @@ FOLDER = Path(__file__).parent / "architectures"
 
 
 def configuration(path: str) -> PretrainedConfig:
-    """The configuration of a folder or hub id; of a shipped description where the hub does not answer.
-
-    ConfigError where neither is there.
-    """
+    """The shipped description of a hub id, or the configuration of any other hub id or folder. ConfigError if none."""
+    if (known := shipped_configuration(path)) is not None:
+        return known
     try:
         return AutoConfig.from_pretrained(path)
     except (OSError, ValueError) as error:
-        described = shipped_configuration(path)
-        if described is None:
-            reason = str(error).strip().splitlines()[0]
-            raise ConfigError(f"model.path={path}: its configuration cannot be loaded: {reason}") from error
-        return described
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(f"model.path={path}: its configuration cannot be loaded: {reason}") from error
 
 
 def shipped_configuration(path: str) -> PretrainedConfig | None:

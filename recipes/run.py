@@ -47,6 +47,9 @@ def run_recipe(recipe: Recipe, out: Path, resume: bool, console: Console) -> Non
 
 
 def _train(recipe: Recipe, known: Scored, out: Path, resume: bool, console: Console) -> None:
+    if recipe.trainer == "trl":
+        _train_with_trl(recipe, known, out, resume, console)
+        return
     problems = ProblemSource(known.splits.train, recipe.problems, recipe.seed)
     run = _open_run(recipe, out)
 
@@ -76,6 +79,22 @@ def _train(recipe: Recipe, known: Scored, out: Path, resume: bool, console: Cons
                 steps=recipe.steps,
                 seed=recipe.seed,
             )
+
+
+def _train_with_trl(recipe: Recipe, known: Scored, out: Path, resume: bool, console: Console) -> None:
+    from doubleback.recipes.trl_mapping import arguments
+    from doubleback.recipes.trl_trainer import train_with_trl
+
+    if resume:
+        raise ConfigError("--resume: trainer=trl cannot continue exactly, so it does not; start a new run")
+    arguments(recipe)  # refuses before anything is written
+    run = _open_run(recipe, out)
+    with Display(console, recipe.steps, 0) as display, start_trackers(recipe, out) as track:
+
+        def evaluator(engine: Engine) -> Callable[[int], dict[str, float]]:
+            return _evaluator(recipe, known.splits, engine, known.reward, run, display)
+
+        train_with_trl(recipe, known, run, evaluator, [display.observe, track], console)
 
 
 def show_result(out: Path, console: Console) -> None:

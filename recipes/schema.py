@@ -57,6 +57,8 @@ class Recipe(Section):
     """Everything random derives from it: adapter, order of problems, samples."""
     steps: Annotated[int, Field(ge=1)]
     """Training steps."""
+    trainer: Literal["doubleback", "trl"] = "doubleback"
+    """Who trains. `trl`: the same recipe on trl.GRPOTrainer, as a baseline; a key that it cannot honour is an error."""
     tiny: bool = False
     """Replace the base by a random one of the same architecture and a few hundred thousand parameters, to try the
     recipe anywhere in seconds. It learns nothing."""

@@ -76,15 +76,15 @@ class PartSummary:
     """Of each matrix, per expert."""
 
 
-def attach(base: PreTrainedModel, settings: LoraSettings, seed: int) -> PeftModel:
-    """`base` wrapped by PEFT with a fresh float32 adapter: A random from `seed`, B zero. Everything else is frozen."""
+def peft_config(base: PreTrainedModel, settings: LoraSettings) -> LoraConfig:
+    """What PEFT is told. ConfigError where the model has nothing of what is asked for."""
     known = family(base.config)
     wanted = _wanted_parts(base, known, settings)
     ranks = {name: settings.expert_rank for name in known.experts if settings.expert_rank is not None}
     if "experts" in wanted and len(known.experts) > 1:
         _require_experts(base, known)
     modules, parameters = _targets(base, known, wanted)
-    config = LoraConfig(
+    return LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,
         lora_dropout=0.0,
@@ -93,6 +93,12 @@ def attach(base: PreTrainedModel, settings: LoraSettings, seed: int) -> PeftMode
         rank_pattern={re.escape(name): rank for name, rank in ranks.items()},
         task_type="CAUSAL_LM",
     )
+
+
+def attach(base: PreTrainedModel, settings: LoraSettings, seed: int) -> PeftModel:
+    """`base` wrapped by PEFT with a fresh float32 adapter: A random from `seed`, B zero. Everything else is frozen."""
+    known, config = family(base.config), peft_config(base, settings)
+    wanted = _wanted_parts(base, known, settings)
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         # PEFT looks for the ranks of parameters among modules alone, and says that it found none.
         warnings.filterwarnings("ignore", message=".*rank_pattern.*")

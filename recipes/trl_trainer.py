@@ -1,8 +1,8 @@
 """The same recipe on TRL's own trainer: a baseline, and a way over. Through its public API alone.
 
 Same problems in the same order, prompts, reward, adapter, sampling and hyperparameters (`recipes.trl_mapping`), and the
-same run directory. TRL generates with transformers: its vLLM modes cannot take an adapter on a CPU. The only module that
-imports trl.
+same run directory. TRL generates with transformers: its vLLM modes cannot take an adapter on a CPU. This is the only
+module that imports trl.
 """
 
 import time

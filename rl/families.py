@@ -99,6 +99,7 @@ FAMILIES = {
             can_reload=False,
             is_interleaved=True,
             runtime_parts=frozenset({"attention"}),
+            tiny={"sliding_window": 16},
         ),
     )
 }

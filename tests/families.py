@@ -18,6 +18,10 @@ def make_family_model(name, folder, seed=0, **changes):
         setattr(config, key, value)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+        model = AutoModelForCausalLM.from_config(config)
+        for parameter_name, parameter in model.named_parameters():
+            if parameter_name.endswith("bias") or "sinks" in parameter_name:  # 0 at birth: a mistake would not show
+                torch.nn.init.normal_(parameter, std=0.2)
+        model.save_pretrained(folder)
     make_tokenizer(MAX_LENGTH).save_pretrained(folder)
     return folder

@@ -170,6 +170,20 @@ def force_choice(model, routes_BTLK):
         block.mlp.gate.forward = forward
 
 
+def test_prompts_are_shared_where_their_experts_agree(make_policy):
+    """A prompt that the engine sent to other experts for another completion is not the same prompt."""
+    samples = routed_batch(make_policy, 0).samples[:2]
+    prompt_ids = samples[0].prompt_ids
+    assert samples[1].prompt_ids == prompt_ids
+    moved = samples[1].routes.unpack().copy()
+    moved[0, 0] = (moved[0, 0] + 1) % 4
+    other = replace(samples[1], routes=Routes.pack(moved))
+    tokens = [len(it.completion_ids) - 1 + len(prompt_ids) for it in samples]
+    for pair, expected in ((samples, sum(tokens) - len(prompt_ids)), ((samples[0], other), sum(tokens))):
+        (micro,) = microbatches(pair, 1000, torch.device("cpu"), is_packed=True, is_shared=True)
+        assert len(micro.layout.source_N) == expected
+
+
 def test_missing_positions_are_named(make_policy):
     batch = routed_batch(make_policy, 0)
     short = replace(batch.samples[0], routes=Routes.pack(batch.samples[0].routes.unpack()[:-1]))

@@ -74,6 +74,7 @@ def _train(recipe: Recipe, known: Scored, out: Path, resume: bool, console: Cons
                 run,
                 algorithm=recipe.algorithm,
                 sampling=recipe.sampling,
+                ahead=recipe.engine,
                 checkpoint=recipe.checkpoint,
                 prompts_per_step=recipe.optim.prompts_per_step,
                 steps=recipe.steps,

@@ -144,6 +144,18 @@ class EngineConfig(Section):
     """Have the engine report the experts that it chose for each token: they are compared with the trainer's, and
     replayed where algorithm.routing_replay asks for it."""
 
+    overlap: bool = False
+    """Sample the next batch while the current one is learned, in a process of its own: one step off-policy. Before a
+    checkpoint nothing is sampled ahead, so that a resumed run is the same run."""
+    max_lag: Annotated[int, Field(ge=0)] = 1
+    """Most steps by which the adapter that sampled may be older than the one that learns from it."""
+
+    @model_validator(mode="after")
+    def _overlap_lags(self) -> "EngineConfig":
+        if self.overlap and self.max_lag < 1:
+            raise ValueError("engine.overlap=true samples one step ahead, engine.max_lag=0 forbids it; set it to 1")
+        return self
+
 
 class SyncConfig(Section):
     strategy: Literal["auto", "merged", "runtime"] = "auto"

@@ -60,6 +60,10 @@ def create_engine(
     `has_stop_strings`: whether any sampling will ask for them; vLLM then needs a tokenizer of its own. `strategy`: how
     adapters will be delivered (`rl.delivery.choose`).
     """
+    if config.overlap:
+        from doubleback.rl.engine_process import ProcessEngine
+
+        return ProcessEngine(config, model, base, tokenizer, has_stop_strings, strategy)
     match config.name:
         case "vllm":
             from doubleback.rl.engine_vllm import VllmEngine  # 6 s of imports that the other engine does not need

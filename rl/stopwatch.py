@@ -19,6 +19,11 @@ class Stopwatch:
         yield
         self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - start
 
+    def add(self, other: "Stopwatch") -> None:
+        """Add the phases of a watch that ran beside this one."""
+        for name, seconds in other._seconds.items():
+            self._seconds[name] = self._seconds.get(name, 0.0) + seconds
+
     def metrics(self, rollout_tokens: float, update_tokens: float) -> dict[str, float]:
         """Groups seconds/ and speed/ of `rl.metrics`."""
         return {

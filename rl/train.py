@@ -1,15 +1,17 @@
 """The loop. Everything else is called from here, in the order in which data flows."""
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 
+from doubleback.rl.ahead import Rollouts, require_lag
 from doubleback.rl.algorithm import AlgorithmConfig
 from doubleback.rl.batching import assign, make_batch
-from doubleback.rl.config import CheckpointConfig, SamplingConfig
+from doubleback.rl.config import CheckpointConfig, EngineConfig, SamplingConfig
 from doubleback.rl.engine import Engine
 from doubleback.rl.learner import Learner
 from doubleback.rl.metrics import rollout_metrics
 from doubleback.rl.problems import ProblemSource
-from doubleback.rl.rollout import penalise, roll_out
+from doubleback.rl.rollout import Rollout, penalise, roll_out
 from doubleback.rl.rundir import RunDirectory
 from doubleback.rl.scoring import Reward
 from doubleback.rl.stopwatch import Stopwatch
@@ -33,29 +35,40 @@ def train(
     *,
     algorithm: AlgorithmConfig,
     sampling: SamplingConfig,
+    ahead: EngineConfig,
     checkpoint: CheckpointConfig,
     prompts_per_step: int,
     steps: int,
     seed: int,
 ) -> None:
     """Train from `learner.step` to `steps`. Every random choice derives from (seed, step, problem, sample)."""
+
+    def sample(step: int, watch: Stopwatch) -> Rollout:
+        return roll_out(engine, problems, reward, algorithm, sampling, prompts_per_step, seed, step, watch)
+
     receipt = sync.push()
     if learner.step == 0:
         run.record(0, (), {**receipt.metrics(), **evaluate(0)}, observers)
-    for step in range(learner.step + 1, steps + 1):
-        watch = Stopwatch()
-        rollout = roll_out(engine, problems, reward, algorithm, sampling, prompts_per_step, seed, step, watch)
-        with watch.phase("reward"):
-            groups = assign(penalise(rollout.groups, learner, algorithm, sampling.temperature), algorithm)
-            batch = make_batch(groups, algorithm, sampling)
-        with watch.phase("update"):
-            learned = learner.update(batch)
-        with watch.phase("sync"):
-            receipt = sync.push()
-        sampled = [*groups, *rollout.replaced]
-        metrics = rollout_metrics(sampled, batch, rollout.num_rounds) | problems.metrics()
-        metrics |= {**learned, **receipt.metrics()}
-        metrics |= watch.metrics(metrics["rollout/tokens"], metrics["learner/tokens"])
-        run.record(step, sampled, {**metrics, **evaluate(step)}, observers)
-        if step % checkpoint.every == 0 or step == steps:
-            run.save_checkpoint(learner, problems, checkpoint.keep)
+    with closing(Rollouts(sample)) as rollouts:
+        for step in range(learner.step + 1, steps + 1):
+            watch, is_saved = Stopwatch(), step % checkpoint.every == 0 or step == steps
+            rollout = rollouts.take(step, watch)
+            lag = require_lag(rollout.groups, learner.step, ahead.max_lag)
+            if ahead.overlap and not is_saved:
+                rollouts.begin(step + 1)
+            with watch.phase("reward"):
+                groups = assign(penalise(rollout.groups, learner, algorithm, sampling.temperature), algorithm)
+                batch = make_batch(groups, algorithm, sampling)
+            with watch.phase("update"):
+                learned = learner.update(batch)
+            with watch.phase("wait"):
+                rollouts.wait()
+            with watch.phase("sync"):
+                receipt = sync.push()
+            sampled = [*groups, *rollout.replaced]
+            metrics = rollout_metrics(sampled, batch, rollout.num_rounds) | {"rollout/lag": lag} | problems.metrics()
+            metrics |= {**learned, **receipt.metrics()}
+            metrics |= watch.metrics(metrics["rollout/tokens"], metrics["learner/tokens"])
+            run.record(step, sampled, {**metrics, **evaluate(step)}, observers)
+            if is_saved:
+                run.save_checkpoint(learner, problems, checkpoint.keep)

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -92,6 +93,23 @@ def test_killed_and_resumed_equals_uninterrupted(attempt, uninterrupted, tmp_pat
     assert rollouts(out) == rollouts(uninterrupted)
     assert evaluations(out) == evaluations(uninterrupted)
     assert final_adapter(out) == final_adapter(uninterrupted)
+
+
+@pytest.mark.timeout(900)
+def test_a_run_that_samples_ahead_resumes_exactly_and_leaves_no_process(tmp_path):
+    ahead = ["engine.overlap=true", "checkpoint.every=3"]
+    run_to_the_end(tmp_path / "whole", *ahead)
+    lags = [line["rollout/lag"] for line in untimed_metrics(tmp_path / "whole")[1:]]
+    assert lags == [0, 1, 1, 0, 1, 1, 0, 1]  # steps 3 and 6 are saved: nothing is sampled ahead of them
+    out = tmp_path / "run"
+    before = set(psutil.pids())
+    kill_in_step(out, 5, 0.0, *ahead)
+    gone = [psutil.Process(pid) for pid in set(psutil.pids()) - before if psutil.pid_exists(pid)]
+    assert psutil.wait_procs(gone, timeout=60)[1] == []
+    run_to_the_end(out, *ahead, "--resume")
+    assert untimed_metrics(out) == untimed_metrics(tmp_path / "whole")
+    assert rollouts(out) == rollouts(tmp_path / "whole")
+    assert final_adapter(out) == final_adapter(tmp_path / "whole")
 
 
 @pytest.mark.timeout(900)

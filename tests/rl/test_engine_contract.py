@@ -26,6 +26,7 @@ pytestmark = pytest.mark.slow
 BOUND = 5e-5  # nats, float32: the default bound of rl.sync
 PROBLEMS = [Problem(f"p{target}", f"3 5 7 -> {target}") for target in (22, 15, 36, 8)]
 SEEDS = [11, 222, 3333, 44444]
+PROCESS = "vllm, in a process of its own"
 
 
 class Setup:
@@ -35,13 +36,12 @@ class Setup:
         config = ModelConfig(path=folder, max_length=448)
         base = load_base(config)
         self.base = base_tensors(base)
-        tokenizer = load_tokenizer(folder)
+        self.tokenizer = load_tokenizer(folder)
         model = lora.attach(base, LoraSettings(rank=4, alpha=8.0, targets=targets), seed=0)
         asked = "runtime" if is_runtime else "merged"
-        strategy = choose(asked, lora.targets(model), family(base.config), name, is_cuda=False)
-        self.engine = create_engine(
-            EngineConfig(name=name), config, self.base, tokenizer, has_stop_strings=True, strategy=strategy
-        )
+        kind = EngineConfig(name="vllm", overlap=True) if name == PROCESS else EngineConfig(name=name)
+        strategy = choose(asked, lora.targets(model), family(base.config), kind.name, is_cuda=False)
+        self.engine = create_engine(kind, config, self.base, self.tokenizer, has_stop_strings=True, strategy=strategy)
         self.learner = Learner(model, AlgorithmConfig(), OptimConfig())
 
     def randomise_adapter(self, seed: int, scale: float = 0.1) -> None:
@@ -53,7 +53,7 @@ class Setup:
         lora.load(self.learner.model, tensors)
 
 
-@pytest.fixture(scope="module", params=["transformers", "vllm"])
+@pytest.fixture(scope="module", params=["transformers", "vllm", PROCESS])
 def setup(request, tiny_model_folder):
     made = Setup(request.param, str(tiny_model_folder))
     yield made
@@ -82,7 +82,7 @@ def test_group_holds_what_was_asked_for(setup):
         for completion in group.completions:
             assert 1 <= len(completion.token_ids) <= 12
             assert len(completion.sampler_logprobs) == len(completion.token_ids)
-            ended = completion.token_ids[-1] == setup.engine._tokenizer.eos_token_id
+            ended = completion.token_ids[-1] == setup.tokenizer.eos_token_id
             assert completion.finish_reason == ("stop" if ended else "length")
             assert "<eos>" not in completion.text
 

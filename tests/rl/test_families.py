@@ -71,7 +71,7 @@ class Trained:
             sync = AdapterSync(engine, self.learner, PROBLEMS, SyncConfig(bound=BOUND), "float32", seed=0)
             run = RunDirectory(tmp_path / "run")
             keys = {"prompts_per_step": 3, "steps": 5, "seed": 0, "checkpoint": CheckpointConfig()}
-            keys |= {"algorithm": algorithm, "sampling": sampling}
+            keys |= {"algorithm": algorithm, "sampling": sampling, "ahead": EngineConfig()}
             problems = ProblemSource(PROBLEMS, ProblemsConfig(), run_seed=0)
             train(self.learner, engine, sync, problems, Luck(), lambda step: {}, [], run, **keys)
         finally:

@@ -39,7 +39,7 @@ def curriculum_metrics():
 
 def stopwatch_metrics():
     watch = Stopwatch()
-    for phase in ("rollout", "reward", "update", "sync"):
+    for phase in ("rollout", "reward", "update", "wait", "sync"):
         with watch.phase(phase):
             time.sleep(0.002)
     return watch.metrics(rollout_tokens=100.0, update_tokens=50.0)

@@ -1,0 +1,91 @@
+"""Batches sampled ahead come in order, one step old at most; what goes wrong in the other process has a name."""
+
+import os
+import signal
+import threading
+from dataclasses import replace
+
+import pytest
+from rollouts import make_completion, make_group
+
+from doubleback.rewards.types import ConfigError, Problem, RunError
+from doubleback.rl.ahead import Rollouts, require_lag
+from doubleback.rl.config import EngineConfig, ModelConfig, SamplingConfig
+from doubleback.rl.engine import create_engine
+from doubleback.rl.model import base_tensors, load_base, load_tokenizer
+from doubleback.rl.stopwatch import Stopwatch
+
+
+def test_a_rollout_is_made_once_and_beside_the_caller():
+    made, gate = [], threading.Event()
+
+    def sample(step, watch):
+        made.append((step, threading.current_thread() is threading.main_thread()))
+        if step == 2:
+            gate.wait(5)
+        with watch.phase("rollout"):
+            return f"rollout {step}"
+
+    rollouts = Rollouts(sample)
+    watch = Stopwatch()
+    assert rollouts.take(1, watch) == "rollout 1"
+    rollouts.begin(2)
+    assert rollouts._pending is not None
+    gate.set()
+    rollouts.wait()
+    assert rollouts.take(2, watch) == "rollout 2"
+    assert rollouts.take(3, watch) == "rollout 3"
+    rollouts.close()
+    assert made == [(1, True), (2, False), (3, True)]
+    assert "rollout" in watch._seconds
+
+
+def test_what_went_wrong_ahead_is_raised_where_it_is_taken():
+    def sample(step, watch):
+        raise RunError(f"step {step} broke")
+
+    rollouts = Rollouts(sample)
+    rollouts.begin(1)
+    rollouts.wait()
+    with pytest.raises(RunError, match="step 1 broke"):
+        rollouts.take(1, Stopwatch())
+    rollouts.close()
+
+
+def test_lag_by_hand():
+    completions = [replace(make_completion([5, 2]), policy_version=version) for version in (3, 4)]
+    group = make_group((1, 5), completions, [0.0, 1.0])
+    assert require_lag([group], 4, 1) == 0.5
+    with pytest.raises(
+        RunError, match=r"completions of adapter 3 came to a learner at 5; engine\.max_lag=1 allows less"
+    ):
+        require_lag([group], 5, 1)
+
+
+def test_overlap_needs_a_lag():
+    with pytest.raises(ValueError, match=r"engine\.overlap=true samples one step ahead, engine\.max_lag=0 forbids it"):
+        EngineConfig(overlap=True, max_lag=0)
+
+
+@pytest.fixture
+def engine(tiny_model_folder):
+    config = ModelConfig(path=str(tiny_model_folder), max_length=448)
+    tensors = base_tensors(load_base(config))
+    made = create_engine(EngineConfig(name="transformers", overlap=True), config, tensors, load_tokenizer(config.path))
+    yield made
+    made.close()
+
+
+@pytest.mark.slow
+def test_errors_keep_their_name_and_the_engine_goes_on(engine):
+    problem = Problem("p", "3 5 7 -> 22")
+    with pytest.raises(ConfigError, match=r"problem p: prompt of 6 tokens \+ sampling\.max_tokens=443 exceeds"):
+        engine.sample([problem], SamplingConfig(group_size=2, max_tokens=443), [1])
+    assert len(engine.sample([problem], SamplingConfig(group_size=2, max_tokens=4), [1])) == 1
+
+
+@pytest.mark.slow
+def test_an_engine_that_dies_is_named(engine):
+    os.kill(engine._process.pid, signal.SIGKILL)
+    with pytest.raises(RunError, match=r"the engine's process has ended \(exit code -9\)"):
+        engine.sample([Problem("p", "3 5 7 -> 22")], SamplingConfig(group_size=2, max_tokens=4), [1])

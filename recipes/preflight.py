@@ -19,11 +19,13 @@ from doubleback.rl import lora
 from doubleback.rl.config import ModelConfig
 from doubleback.rl.memory import GIB, available, verdict
 
+LABEL_WIDTH = 26
+
 
 def show_memory(recipe: Recipe, console: Console) -> None:
     """Parameters and memory per phase, from the configuration alone."""
     path = bundled_path(recipe.model.path)
-    table = Table(box=None, show_header=False, pad_edge=False)
+    table = _table()
     memory = recipe_memory(recipe, configuration(path), recipe.model.dtype)
     table.add_row("base", f"{recipe.model.path}: {memory.num_parameters:,} parameters, {recipe.model.dtype}")
     table.add_row("adapter", f"{memory.num_adapter:,} parameters")
@@ -40,36 +42,35 @@ def show_memory(recipe: Recipe, console: Console) -> None:
 def check_recipe(recipe: Recipe, console: Console) -> None:
     """Show all of it: data, adapter, what the base does. ConfigError or RunError where it cannot train."""
     with scored(recipe) as known:
-        table = Table(box=None, show_header=False, pad_edge=False)
+        table = _table()
         _add_data(table, recipe, known)
-        with assembled(recipe, known.model, console) as parts:
-            _add_model(table, recipe, known.model, parts)
-            with console.status("sampling from the base"):
-                found = probe(recipe, known, parts)
-            add_rows(table, found)
         console.print(table)
-        _warn([*_memory_warning(parts), *warnings(found, recipe)], console)
+        with assembled(recipe, known.model, console) as parts:
+            preflight(recipe, known, parts, console)
 
 
 def preflight(recipe: Recipe, known: Scored, parts: Assembled, console: Console) -> None:
-    """The same at the start of training, but for what `doubleback check` alone has time for."""
-    table = Table(box=None, show_header=False, pad_edge=False)
+    """What training starts with: the adapter, the memory, and what the base does on a few problems."""
+    table = _table()
     _add_model(table, recipe, known.model, parts)
     with console.status("sampling from the base"):
         found = probe(recipe, known, parts)
     add_rows(table, found)
     console.print(table)
-    _warn([*_memory_warning(parts), *warnings(found, recipe)], console)
+    for line in [*_memory_warning(parts), *warnings(found, recipe)]:
+        console.print(f"warning: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def _table() -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(min_width=LABEL_WIDTH)  # one column down the page, though it is several tables
+    table.add_column()
+    return table
 
 
 def _memory_warning(parts: Assembled) -> list[str]:
     text = verdict(parts.memory, parts.free)
     return [] if text.startswith("fits") else [f"memory (estimate): {text}"]
-
-
-def _warn(lines: Sequence[str], console: Console) -> None:
-    for line in lines:
-        console.print(f"warning: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def _add_data(table: Table, recipe: Recipe, known: Scored) -> None:

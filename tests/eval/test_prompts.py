@@ -23,7 +23,7 @@ def examples(name):
 
 
 def test_shipped_prompts_load():
-    assert set(shipped_prompts()) == {"plain", "gsm8k_cot_8shot", "gsm8k_hash_4shot", "r1", "boxed"}
+    assert set(shipped_prompts()) == {"plain", "gsm8k_cot_8shot", "gsm8k_hash_4shot", "r1", "r1_zero", "boxed"}
     for name in shipped_prompts():
         prompt = load_prompt(name)
         assert prompt.description

@@ -61,7 +61,8 @@ def arguments(recipe: Recipe) -> dict[str, Any]:
         "scale_rewards": SCALES[algorithm.advantage],
         "importance_sampling_level": algorithm.ratio,
         "epsilon": algorithm.clip_low,
-        "epsilon_high": algorithm.clip_high,
+        # Of CISPO it is the bound itself, of the others the distance from 1.
+        "epsilon_high": algorithm.clip_high + (1.0 if algorithm.surrogate == "cispo" else 0.0),
         "delta": algorithm.dual_clip,
         "sapo_temperature_pos": algorithm.sapo_positive,
         "sapo_temperature_neg": algorithm.sapo_negative,
@@ -85,7 +86,7 @@ def arguments(recipe: Recipe) -> dict[str, Any]:
         "weight_decay": optim.weight_decay,
         "max_grad_norm": optim.max_grad_norm,
         "gradient_checkpointing": optim.gradient_checkpointing,
-        "max_steps": recipe.steps,
+        "max_steps": recipe.steps * algorithm.updates_per_batch,  # TRL counts updates, we count batches
         "seed": recipe.seed,
         "shuffle_dataset": False,  # the order of problems is ours
         "router_aux_loss_coef": 0.0,  # the router is frozen
@@ -109,6 +110,11 @@ def _findings(recipe: Recipe) -> Iterator[str]:
         yield (
             f"algorithm.surrogate={algorithm.surrogate} with algorithm.normaliser={algorithm.normaliser}: "
             f"trainer=trl knows {known}"
+        )
+    if algorithm.surrogate == "cispo" and algorithm.clip_low != 1:
+        yield (
+            f"algorithm.clip_low={algorithm.clip_low} with algorithm.surrogate=cispo: trainer=trl has no lower bound "
+            f"there; set algorithm.clip_low=1"
         )
     if algorithm.advantage not in SCALES:
         yield f"algorithm.advantage={algorithm.advantage}: trainer=trl knows {', '.join(SCALES)}"

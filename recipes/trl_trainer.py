@@ -23,6 +23,7 @@ from doubleback.rl.engine import Engine, completion_text, create_engine
 from doubleback.rl.model import base_tensors, is_cuda, load_base, load_tokenizer
 from doubleback.rl.problems import ProblemSource
 from doubleback.rl.rundir import RunDirectory, step_name
+from doubleback.rl.seeds import sample_seed
 from doubleback.rl.types import Group
 
 NAMES = {
@@ -59,7 +60,7 @@ def train_with_trl(
         settings = lora.peft_config(base, recipe.lora)
         source = ProblemSource(known.splits.train, recipe.problems, recipe.seed)
         problems = source.take(recipe.steps * recipe.optim.prompts_per_step)
-        scorer = TrlReward(known, problems, tokenizer)
+        scorer = TrlReward(recipe, known, problems, tokenizer)
         trainer = GRPOTrainer(
             model=base,
             reward_funcs=scorer,
@@ -72,7 +73,8 @@ def train_with_trl(
         )
         engine = create_engine(recipe.engine, known.model, tensors, tokenizer, strategy=MERGED)
     try:
-        recorder = Recorder(trainer.model, engine, evaluator(engine), scorer, run, observers)
+        updates = recipe.algorithm.updates_per_batch
+        recorder = Recorder(trainer.model, engine, evaluator(engine), scorer, run, observers, updates)
         trainer.add_callback(recorder)
         trainer.remove_callback(PrinterCallback)
         recorder.record(0, {})
@@ -87,15 +89,18 @@ class TrlReward:
 
     __name__ = "doubleback"
 
-    def __init__(self, known: Scored, problems: Sequence[Problem], tokenizer: Any) -> None:
-        self._reward, self._problems, self._tokenizer = known.reward, problems, tokenizer
+    def __init__(self, recipe: Recipe, known: Scored, problems: Sequence[Problem], tokenizer: Any) -> None:
+        self._recipe, self._reward, self._problems, self._tokenizer = recipe, known.reward, problems, tokenizer
         self.groups: list[Group] = []
 
     def __call__(self, completion_ids: list[list[int]], number: list[int], **_: Any) -> list[float | None]:
         rows = list(zip(number, completion_ids, strict=True))
         for index, part in groupby(rows, key=lambda row: row[0]):
             problem = self._problems[index]
-            completions = tuple(self._completion(ids) for _, ids in part)
+            step = index // self._recipe.optim.prompts_per_step + 1
+            # TRL samples by a generator of its own; these are the names that seeds have here, for rewards that ask.
+            seed = sample_seed(self._recipe.seed, f"step {step}", problem.id)
+            completions = tuple(self._completion(ids, step, seed + sample) for sample, (_, ids) in enumerate(part))
             scores = tuple(self._reward.start(problem, completions)())
             prompt_ids = tuple(self._tokenizer(problem.prompt)["input_ids"])
             self.groups.append(Group(problem, prompt_ids, completions, scores))
@@ -109,16 +114,16 @@ class TrlReward:
         latest = self.groups[-len({index for index, _ in rows}) :]
         return [score.value for group in latest for score in group.scores]
 
-    def _completion(self, ids: list[int]) -> Completion:
+    def _completion(self, ids: list[int], step: int, seed: int) -> Completion:
         has_ended = bool(ids) and ids[-1] == self._tokenizer.eos_token_id
         return Completion(
             text=completion_text(ids, self._tokenizer),
             token_ids=tuple(ids),
             sampler_logprobs=(),  # TRL does not hand them out
             finish_reason="stop" if has_ended else "length",
-            policy_version=-1,
+            policy_version=step - 1,
             adapter_hash="trl",
-            seed=-1,
+            seed=seed,
         )
 
 
@@ -133,20 +138,28 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         scorer: TrlReward,
         run: RunDirectory,
         observers: Observers,
+        updates_per_batch: int,
     ) -> None:
+        self._updates = updates_per_batch
         self._model, self._engine, self._evaluate = model, engine, evaluate
         self._scorer, self._run, self._observers = scorer, run, observers
         self._start = self._seconds = 0.0
+        self._logged: dict[str, float] = {}
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._start = time.perf_counter()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._seconds = time.perf_counter() - self._start
+        self._seconds += time.perf_counter() - self._start
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
-        if "loss" in logs:  # TRL's last words are a summary of the run
-            self.record(state.global_step, {ours: float(logs[name]) for name, ours in NAMES.items() if name in logs})
+        if "loss" not in logs:  # TRL's last words are a summary of the run
+            return
+        # What is logged of the rollouts comes with a batch's first update, the learner's side with each.
+        self._logged |= {ours: float(logs[name]) for name, ours in NAMES.items() if name in logs}
+        if state.global_step % self._updates == 0:
+            logged, self._logged = self._logged, {}
+            self.record(state.global_step // self._updates, logged)
 
     def record(self, step: int, metrics: dict[str, float]) -> None:
         """One line: the step's metrics, its time, and the evaluation where one is due."""
@@ -157,5 +170,6 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
             metrics |= {"verdict/correct": correct / len(scores), "seconds/step": self._seconds}
             metrics["rollout/num_completions"] = float(len(scores))
             metrics["rollout/tokens"] = float(sum(len(it.token_ids) for group in groups for it in group.completions))
+        self._seconds = 0.0
         self._engine.load_adapter(lora.export(self._model), version=step)
         self._run.record(step, groups, {**metrics, **self._evaluate(step)}, self._observers)

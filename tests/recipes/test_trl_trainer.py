@@ -34,7 +34,7 @@ CHANGES = {
     "algorithm.dual_clip": (3.0, "delta", 3.0),
     "algorithm.kl_coef": (0.05, "beta", 0.05),
     "algorithm.mask_truncated": ("true", "mask_truncated_completions", True),
-    "algorithm.updates_per_batch": (2, "num_iterations", 2),
+    "algorithm.updates_per_batch": (2, "num_iterations", 2),  # and max_steps: TRL counts updates
     "algorithm.ratio": ("sequence", "importance_sampling_level", "sequence"),
     "algorithm.advantage": ("standardise", "scale_rewards", "group"),
     "algorithm.normaliser": ("token", "loss_type", "dapo"),
@@ -57,7 +57,8 @@ def test_a_key_arrives_under_trls_name(key):
     value, theirs, expected = CHANGES[key]
     plain, changed = arguments(load_recipe("countdown")), arguments(load_recipe("countdown", [f"{key}={value}"]))
     assert changed[theirs] == expected != plain[theirs]
-    allowed = {theirs} | ({"per_device_train_batch_size"} if key == "sampling.group_size" else set())
+    beside = {"sampling.group_size": "per_device_train_batch_size", "algorithm.updates_per_batch": "max_steps"}
+    allowed = {theirs, beside.get(key, theirs)}
     assert {name for name in plain if plain[name] != changed[name]} == allowed
 
 
@@ -90,6 +91,35 @@ def test_what_trl_cannot_honour_is_named(override, message):
     with pytest.raises(ConfigError) as caught:
         arguments(load_recipe("countdown", [override]))
     assert str(caught.value).startswith(message)
+
+
+def test_cispo_is_bounded_where_ours_is():
+    """TRL clips CISPO's ratio at epsilon_high itself, ours at 1 + clip_high; it has no lower bound."""
+    keys = ["algorithm.preset=cispo", "algorithm.clip_high=0.2"]
+    assert arguments(load_recipe("countdown", keys))["epsilon_high"] == pytest.approx(1.2)
+    with pytest.raises(ConfigError, match=r"algorithm\.clip_low=0\.2 with algorithm\.surrogate=cispo"):
+        arguments(load_recipe("countdown", [*keys, "algorithm.clip_low=0.2"]))
+
+
+@pytest.mark.slow
+def test_a_step_is_a_batch_however_often_it_is_learned(run, tmp_path):
+    folder = tmp_path / "run"
+    code, _, err = run("train", "countdown", "trainer=trl", *SMALL, "algorithm.updates_per_batch=2", "--out", folder)
+    assert code == 0, err
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [0, 1, 2]
+    assert all(line["rollout/num_completions"] == 8 for line in lines[1:])
+    assert len(list((folder / "rollouts").iterdir())) == 2
+
+
+@pytest.mark.slow
+def test_the_random_reward_differs_within_a_group(run, tmp_path):
+    """It goes by each sample's seed: one seed for all would be a control without any signal."""
+    folder, keys = tmp_path / "run", [key for key in SMALL if "overlong" not in key]
+    code, _, err = run("train", "countdown-random-reward", "trainer=trl", *keys, "--out", folder)
+    assert code == 0, err
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert all(line["rollout/zero_variance"] < 1 and line["learner/grad_norm"] > 0 for line in lines[1:])
 
 
 def test_refused_before_anything_is_written(run, tmp_path):

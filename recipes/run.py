@@ -14,6 +14,7 @@ from rich.console import Console
 from doubleback.eval.evaluate import Evaluation, evaluate
 from doubleback.eval.pictures import learning_curve
 from doubleback.eval.tables import before_after
+from doubleback.recipes import trl_trainer
 from doubleback.recipes.assembly import Scored, assembled, scored
 from doubleback.recipes.display import Display, sample_pair
 from doubleback.recipes.preflight import preflight
@@ -47,11 +48,13 @@ def run_recipe(recipe: Recipe, out: Path, resume: bool, console: Console) -> Non
 
 
 def _train(recipe: Recipe, known: Scored, out: Path, resume: bool, console: Console) -> None:
-    if recipe.trainer == "trl":
-        _train_with_trl(recipe, known, out, resume, console)
-        return
+    is_trl = recipe.trainer == "trl"
+    if is_trl:
+        trl_trainer.refuse(recipe, known.longest_prompt, resume)  # before anything is written
     problems = ProblemSource(known.splits.train, recipe.problems, recipe.seed)
     run = _open_run(recipe, out)
+    if is_trl:
+        recipe = trl_trainer.with_peft_experts(recipe)
 
     def restore(learner: Learner) -> int:
         return run.restore_latest(learner, problems) if resume else 0
@@ -63,14 +66,19 @@ def _train(recipe: Recipe, known: Scored, out: Path, resume: bool, console: Cons
         if start == 0:
             preflight(recipe, known, parts, console)
         with Display(console, recipe.steps, start) as display, start_trackers(recipe, out) as track:
+            evaluate = _evaluator(recipe, splits, engine, known.reward, run, display)
+            observers = [display.observe, track]
+            if is_trl:
+                trl_trainer.train_with_trl(recipe, known, learner, sync, problems, evaluate, observers, run)
+                return
             train(
                 learner,
                 engine,
                 sync,
                 problems,
                 known.reward,
-                _evaluator(recipe, splits, engine, known.reward, run, display),
-                [display.observe, track],
+                evaluate,
+                observers,
                 run,
                 algorithm=recipe.algorithm,
                 sampling=recipe.sampling,
@@ -80,22 +88,6 @@ def _train(recipe: Recipe, known: Scored, out: Path, resume: bool, console: Cons
                 steps=recipe.steps,
                 seed=recipe.seed,
             )
-
-
-def _train_with_trl(recipe: Recipe, known: Scored, out: Path, resume: bool, console: Console) -> None:
-    from doubleback.recipes.trl_mapping import arguments
-    from doubleback.recipes.trl_trainer import train_with_trl
-
-    if resume:
-        raise ConfigError("--resume: trainer=trl cannot continue exactly, so it does not; start a new run")
-    arguments(recipe)  # refuses before anything is written
-    run = _open_run(recipe, out)
-    with Display(console, recipe.steps, 0) as display, start_trackers(recipe, out) as track:
-
-        def evaluator(engine: Engine) -> Callable[[int], dict[str, float]]:
-            return _evaluator(recipe, known.splits, engine, known.reward, run, display)
-
-        train_with_trl(recipe, known, run, evaluator, [display.observe, track], console)
 
 
 def show_result(out: Path, console: Console) -> None:

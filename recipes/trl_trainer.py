@@ -1,123 +1,144 @@
 """The same recipe on TRL's own trainer: a baseline, and a way over. Through its public API alone.
 
-Same problems in the same order, prompts, reward, adapter, sampling and hyperparameters (`recipes.trl_mapping`), and the
-same run directory. TRL generates with transformers: its vLLM modes cannot take an adapter on a CPU. This is the only
-module that imports trl.
+Same problems in the same order, prompts, reward, initial adapter, optimiser, rates, sampling and hyperparameters
+(`recipes.trl_mapping`), and the same run directory. TRL generates with transformers: its vLLM modes cannot take an
+adapter on a CPU. This is the only module that imports trl.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
+from copy import deepcopy
 from itertools import groupby
+from statistics import fmean
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from rich.console import Console
+import torch
 from transformers import PrinterCallback, TrainerCallback
 
 from doubleback.recipes.assembly import Scored
 from doubleback.recipes.schema import Recipe
 from doubleback.recipes.trl_mapping import arguments
-from doubleback.rewards.types import Completion, ConfigError, Problem, Verdict
-from doubleback.rl import lora
-from doubleback.rl.delivery import MERGED
-from doubleback.rl.engine import Engine, completion_text, create_engine
-from doubleback.rl.model import base_tensors, is_cuda, load_base, load_tokenizer
+from doubleback.rewards.compose import Reward
+from doubleback.rewards.types import Completion, ConfigError, Problem
+from doubleback.rl.batching import assign, make_batch
+from doubleback.rl.engine import completion_text
+from doubleback.rl.learner import Learner
+from doubleback.rl.metrics import rollout_metrics
+from doubleback.rl.model import is_cuda, load_tokenizer
 from doubleback.rl.problems import ProblemSource
-from doubleback.rl.rundir import RunDirectory, step_name
+from doubleback.rl.rundir import RunDirectory
 from doubleback.rl.seeds import sample_seed
+from doubleback.rl.stopwatch import Stopwatch
+from doubleback.rl.sync import AdapterSync
+from doubleback.rl.train import Evaluate, Observe
 from doubleback.rl.types import Group
 
 NAMES = {
-    "reward": "reward/mean",
     "loss": "learner/loss",
     "grad_norm": "learner/grad_norm",
     "learning_rate": "learner/lr",
     "entropy": "learner/entropy",
-    "completions/mean_length": "rollout/mean_tokens",
-    "completions/max_length": "rollout/max_tokens",
-    "completions/clipped_ratio": "rollout/truncated",
-    "frac_reward_zero_std": "rollout/zero_variance",
+    "kl": "learner/kl_ref",
+    "clip_ratio/low_mean": "learner/clip_low",
+    "clip_ratio/high_mean": "learner/clip_high",
 }
-"""What TRL logs -> our name, where both mean the same."""
-Evaluator = Callable[[Engine], Callable[[int], dict[str, float]]]
-Observers = Sequence[Callable[[int, dict[str, float]], None]]
+"""What TRL logs of an update -> our name, where both mean the same. Everything about rollouts is counted here."""
+
+
+def with_peft_experts(recipe: Recipe) -> Recipe:
+    """The recipe with experts computed as TRL's users have them."""
+    return recipe.model_copy(update={"lora": recipe.lora.model_copy(update={"expert_compute": "peft"})})
+
+
+def refuse(recipe: Recipe, longest_prompt: int, resume: bool) -> None:
+    """ConfigError for what TRL cannot do, or where it is not installed."""
+    if resume:
+        raise ConfigError("--resume: trainer=trl cannot continue exactly, so it does not; start a new run")
+    arguments(recipe, longest_prompt)
+    try:
+        import trl  # noqa: F401
+    except ImportError as error:
+        raise ConfigError("trainer=trl needs the package trl: pip install 'trl>=1.16,<1.17'") from error
 
 
 def train_with_trl(
-    recipe: Recipe, known: Scored, run: RunDirectory, evaluator: Evaluator, observers: Observers, console: Console
+    recipe: Recipe,
+    known: Scored,
+    learner: Learner,
+    sync: AdapterSync,
+    problems: ProblemSource,
+    evaluate: Evaluate,
+    observers: Sequence[Observe],
+    run: RunDirectory,
 ) -> None:
-    """Train, evaluate before and after, and leave the adapter as a checkpoint. ConfigError for what TRL cannot do."""
-    options = arguments(recipe)
-    try:
-        from trl import GRPOConfig, GRPOTrainer
-    except ImportError as error:
-        raise ConfigError("trainer=trl needs the package trl: pip install 'trl>=1.16,<1.17'") from error
+    """Train the learner's adapter with its optimiser by TRL; after each step as `rl.train` does: push with receipt,
+    evaluate, write the step's line, save."""
     from datasets import Dataset
+    from trl import GRPOConfig, GRPOTrainer
 
-    tokenizer = load_tokenizer(known.model.path)
-    with console.status(f"starting {recipe.engine.name} and TRL"):
-        base = load_base(known.model)
-        tensors = base_tensors(base)
-        settings = lora.peft_config(base, recipe.lora)
-        source = ProblemSource(known.splits.train, recipe.problems, recipe.seed)
-        problems = source.take(recipe.steps * recipe.optim.prompts_per_step)
-        scorer = TrlReward(recipe, known, problems, tokenizer)
+    updates, warmup = recipe.algorithm.updates_per_batch, recipe.optim.warmup_steps
+    ahead = deepcopy(problems).take(recipe.steps * recipe.optim.prompts_per_step)  # TRL wants all of them at once
+    scorer = TrlReward(recipe, known.reward, ahead, load_tokenizer(known.model.path))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        learner.optimiser, lambda update: min(1.0, (update // updates + 1) / (warmup + 1))
+    )
+    with TemporaryDirectory() as folder:  # TRL insists on one; what it would save there is saved by the recorder
         trainer = GRPOTrainer(
-            model=base,
+            model=learner.model,
             reward_funcs=scorer,
-            args=GRPOConfig(output_dir=str(run.path / "trl"), use_cpu=not is_cuda(), **options),
+            args=GRPOConfig(output_dir=folder, use_cpu=not is_cuda(), **arguments(recipe, known.longest_prompt)),
             train_dataset=Dataset.from_list(
-                [{"prompt": problem.prompt, "number": number} for number, problem in enumerate(problems)]
+                [{"prompt": problem.prompt, "number": number} for number, problem in enumerate(ahead)]
             ),
-            processing_class=tokenizer,
-            peft_config=settings,
+            processing_class=scorer.tokenizer,
+            optimizers=(learner.optimiser, schedule),
         )
-        engine = create_engine(recipe.engine, known.model, tensors, tokenizer, strategy=MERGED)
-    try:
-        updates = recipe.algorithm.updates_per_batch
-        recorder = Recorder(trainer.model, engine, evaluator(engine), scorer, run, observers, updates)
-        trainer.add_callback(recorder)
+        trainer.add_callback(Recorder(recipe, learner, sync, problems, evaluate, observers, run, scorer))
         trainer.remove_callback(PrinterCallback)
-        recorder.record(0, {})
+        run.record(0, (), {**sync.push().metrics(), **evaluate(0)}, observers)
         trainer.train()
-        lora.save(trainer.model, run.path / "checkpoints" / step_name(recipe.steps))
-    finally:
-        engine.close()
 
 
 class TrlReward:
-    """The recipe's reward with TRL's signature; keeps the scored groups of the step."""
+    """The recipe's reward with TRL's signature. Keeps the scored groups of the step, and when it began and ended."""
 
     __name__ = "doubleback"
 
-    def __init__(self, recipe: Recipe, known: Scored, problems: Sequence[Problem], tokenizer: Any) -> None:
-        self._recipe, self._reward, self._problems, self._tokenizer = recipe, known.reward, problems, tokenizer
+    def __init__(self, recipe: Recipe, reward: Reward, problems: Sequence[Problem], tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
         self.groups: list[Group] = []
+        self.began = self.ended = 0.0
+        self._recipe, self._reward, self._problems = recipe, reward, problems
 
     def __call__(self, completion_ids: list[list[int]], number: list[int], **_: Any) -> list[float | None]:
+        self.began = time.perf_counter()
         rows = list(zip(number, completion_ids, strict=True))
-        for index, part in groupby(rows, key=lambda row: row[0]):
-            problem = self._problems[index]
-            step = index // self._recipe.optim.prompts_per_step + 1
-            # TRL samples by a generator of its own; these are the names that seeds have here, for rewards that ask.
-            seed = sample_seed(self._recipe.seed, f"step {step}", problem.id)
-            completions = tuple(self._completion(ids, step, seed + sample) for sample, (_, ids) in enumerate(part))
-            scores = tuple(self._reward.start(problem, completions)())
-            prompt_ids = tuple(self._tokenizer(problem.prompt)["input_ids"])
-            self.groups.append(Group(problem, prompt_ids, completions, scores))
-        self._reward.refuse_faults(
-            [
-                (group.problem, completion, score)
-                for group in self.groups
-                for completion, score in zip(group.completions, group.scores, strict=True)
-            ]
-        )
-        latest = self.groups[-len({index for index, _ in rows}) :]
-        return [score.value for group in latest for score in group.scores]
+        self.groups = [
+            self._scored(index, [ids for _, ids in part]) for index, part in groupby(rows, key=lambda row: row[0])
+        ]
+        pairs = [
+            (group.problem, completion, score)
+            for group in self.groups
+            for completion, score in zip(group.completions, group.scores, strict=True)
+        ]
+        self._reward.refuse_faults(pairs)
+        self.ended = time.perf_counter()
+        return [score.value for _, _, score in pairs]
+
+    def _scored(self, index: int, samples: Sequence[list[int]]) -> Group:
+        problem, step = self._problems[index], index // self._recipe.optim.prompts_per_step + 1
+        # TRL samples by a generator of its own; these are the names that seeds have here, for rewards that ask.
+        seed = sample_seed(self._recipe.seed, f"step {step}", problem.id)
+        completions = tuple(self._completion(ids, step, seed + sample) for sample, ids in enumerate(samples))
+        scores = tuple(self._reward.start(problem, completions)())
+        return Group(problem, tuple(self.tokenizer(problem.prompt)["input_ids"]), completions, scores)
 
     def _completion(self, ids: list[int], step: int, seed: int) -> Completion:
-        has_ended = bool(ids) and ids[-1] == self._tokenizer.eos_token_id
+        has_ended = bool(ids) and ids[-1] == self.tokenizer.eos_token_id
         return Completion(
-            text=completion_text(ids, self._tokenizer),
+            text=completion_text(ids, self.tokenizer),
             token_ids=tuple(ids),
             sampler_logprobs=(),  # TRL does not hand them out
             finish_reason="stop" if has_ended else "length",
@@ -128,48 +149,63 @@ class TrlReward:
 
 
 class Recorder(TrainerCallback):  # type: ignore[misc]
-    """Writes our lines from TRL's, and evaluates with our engine."""
+    """After the last update of a batch: what `rl.train` does after its own."""
 
     def __init__(
         self,
-        model: Any,
-        engine: Engine,
-        evaluate: Callable[[int], dict[str, float]],
-        scorer: TrlReward,
+        recipe: Recipe,
+        learner: Learner,
+        sync: AdapterSync,
+        problems: ProblemSource,
+        evaluate: Evaluate,
+        observers: Sequence[Observe],
         run: RunDirectory,
-        observers: Observers,
-        updates_per_batch: int,
+        scorer: TrlReward,
     ) -> None:
-        self._updates = updates_per_batch
-        self._model, self._engine, self._evaluate = model, engine, evaluate
-        self._scorer, self._run, self._observers = scorer, run, observers
-        self._start = self._seconds = 0.0
-        self._logged: dict[str, float] = {}
+        self._recipe, self._learner, self._sync, self._problems = recipe, learner, sync, problems
+        self._evaluate, self._observers, self._run, self._scorer = evaluate, observers, run, scorer
+        self._watch, self._start = Stopwatch(), 0.0
+        self._logged: dict[str, list[float]] = defaultdict(list)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """An update begins, and with a batch's first its generation."""
         self._start = time.perf_counter()
+        if self._is_due(state.global_step):
+            self._watch = Stopwatch()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._seconds += time.perf_counter() - self._start
+        """Tell generation, rewards and update apart by the call of the reward in between."""
+        start, end, scorer = self._start, time.perf_counter(), self._scorer
+        if scorer.began > start:
+            self._watch.count("rollout", scorer.began - start)
+            self._watch.count("reward", scorer.ended - scorer.began)
+            start = scorer.ended
+        self._watch.count("update", end - start)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
+        """Each update's figures; a batch's last brings the line of the step."""
         if "loss" not in logs:  # TRL's last words are a summary of the run
             return
-        # What is logged of the rollouts comes with a batch's first update, the learner's side with each.
-        self._logged |= {ours: float(logs[name]) for name, ours in NAMES.items() if name in logs}
-        if state.global_step % self._updates == 0:
-            logged, self._logged = self._logged, {}
-            self.record(state.global_step // self._updates, logged)
+        for name in NAMES.keys() & logs.keys():
+            self._logged[NAMES[name]].append(float(logs[name]))
+        if self._is_due(state.global_step):
+            learned = {name: fmean(values) for name, values in self._logged.items()}
+            self._logged.clear()
+            self._record(learned)
 
-    def record(self, step: int, metrics: dict[str, float]) -> None:
-        """One line: the step's metrics, its time, and the evaluation where one is due."""
-        groups, self._scorer.groups = self._scorer.groups, []
-        scores = [score for group in groups for score in group.scores]
-        if scores:
-            correct = sum(score.verdict == Verdict.CORRECT for score in scores)
-            metrics |= {"verdict/correct": correct / len(scores), "seconds/step": self._seconds}
-            metrics["rollout/num_completions"] = float(len(scores))
-            metrics["rollout/tokens"] = float(sum(len(it.token_ids) for group in groups for it in group.completions))
-        self._seconds = 0.0
-        self._engine.load_adapter(lora.export(self._model), version=step)
-        self._run.record(step, groups, {**metrics, **self._evaluate(step)}, self._observers)
+    def _is_due(self, update: int) -> bool:
+        return update % self._recipe.algorithm.updates_per_batch == 0
+
+    def _record(self, learned: dict[str, float]) -> None:
+        recipe, learner = self._recipe, self._learner
+        learner.step += 1
+        self._problems.take(recipe.optim.prompts_per_step)  # what a checkpoint has to know
+        groups = assign(self._scorer.groups, recipe.algorithm)
+        rollouts = rollout_metrics(groups, make_batch(groups, recipe.algorithm, recipe.sampling))
+        learned["learner/tokens"] = rollouts["rollout/tokens"] * recipe.algorithm.updates_per_batch
+        timed = self._watch.metrics(rollouts["rollout/tokens"], learned["learner/tokens"])
+        receipt = self._sync.push()
+        metrics = {**rollouts, **learned, **timed, **receipt.metrics(), **self._evaluate(learner.step)}
+        self._run.record(learner.step, groups, metrics, self._observers)
+        if learner.step % recipe.checkpoint.every == 0 or learner.step == recipe.steps:
+            self._run.save_checkpoint(learner, self._problems, recipe.checkpoint.keep)

@@ -58,7 +58,7 @@ class Learner:
         self._parameters: list[torch.nn.Parameter] = [
             parameter for parameter in model.parameters() if parameter.requires_grad
         ]
-        self._optimiser = torch.optim.AdamW(
+        self.optimiser = torch.optim.AdamW(
             self._parameters, lr=optim.lr, betas=(optim.beta1, optim.beta2), weight_decay=optim.weight_decay
         )
 
@@ -81,11 +81,11 @@ class Learner:
         rate = self._optim.lr * min(1.0, self.step / (self._optim.warmup_steps + 1))
         for _ in range(self._algorithm.updates_per_batch if batch.samples else 0):
             old_logprobs = self._accumulate(batch, old_logprobs, tally)
-            for group in self._optimiser.param_groups:
+            for group in self.optimiser.param_groups:
                 group["lr"] = rate
             norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._optim.max_grad_norm)
-            self._optimiser.step()
-            self._optimiser.zero_grad(set_to_none=True)
+            self.optimiser.step()
+            self.optimiser.zero_grad(set_to_none=True)
             tally.add_update(float(norm))
         metrics = {**tally.means(), "learner/lr": rate}
         if self._algorithm.has_entropy_bonus:
@@ -167,13 +167,13 @@ class Learner:
         """What exact resume needs besides the adapter: step, entropy coefficient, a copy of the optimiser's moments."""
         return {
             "step": self.step,
-            "optimiser": deepcopy(self._optimiser.state_dict()),
+            "optimiser": deepcopy(self.optimiser.state_dict()),
             "entropy_coef": self._entropy_coef.state(),
         }
 
     def restore(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         """Continue from an adapter and a `state()`. ValueError where they belong to another model."""
         lora.load(self.model, tensors)
-        self._optimiser.load_state_dict(state["optimiser"])
+        self.optimiser.load_state_dict(state["optimiser"])
         self.step = int(state["step"])
         self._entropy_coef.restore(state["entropy_coef"])

@@ -17,12 +17,16 @@ class Stopwatch:
         """Add the block's seconds to those of `name`."""
         start = time.perf_counter()
         yield
-        self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - start
+        self.count(name, time.perf_counter() - start)
+
+    def count(self, name: str, seconds: float) -> None:
+        """Add seconds to those of the phase `name`."""
+        self._seconds[name] = self._seconds.get(name, 0.0) + seconds
 
     def add(self, other: "Stopwatch") -> None:
         """Add the phases of a watch that ran beside this one."""
         for name, seconds in other._seconds.items():
-            self._seconds[name] = self._seconds.get(name, 0.0) + seconds
+            self.count(name, seconds)
 
     def metrics(self, rollout_tokens: float, update_tokens: float) -> dict[str, float]:
         """Groups seconds/ and speed/ of `rl.metrics`."""

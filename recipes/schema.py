@@ -1,6 +1,6 @@
 """The schema of a recipe: the sections of each layer, and the checks that need several of them. Loads no torch."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -76,6 +76,17 @@ class Recipe(Section):
     checkpoint: CheckpointConfig = CheckpointConfig()
     trackers: Annotated[list[Literal["tensorboard", "wandb"]], Field(default_factory=list)]
     """Experiment trackers that get every step's metrics, through accelerate."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _clip_what_lags(cls, data: Any) -> Any:
+        """With engine.overlap the ratio is to the sampler, unless the recipe says otherwise: see docs/overlap.md."""
+        engine, algorithm = (
+            (data.get(name) or {} for name in ("engine", "algorithm")) if isinstance(data, dict) else ({}, {})
+        )
+        if not (isinstance(engine, dict) and isinstance(algorithm, dict) and engine.get("overlap")):
+            return data
+        return {**data, "algorithm": {"old_logprobs": "sampler", **algorithm}}
 
     @model_validator(mode="after")
     def _completion_fits_the_context(self) -> "Recipe":

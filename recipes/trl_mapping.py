@@ -53,7 +53,7 @@ evaluation by our engine, checkpoints, trackers. A section stands for all of its
 IDLE = (
     *("description", "trainer", "algorithm.preset"),
     *(f"algorithm.{key}" for key in ("importance", "importance_floor", "importance_cap", "kl_estimator", "kl_in")),
-    *(f"algorithm.{key}" for key in ("entropy_delta", "entropy_max", "drop_zero_variance")),
+    *(f"algorithm.{key}" for key in ("old_logprobs", "entropy_delta", "entropy_max", "drop_zero_variance")),
     *(f"optim.{key}" for key in ("pack", "share_prompts", "logits_mib")),
     *(f"problems.{key}" for key in ("memory", "rest_epochs", "promote_at")),
     *("lora.expert_compute", "engine.return_routed_experts", "engine.max_lag"),

@@ -23,6 +23,10 @@ class AlgorithmConfig(Section):
     """What is made of ratio and advantage: a function of `rl.losses`."""
     ratio: Literal["token", "sequence", "sequence_token"] = "token"
     """What the ratio is of: see `rl.losses.probability_ratio`. The latter two are GSPO and GSPO-token."""
+    old_logprobs: Literal["trainer", "sampler"] = "trainer"
+    """What the ratio is to. `trainer`: this policy before the step, in the trainer's own numbers; the importance weight
+    makes up for the difference to the sampler. `sampler`: what the engine reported, so that the clip bounds how far the
+    policy has moved since it sampled, steps of engine.overlap included, and no importance weight is taken."""
     clip_low: Annotated[float, Field(ge=0, le=1)] = 0.2
     """The probability ratio is clipped below at 1 - clip_low. 1: no lower bound."""
     clip_high: Annotated[float, Field(ge=0)] = 0.28
@@ -88,6 +92,11 @@ class AlgorithmConfig(Section):
         return self
 
     @property
+    def has_importance(self) -> bool:
+        """Whether a weight makes up for the difference between sampler and trainer."""
+        return self.importance_cap is not None and self.old_logprobs == "trainer"
+
+    @property
     def has_kl_loss(self) -> bool:
         """Whether the loss has a KL term."""
         return self.kl_coef > 0 and self.kl_in == "loss"
@@ -136,10 +145,11 @@ class AlgorithmConfig(Section):
 
     def _importance_findings(self) -> Iterator[str]:
         floor, cap = self.importance_floor, self.importance_cap
-        if cap is None:
-            yield from self.without_effect(
-                "algorithm", ("importance", "importance_floor"), "importance_cap", "a number"
-            )
+        keys = ("importance", "importance_floor", "importance_cap")
+        if self.old_logprobs == "sampler":
+            yield from self.without_effect("algorithm", keys, "old_logprobs", "trainer")
+        elif cap is None:
+            yield from self.without_effect("algorithm", keys[:2], "importance_cap", "a number")
         elif floor is not None and floor > cap:
             yield (
                 f"algorithm.importance_floor={floor} is above algorithm.importance_cap={cap}; "

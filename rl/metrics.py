@@ -15,8 +15,8 @@ from doubleback.rl.algorithm import AlgorithmConfig
 from doubleback.rl.batching import Microbatch
 from doubleback.rl.forward import Forward, reported
 from doubleback.rl.kl import kl_k3
-from doubleback.rl.losses import probability_ratio
 from doubleback.rl.mismatch import mismatch_ratio
+from doubleback.rl.objective import policy_ratio
 from doubleback.rl.routing import differing
 from doubleback.rl.types import Batch, Group
 
@@ -114,7 +114,7 @@ class Tally:
     ) -> None:
         """Count one microbatch."""
         mask = micro.loss_mask_BT
-        ratio = probability_ratio(logprobs_BT, old_BT, mask, algorithm.ratio).expand(mask.shape)[mask]
+        ratio = policy_ratio(micro, logprobs_BT, old_BT, algorithm).expand(mask.shape)[mask]
         advantage = micro.advantages_B1.expand(mask.shape)[mask]
         gap = (old_BT - micro.sampler_logprobs_BT)[mask]
         self._loss += float(loss)
@@ -128,7 +128,7 @@ class Tally:
             self._sum("learner/dual_clip", (ratio > algorithm.dual_clip) & (advantage < 0))
         self._sum("gap/mean_abs", gap.abs())
         self._sum("gap/k3", kl_k3(micro.sampler_logprobs_BT, old_BT)[mask])
-        if algorithm.importance_cap is not None:
+        if algorithm.importance_cap is not None and algorithm.has_importance:
             correction = mismatch_ratio(old_BT, micro.sampler_logprobs_BT, mask, algorithm.importance)
             self._sum("learner/importance_capped", (correction >= algorithm.importance_cap).expand(mask.shape)[mask])
             if algorithm.importance_floor is not None:

@@ -28,7 +28,7 @@ def microbatch_loss(
 
     `entropy_coef` is what multiplies the entropy now: algorithm.entropy_coef is only where it starts.
     """
-    ratio_BT = probability_ratio(logprobs_BT, old_logprobs_BT, micro.loss_mask_BT, algorithm.ratio)
+    ratio_BT = policy_ratio(micro, logprobs_BT, old_logprobs_BT, algorithm)
     kl_BT = None
     if algorithm.has_kl_loss:
         if ref_logprobs_BT is None:
@@ -44,6 +44,12 @@ def microbatch_loss(
         kl_coef=algorithm.kl_coef,
         entropy_coef=entropy_coef,
     )
+
+
+def policy_ratio(micro: Microbatch, logprobs_BT: Tensor, old_logprobs_BT: Tensor, algorithm: AlgorithmConfig) -> Tensor:
+    """Probability under the policy over that under the one before, as algorithm.old_logprobs and ratio name them."""
+    behind_BT = micro.sampler_logprobs_BT if algorithm.old_logprobs == "sampler" else old_logprobs_BT
+    return probability_ratio(logprobs_BT, behind_BT, micro.loss_mask_BT, algorithm.ratio)
 
 
 def _surrogate(ratio_BT: Tensor, logprobs_BT: Tensor, advantages_B1: Tensor, algorithm: AlgorithmConfig) -> Tensor:
@@ -63,7 +69,7 @@ def _surrogate(ratio_BT: Tensor, logprobs_BT: Tensor, advantages_B1: Tensor, alg
 
 
 def _importance(micro: Microbatch, old_logprobs_BT: Tensor, algorithm: AlgorithmConfig) -> Tensor | None:
-    if algorithm.importance_cap is None:
+    if algorithm.importance_cap is None or not algorithm.has_importance:
         return None
     return importance_weights(
         old_logprobs_BT,

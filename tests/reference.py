@@ -30,6 +30,7 @@ class Options:
 
     surrogate: str = "clipped"
     ratio: str = "token"
+    old_logprobs: str = "trainer"
     clip_low: float = 0.2
     clip_high: float = 0.28
     dual_clip: float | None = None
@@ -95,7 +96,7 @@ def entropy(logits: Sequence[float], temperature: float) -> float:
 
 def importance(row: Row, options: Options) -> list[float]:
     """Weight of each token's policy term."""
-    if options.importance_cap is None:
+    if options.importance_cap is None or options.old_logprobs == "sampler":
         return [1.0] * len(row)
     gaps = [token.old - token.sampler for token in row]
     scope, how = options.importance.split("_")
@@ -127,11 +128,12 @@ def kl(token: Token, options: Options) -> tuple[float, float]:
 
 def ratios(row: Row, options: Options, detached: Row) -> list[float]:
     """Policy over old policy, of each token. `detached` is the row that stop-gradients hold on to."""
-    tokens = [math.exp(token.logprob - token.old) for token in row]
+    behind = [token.sampler if options.old_logprobs == "sampler" else token.old for token in row]
+    tokens = [math.exp(token.logprob - old) for token, old in zip(row, behind, strict=True)]
     if options.ratio == "token":
         return tokens
     source = row if options.ratio == "sequence" else detached
-    mean = math.exp(math.fsum(token.logprob - token.old for token in source) / len(row))
+    mean = math.exp(math.fsum(token.logprob - old for token, old in zip(source, behind, strict=True)) / len(row))
     if options.ratio == "sequence":
         return [mean] * len(row)
     return [mean * math.exp(token.logprob - held.logprob) for token, held in zip(row, detached, strict=True)]

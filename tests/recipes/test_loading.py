@@ -34,6 +34,15 @@ def test_a_preset_fills_in_its_keys_and_explicit_ones_win():
     assert recipe.model_dump()["algorithm"]["normaliser"] == "sequence"
 
 
+def test_what_lags_is_clipped_against_the_sampler_unless_the_recipe_says_otherwise():
+    ahead = "engine.overlap=true"
+    assert load_recipe("countdown").algorithm.old_logprobs == "trainer"
+    assert load_recipe("countdown", [ahead]).algorithm.old_logprobs == "sampler"
+    assert load_recipe("countdown", [ahead, "algorithm.old_logprobs=trainer"]).algorithm.old_logprobs == "trainer"
+    with pytest.raises(ConfigError, match=r"importance=token_mask has no effect with algorithm\.old_logprobs=sampler"):
+        load_recipe("countdown", [ahead, "algorithm.importance=token_mask"])
+
+
 def test_contradictions_of_algorithm_and_problems_come_in_one_line_each():
     overrides = [
         "algorithm.preset=cispo",

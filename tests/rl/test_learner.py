@@ -57,6 +57,7 @@ ALGORITHMS = {
     "default": AlgorithmConfig(),
     "sequence, standardised": AlgorithmConfig(normaliser="sequence", advantage="standardise"),
     "token, no importance": AlgorithmConfig(normaliser="token", importance_cap=None),
+    "to the sampler": AlgorithmConfig(old_logprobs="sampler"),
     "kl": AlgorithmConfig(kl_coef=0.1),
     "masked": AlgorithmConfig(mask_truncated=True),
     "entropy": AlgorithmConfig(entropy_coef=0.05),

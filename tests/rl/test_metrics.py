@@ -204,6 +204,15 @@ def test_shares_of_sequences_count_their_tokens():
     assert means["learner/clip_high"] == 0
 
 
+def test_a_ratio_to_the_sampler_is_what_is_clipped():
+    """Then it is 2.6, 1.2, 1 and 1 with advantage 1, and 2.6, 0.79, 1 and 0.81 with advantage -1."""
+    means = tally_of(cap=2.0, old_logprobs="sampler")
+    assert means["learner/clip_high"] == pytest.approx(1 / 10)
+    assert means["learner/clip_low"] == pytest.approx(1 / 10)
+    assert means["gap/mean_abs"] == pytest.approx(math.log(2) / 2)
+    assert math.isnan(means["learner/importance_capped"])
+
+
 def test_sapo_has_no_clip_to_count():
     assert math.isnan(tally_of(cap=2.0, surrogate="sapo")["learner/clip_high"])
 

@@ -76,9 +76,8 @@ def scored(recipe: Recipe, twin_folder: Path | None = None) -> Iterator[Scored]:
 
 
 def recipe_memory(recipe: Recipe, config: PretrainedConfig, dtype: str) -> Memory:
-    """The estimate of `rl.memory`, with experts merged where no CUDA device serves them as they are."""
-    is_merged = recipe.sync.strategy == "merged" or not (is_cuda() or recipe.lora.targets == "attention")
-    return estimate(config, dtype, recipe.lora, recipe.optim, recipe.engine, is_merged)
+    """The estimate of `rl.memory`, with the delivery that this machine will choose."""
+    return estimate(config, dtype, recipe.lora, recipe.optim, recipe.engine, recipe.sync.strategy, is_cuda())
 
 
 @contextmanager

@@ -1,49 +1,68 @@
-"""Whole GRPO steps of one recipe on our trainer and on TRL's, side by side: generation, rewards, update, sync.
+"""Whole GRPO steps of one recipe on our trainer and on TRL's: generation, rewards, update, delivery of the adapter.
 
-    PYTHONPATH=tests python tests/bench/whole_steps.py [--models learned 10M 50M] [--repeats 2] [--steps 4]
-
-The recipe `countdown-random-reward` (every group carries a signal) with `trainer=doubleback` and `trainer=trl`,
-alternating, each run in a process of its own, one thread; medians over all steps but the first of each run. TRL
-generates with transformers, since its vLLM modes cannot take an adapter on a CPU; ours with vLLM. The learned model is
-the bundled one; 10M and 50M are random, and their completions end at random. Memory is the peak of the whole process.
+Each run in a process of its own. TRL generates with transformers, since its vLLM modes cannot take an adapter on a CPU;
+ours with vLLM. The learned model plays countdown; the random ones are asked questions with the lengths of GSM8K's, and
+their completions end at random. Rewards are random, so that every group has something to learn. Memory is the peak of
+the whole process, engine included.
 """
 
-import argparse
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
+import yaml
+from sizes import NUM_GROUPS
 
-from families import make_family_model
-from rich.console import Console
-from rich.table import Table
+from doubleback.recipes.countdown.tokenizer import FIRST_NUMBER_ID, VOCABULARY
 
-SIZES = {
-    "10M": {"hidden_size": 256, "num_hidden_layers": 6, "num_experts": 16, "moe_intermediate_size": 256},
-    "50M": {"hidden_size": 512, "num_hidden_layers": 6, "num_experts": 16, "moe_intermediate_size": 512},
+NAMES = {
+    "speed/rollout_tokens_per_s": "rollout_tokens_per_s",
+    "speed/update_tokens_per_s": "update_tokens_per_s",
+    "seconds/step": "step_s",
+    "seconds/sync": "sync_s",
 }
-MODELS = ("learned", *SIZES)
+EVALUATION = {"n": 1, "k": [1], "test_problems": 1, "validation_problems": 1, "validation_n": 1}
 
 
-def make_model(size: str, folder: Path) -> str:
+def make_recipe(size: str, model: str, folder: Path) -> str:
+    """Name or path of the recipe."""
     if size == "learned":
-        return "bundled:countdown"
-    heads = {"num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": SIZES[size]["hidden_size"] // 8}
-    return str(make_family_model("qwen3_moe", folder / size, **SIZES[size], **heads))
+        return "countdown-random-reward"
+    rng = random.Random(0)
+    for name, count in (("train", 200), ("test", 20)):
+        lengths = [int(min(250, rng.lognormvariate(4.5, 0.4))) for _ in range(count)]
+        questions = [" ".join(rng.choices(VOCABULARY[FIRST_NUMBER_ID:], k=length)) for length in lengths]
+        lines = [json.dumps({"question": question, "answer": "3"}) for question in questions]
+        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+    task = {"name": "math", "train": str(folder / "train.jsonl"), "test": str(folder / "test.jsonl")}
+    recipe = {
+        "description": "questions with the lengths of GSM8K's, rewarded at random",
+        "steps": 1,
+        "model": {"path": model, "max_length": 640},
+        "task": {**task, "prompt": "{question}", "validation_problems": 4},
+        "reward": {"components": {"random": 1.0, "math": 0.0}},
+        "lora": {"rank": 16, "alpha": 32.0},
+        "sampling": {"group_size": 16, "max_tokens": 320},
+        "optim": {"lr": 1e-5, "microbatch_tokens": 10240},  # of TRL one group, padded
+    }
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    return str(path)
 
 
-def run(trainer: str, model: str, steps: int, threads: int) -> dict:
-    """One run of the recipe in a process of its own: medians over its steps, and its peak memory."""
+def run(trainer: str, recipe: str, model: str, size: str, steps: int, threads: int) -> dict:
+    """Medians over the steps but for the first, and the peak memory of the process."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
-        keys = [f"trainer={trainer}", f"model.path={model}", f"steps={steps}", "optim.prompts_per_step=8"]
-        keys += ["eval.n=1", "eval.k=[1]", "eval.test_problems=1", "eval.validation_problems=1", "eval.validation_n=1"]
-        command = [sys.executable, "-m", "doubleback.recipes", "train", "countdown-random-reward", *keys, "--out", out]
+        keys = [f"trainer={trainer}", f"model.path={model}", f"steps={steps}"]
+        keys += [f"optim.prompts_per_step={NUM_GROUPS[size]}"]
+        keys += [f"eval.{key}={json.dumps(value)}" for key, value in EVALUATION.items()]
+        command = [sys.executable, "-m", "doubleback.recipes", "train", recipe, *keys, "--out", str(out)]
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         errors = process.stderr.read()
@@ -51,50 +70,26 @@ def run(trainer: str, model: str, steps: int, threads: int) -> dict:
         if status:
             raise SystemExit(errors.decode()[-2000:])
         lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()][2:]
-    names = ("seconds/step", "seconds/rollout", "seconds/update", "seconds/sync", "rollout/tokens")
-    return {
-        **{name: statistics.median(line[name] for line in lines) for name in names if name in lines[0]},
-        "peak_mib": usage.ru_maxrss / 1024,
+    medians = {
+        ours: statistics.median(line[name] for line in lines) for name, ours in NAMES.items() if name in lines[0]
     }
+    speed = statistics.median(line["rollout/tokens"] / line["seconds/step"] for line in lines)
+    return {**medians, "step_tokens_per_s": speed, "peak_mib": usage.ru_maxrss / 1024}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
-    parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=4)
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    table = Table(title="whole steps: 8 problems x 16 completions, medians")
-    for column in ("model", "trainer", "s/step", "tokens/s", "x TRL", "rollout s", "update s", "sync s", "peak MiB"):
-        table.add_column(column, justify="right")
-    for size in options.models:
-        model = make_model(size, Path(tempfile.mkdtemp()))
+def measure(size: str, model: str, repeats: int, steps: int, threads: int) -> list[dict]:
+    """One row for each trainer, alternating."""
+    with tempfile.TemporaryDirectory() as folder:
+        recipe = make_recipe(size, model, Path(folder))
         runs: dict[str, list[dict]] = {"trl": [], "doubleback": []}
-        for _ in range(options.repeats):
+        for _ in range(repeats):
             for trainer, results in runs.items():
-                results.append(run(trainer, model, options.steps, options.threads))
-        speeds = {
-            trainer: statistics.median(it["rollout/tokens"] / it["seconds/step"] for it in results)
-            for trainer, results in runs.items()
+                results.append(run(trainer, recipe, model, size, steps, threads))
+    return [
+        {
+            "model": size,
+            "what": {"trl": "TRL, whole step", "doubleback": "ours, whole step"}[trainer],
+            **{name: statistics.median(it[name] for it in results) for name in results[0]},
         }
-        for trainer, results in runs.items():
-            median = {name: statistics.median(it[name] for it in results) for name in results[0]}
-            parts = [
-                f"{median[name]:.2f}" if name in median else ""
-                for name in ("seconds/rollout", "seconds/update", "seconds/sync")
-            ]
-            table.add_row(
-                size,
-                trainer,
-                f"{median['seconds/step']:.2f}",
-                f"{speeds[trainer]:,.0f}",
-                f"{speeds[trainer] / speeds['trl']:.2f}",
-                *parts,
-                f"{median['peak_mib']:,.0f}",
-            )
-        Console(width=120).print(table)
-
-
-if __name__ == "__main__":
-    main()
+        for trainer, results in runs.items()
+    ]

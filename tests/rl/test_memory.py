@@ -13,14 +13,14 @@ from transformers import AutoConfig
 from doubleback.rl.config import EngineConfig, LoraSettings, OptimConfig
 from doubleback.rl.memory import GIB, Memory, estimate, verdict
 
-BENCH = Path(__file__).parents[1] / "bench" / "step.py"
+BENCH = Path(__file__).parents[1] / "bench"
 
 
-def made(folder, dtype="float32", is_merged=True, **optim):
+def made(folder, dtype="float32", has_cuda=False, **optim):
     optim = OptimConfig(**{"microbatch_tokens": 1000, **optim})
     settings = LoraSettings(rank=4, alpha=8.0, expert_rank=2)
     engine = EngineConfig(kv_cache_mib=64)
-    return estimate(AutoConfig.from_pretrained(folder), dtype, settings, optim, engine, is_merged)
+    return estimate(AutoConfig.from_pretrained(folder), dtype, settings, optim, engine, "auto", has_cuda)
 
 
 def test_every_figure_by_hand(tmp_path):
@@ -35,7 +35,7 @@ def test_every_figure_by_hand(tmp_path):
     assert memory.kv_cache == 64 << 20
     assert memory.adapter == 12 * memory.num_adapter
     assert memory.gradients == 4 * memory.num_adapter
-    assert memory.activations == 4 * 1000 * 2 * (14 * 64 + 2 * 64 + 2 * 2 * 32)
+    assert memory.activations == 4 * 1000 * (2 * (14 * 64 + 8 * 64 + 2 * 2 * 32) + 2 * (3 * 64 + 4 * 32))
     assert memory.logits == 3 * 4 * 1000 * 118
     adapted = 2 * (4096 + 2 * 2048 + 4096 + 8 * 3 * 2048)
     assert memory.merge == 4 * adapted + 2 * 4 * (8 * 64 * 64)
@@ -48,8 +48,10 @@ def test_what_changes_it(tmp_path):
     plain = made(folder)
     assert made(folder, dtype="bfloat16").weights == plain.weights / 2
     assert made(folder, microbatch_tokens=500).activations == plain.activations / 2
-    assert made(folder, is_merged=False).merge == 0
-    layer = 14 * 64 + 2 * 64 + 2 * 2 * 32
+    assert made(folder, has_cuda=True).merge == 0
+    gpt_oss = make_family_model("gpt_oss", tmp_path / "gpt_oss")  # vLLM serves no adapter on its experts
+    assert made(gpt_oss, has_cuda=True).merge == made(gpt_oss).merge > 0
+    layer = 14 * 64 + 8 * 64 + 2 * 2 * 32 + 2 * (3 * 64 + 4 * 32)
     assert made(folder, gradient_checkpointing=True).activations == 4 * 1000 * (2 * 64 + layer)
     assert made(folder, microbatch_tokens=1_000_000, logits_mib=10).logits == 3 * (10 << 20)
 
@@ -70,17 +72,17 @@ def test_verdict(free, sentence):
 @pytest.mark.slow
 def test_the_estimate_is_within_a_factor_of_two_of_the_truth(tmp_path):
     """The update of a 10 M model in a process of its own, beyond what it held before its first step."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(BENCH.parents[1])}
-    sys.path.insert(0, str(BENCH.parent))
-    import step
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(BENCH.parent)}
+    sys.path.insert(0, str(BENCH))
+    from sizes import make_model
 
-    folder = step.make_model("10M", tmp_path)
-    command = [sys.executable, BENCH, "--memory-of", "+ prompts shared", "--folder", folder, "--models", "10M"]
+    folder = make_model("10M", tmp_path)
+    command = [sys.executable, BENCH / "update_phase.py", "+ prompts shared", folder, "10M", "1"]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     measured = float(json.loads(done.stdout.splitlines()[-1])) * (1 << 20)
     settings = LoraSettings(rank=16, alpha=32.0)
-    optim = OptimConfig(microbatch_tokens=4096)
-    memory = estimate(AutoConfig.from_pretrained(folder), "float32", settings, optim, EngineConfig(), False)
+    optim = OptimConfig(microbatch_tokens=2560)
+    memory = estimate(AutoConfig.from_pretrained(folder), "float32", settings, optim, EngineConfig(), "auto", False)
     expected = memory.gradients + memory.activations + memory.logits + 8 * memory.num_adapter
     assert 0.5 < measured / expected < 2
     print(f"measured {measured / expected:.2f} of the estimate")

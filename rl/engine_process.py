@@ -1,9 +1,11 @@
 """An engine in a process of its own, so that it can sample while this process learns. One call at a time.
 
-The frozen base is handed over in shared memory. What the engine raises is raised here by its own name; an engine that
+The frozen base is handed over in shared memory. With several CUDA devices the engine has the second, the trainer the
+first. What the engine raises is raised here by its own name; an engine that
 dies, or says nothing for `STALL_SECONDS`, is named.
 """
 
+import os
 import signal
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
@@ -44,9 +46,18 @@ class ProcessEngine:
         self._pipe, theirs = context.Pipe()
         self._lock = Lock()
         here = config.model_copy(update={"overlap": False})
-        arguments = (here, model, dict(base), tokenizer, has_stop_strings, strategy)
+        apart = second_device(torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES"))
+        # What the engine's process cannot see, it cannot be given.
+        shared = {name: tensor.cpu() for name, tensor in base.items()} if apart else dict(base)
+        arguments = (here, model, shared, tokenizer, has_stop_strings, strategy)
         self._process = context.Process(target=_serve, args=(theirs, torch.get_num_threads(), arguments), daemon=True)
-        self._process.start()
+        before = dict(os.environ)
+        os.environ.update(apart)
+        try:
+            self._process.start()
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
         theirs.close()
         self._answer()
 
@@ -101,6 +112,13 @@ class ProcessEngine:
                 raise ERRORS.get(name, RunError)(text)
             if on_group is not None:
                 on_group(value)
+
+
+def second_device(count: int, visible: str | None) -> dict[str, str]:
+    """Environment of the engine's process where there are `count` CUDA devices, of `visible` in CUDA's words."""
+    if count < 2:
+        return {}
+    return {"CUDA_VISIBLE_DEVICES": visible.split(",")[1].strip() if visible else "1"}
 
 
 def _serve(pipe: Connection, threads: int, arguments: tuple[Any, ...]) -> None:

@@ -80,7 +80,7 @@ def _write_experts(model: torch.nn.Module, weights: Mapping[str, torch.Tensor]) 
         kernel = layer.quant_method.moe_kernel.fused_experts
         for own, theirs in ((layer.w13_weight, "gate_up_proj"), (layer.w2_weight, "down_proj")):
             weight_EOI = weights[f"{owner}.{theirs}"].transpose(1, 2).contiguous()
-            is_cpu = weight_EOI.device.type == "cpu"
+            is_cpu = own.device.type == "cpu"
             own.data.copy_(cpu_prepack_moe_weight(weight_EOI, kernel.isa) if is_cpu else weight_EOI)
 
 

@@ -5,6 +5,7 @@ import signal
 import threading
 from dataclasses import replace
 
+import psutil
 import pytest
 from rollouts import make_completion, make_group
 
@@ -12,6 +13,7 @@ from doubleback.rewards.types import ConfigError, Problem, RunError
 from doubleback.rl.ahead import Rollouts, require_lag
 from doubleback.rl.config import EngineConfig, ModelConfig, SamplingConfig
 from doubleback.rl.engine import create_engine
+from doubleback.rl.engine_process import second_device
 from doubleback.rl.model import base_tensors, load_base, load_tokenizer
 from doubleback.rl.stopwatch import Stopwatch
 
@@ -60,6 +62,26 @@ def test_lag_by_hand():
         RunError, match=r"completions of adapter 3 came to a learner at 5; engine\.max_lag=1 allows less"
     ):
         require_lag([group], 5, 1)
+
+
+@pytest.mark.parametrize(
+    ("count", "visible", "expected"), [(0, None, None), (1, "3", None), (2, None, "1"), (3, "4, 2,0", "2")]
+)
+def test_with_several_devices_the_engine_has_the_second(count, visible, expected):
+    assert second_device(count, visible).get("CUDA_VISIBLE_DEVICES") == expected
+
+
+def test_the_engines_process_alone_is_moved(tiny_model_folder, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    before = dict(os.environ)
+    config = ModelConfig(path=str(tiny_model_folder))
+    tensors, tokenizer = base_tensors(load_base(config)), load_tokenizer(config.path)
+    engine = create_engine(EngineConfig(name="transformers", overlap=True), config, tensors, tokenizer)
+    assert psutil.Process(engine._process.pid).environ()["CUDA_VISIBLE_DEVICES"] == "1"
+    assert dict(os.environ) == before
+    (scores,) = engine.score([((1, 5), (6, 7))])
+    assert len(scores) == 2
+    engine.close()
 
 
 def test_overlap_needs_a_lag():

@@ -16,7 +16,7 @@ SIZES = {
 """Name -> configuration; 118 words unless it says more. `learned` is the bundled model."""
 NUM_GROUPS = {"learned": 8, "10M": 4, "50M": 4, "10M, 32k words": 4}
 """Problems of one step, so that TRL's takes seconds."""
-PLAIN = {"max_position_embeddings": 1024, "initializer_range": 0.02}
+PLAIN = {"max_position_embeddings": 512, "initializer_range": 0.02}
 """Weights of the usual size: nearly uniform, so that completions end at random, after about 118 tokens."""
 
 

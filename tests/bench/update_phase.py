@@ -54,7 +54,7 @@ def make_groups(size: str) -> list:
     """Scored groups with the lengths of GSM8K; every fourth has no spread."""
     rng, groups, words = random.Random(0), [], vocabulary(size)
     for index in range(NUM_GROUPS[size]):
-        prompt = [rng.randrange(3, words) for _ in range(int(min(250, rng.lognormvariate(4.5, 0.4))))]
+        prompt = [rng.randrange(3, words) for _ in range(int(min(190, rng.lognormvariate(4.5, 0.4))))]
         completions = []
         for _ in range(GROUP_SIZE):
             length = int(min(MAX_TOKENS, max(20, rng.lognormvariate(4.75, 0.5))))
@@ -69,7 +69,7 @@ class Ours:
     """Our learner, one `update` a step."""
 
     def __init__(self, model: str, groups: list, compute: str, algorithm: dict, optim: dict) -> None:
-        base = load_base(ModelConfig(path=model, max_length=1024))
+        base = load_base(ModelConfig(path=model, max_length=512))
         settings = LoraSettings(rank=16, alpha=32.0, expert_compute=compute)
         keys = AlgorithmConfig(importance_cap=None, **algorithm)
         adapted = lora.attach(base, settings, seed=0)
@@ -101,7 +101,7 @@ class Theirs:
             for group in groups
             for completion, score in zip(group.completions, group.scores, strict=True)
         }
-        base = load_base(ModelConfig(path=model, max_length=1024))
+        base = load_base(ModelConfig(path=model, max_length=512))
         arguments = GRPOConfig(
             output_dir=tempfile.mkdtemp(),
             report_to="none",

@@ -35,7 +35,7 @@ def make_recipe(size: str, model: str, folder: Path) -> str:
         return "countdown-random-reward"
     rng = random.Random(0)
     for name, count in (("train", 200), ("test", 20)):
-        lengths = [int(min(250, rng.lognormvariate(4.5, 0.4))) for _ in range(count)]
+        lengths = [int(min(190, rng.lognormvariate(4.5, 0.4))) for _ in range(count)]
         questions = [" ".join(rng.choices(VOCABULARY[FIRST_NUMBER_ID:], k=length)) for length in lengths]
         lines = [json.dumps({"question": question, "answer": "3"}) for question in questions]
         (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
@@ -43,12 +43,12 @@ def make_recipe(size: str, model: str, folder: Path) -> str:
     recipe = {
         "description": "questions with the lengths of GSM8K's, rewarded at random",
         "steps": 1,
-        "model": {"path": model, "max_length": 640},
+        "model": {"path": model, "max_length": 512},
         "task": {**task, "prompt": "{question}", "validation_problems": 4},
         "reward": {"components": {"random": 1.0, "math": 0.0}},
         "lora": {"rank": 16, "alpha": 32.0},
         "sampling": {"group_size": 16, "max_tokens": 320},
-        "optim": {"lr": 1e-5, "microbatch_tokens": 10240},  # of TRL one group, padded
+        "optim": {"lr": 1e-5, "microbatch_tokens": 8192},  # of TRL one group, padded
     }
     path = folder / "recipe.yaml"
     path.write_text(yaml.safe_dump(recipe))

@@ -122,7 +122,7 @@ def test_a_base_that_cannot_fit_is_refused_before_it_is_loaded(run, monkeypatch)
     code, _, err = run("check", "countdown", "engine.name=transformers")
     assert code == 2
     (line,) = errors(err)
-    assert line.startswith("error: model.path=bundled:countdown does not fit: 0.4 of 0.1 GiB; two copies of the base")
+    assert line.startswith("error: model.path=bundled:countdown does not fit: 0.5 of 0.1 GiB; two copies of the base")
 
 
 def test_memory_needs_no_weights(run):

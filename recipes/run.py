@@ -69,7 +69,9 @@ def _train(recipe: Recipe, known: Scored, out: Path, resume: bool, console: Cons
             evaluate = _evaluator(recipe, splits, engine, known.reward, run, display)
             observers = [display.observe, track]
             if is_trl:
-                trl_trainer.train_with_trl(recipe, known, learner, sync, problems, evaluate, observers, run)
+                trl_trainer.train_with_trl(
+                    trl_trainer.Parts(recipe, known, learner, sync, problems, evaluate, observers, run)
+                )
                 return
             train(
                 learner,

@@ -9,6 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from itertools import groupby
 from statistics import fmean
 from tempfile import TemporaryDirectory
@@ -63,23 +64,29 @@ def refuse(recipe: Recipe, longest_prompt: int, resume: bool) -> None:
         raise ConfigError("trainer=trl needs the package trl: pip install 'trl>=1.16,<1.17'") from error
 
 
-def train_with_trl(
-    recipe: Recipe,
-    known: Scored,
-    learner: Learner,
-    sync: AdapterSync,
-    problems: ProblemSource,
-    evaluate: Evaluate,
-    observers: Sequence[Observe],
-    run: RunDirectory,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What `rl.train.train` takes too."""
+
+    recipe: Recipe
+    known: Scored
+    learner: Learner
+    sync: AdapterSync
+    problems: ProblemSource
+    evaluate: Evaluate
+    observers: Sequence[Observe]
+    run: RunDirectory
+
+
+def train_with_trl(parts: Parts) -> None:
     """Train the learner's adapter with its optimiser by TRL; after each step as `rl.train` does: push with receipt,
     evaluate, write the step's line, save."""
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
+    recipe, known, learner = parts.recipe, parts.known, parts.learner
     updates, warmup = recipe.algorithm.updates_per_batch, recipe.optim.warmup_steps
-    ahead = deepcopy(problems).take(recipe.steps * recipe.optim.prompts_per_step)  # TRL wants all of them at once
+    ahead = deepcopy(parts.problems).take(recipe.steps * recipe.optim.prompts_per_step)  # TRL wants all of them at once
     scorer = TrlReward(recipe, known.reward, ahead, load_tokenizer(known.model.path))
     schedule = torch.optim.lr_scheduler.LambdaLR(
         learner.optimiser, lambda update: min(1.0, (update // updates + 1) / (warmup + 1))
@@ -95,9 +102,9 @@ def train_with_trl(
             processing_class=scorer.tokenizer,
             optimizers=(learner.optimiser, schedule),
         )
-        trainer.add_callback(Recorder(recipe, learner, sync, problems, evaluate, observers, run, scorer))
+        trainer.add_callback(Recorder(parts, scorer))
         trainer.remove_callback(PrinterCallback)
-        run.record(0, (), {**sync.push().metrics(), **evaluate(0)}, observers)
+        parts.run.record(0, (), {**parts.sync.push().metrics(), **parts.evaluate(0)}, parts.observers)
         trainer.train()
 
 
@@ -151,19 +158,8 @@ class TrlReward:
 class Recorder(TrainerCallback):  # type: ignore[misc]
     """After the last update of a batch: what `rl.train` does after its own."""
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        learner: Learner,
-        sync: AdapterSync,
-        problems: ProblemSource,
-        evaluate: Evaluate,
-        observers: Sequence[Observe],
-        run: RunDirectory,
-        scorer: TrlReward,
-    ) -> None:
-        self._recipe, self._learner, self._sync, self._problems = recipe, learner, sync, problems
-        self._evaluate, self._observers, self._run, self._scorer = evaluate, observers, run, scorer
+    def __init__(self, parts: Parts, scorer: TrlReward) -> None:
+        self._parts, self._scorer = parts, scorer
         self._watch, self._start = Stopwatch(), 0.0
         self._logged: dict[str, list[float]] = defaultdict(list)
 
@@ -194,18 +190,18 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
             self._record(learned)
 
     def _is_due(self, update: int) -> bool:
-        return update % self._recipe.algorithm.updates_per_batch == 0
+        return update % self._parts.recipe.algorithm.updates_per_batch == 0
 
     def _record(self, learned: dict[str, float]) -> None:
-        recipe, learner = self._recipe, self._learner
+        parts, recipe, learner = self._parts, self._parts.recipe, self._parts.learner
         learner.step += 1
-        self._problems.take(recipe.optim.prompts_per_step)  # what a checkpoint has to know
+        parts.problems.take(recipe.optim.prompts_per_step)  # what a checkpoint has to know
         groups = assign(self._scorer.groups, recipe.algorithm)
         rollouts = rollout_metrics(groups, make_batch(groups, recipe.algorithm, recipe.sampling))
         learned["learner/tokens"] = rollouts["rollout/tokens"] * recipe.algorithm.updates_per_batch
         timed = self._watch.metrics(rollouts["rollout/tokens"], learned["learner/tokens"])
-        receipt = self._sync.push()
-        metrics = {**rollouts, **learned, **timed, **receipt.metrics(), **self._evaluate(learner.step)}
-        self._run.record(learner.step, groups, metrics, self._observers)
+        receipt = parts.sync.push()
+        metrics = {**rollouts, **learned, **timed, **receipt.metrics(), **parts.evaluate(learner.step)}
+        parts.run.record(learner.step, groups, metrics, parts.observers)
         if learner.step % recipe.checkpoint.every == 0 or learner.step == recipe.steps:
-            self._run.save_checkpoint(learner, self._problems, recipe.checkpoint.keep)
+            parts.run.save_checkpoint(learner, parts.problems, recipe.checkpoint.keep)

@@ -172,6 +172,8 @@ def test_refused_before_anything_is_written(run, tmp_path):
     assert code == 2
     assert len(errors(err)) == 2
     assert not (tmp_path / "run").exists()
+    code, _, checked = run("check", "countdown", *keys)
+    assert (code, errors(checked)) == (2, errors(err))
 
 
 LEFT_OUT = {"gap/mean_abs", "gap/max_abs", "gap/k3", "gap/experts_differ", "learner/importance_capped"}

@@ -203,6 +203,8 @@ def test_a_run_on_trl_is_a_run(run, tmp_path):
     for step in (1, 2, 3):
         samples = [read_samples(folder / "rollouts" / f"step-0000{step}.jsonl.gz") for folder in folders.values()]
         assert [row["problem"] for row in samples[0]] == [row["problem"] for row in samples[1]]
+    places = [(folder / "checkpoints" / "step-00003" / "problems.json").read_text() for folder in folders.values()]
+    assert places[0] == places[1]
     for line in lines[1:]:
         parts = line["seconds/rollout"] + line["seconds/reward"] + line["seconds/update"]
         assert 0 < parts <= line["seconds/step"] < 1.2 * parts + 0.1

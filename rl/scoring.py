@@ -1,6 +1,6 @@
 """Scoring that overlaps with generation: a group is scored while the engine still works on others."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -26,16 +26,16 @@ class Scoring:
 
     def __init__(self, reward: Reward) -> None:
         self._reward = reward
-        self._started: dict[str, Callable[[], Sequence[Score]]] = {}
+        self._started: dict[Hashable, Callable[[], Sequence[Score]]] = {}
         self._judged: list[tuple[Problem, Completion, Score]] = []
 
     def start(self, group: Group) -> None:
         """Begin to score a group."""
-        self._started[group.problem.id] = self._reward.start(group.problem, group.completions)
+        self._started[_key(group)] = self._reward.start(group.problem, group.completions)
 
     def finish(self, groups: Sequence[Group]) -> list[Group]:
         """The groups with one score per completion. RunError where too many could not be judged."""
-        scored = [replace(group, scores=tuple(self._started[group.problem.id]())) for group in groups]
+        scored = [replace(group, scores=tuple(self._started[_key(group)]())) for group in groups]
         self._judged += [
             (group.problem, completion, score)
             for group in scored
@@ -43,3 +43,8 @@ class Scoring:
         ]
         self._reward.refuse_faults(self._judged)
         return scored
+
+
+def _key(group: Group) -> Hashable:
+    """What a group is known by, also in a copy from another process: a problem may stand twice in a step."""
+    return group.problem.id, tuple(completion.token_ids for completion in group.completions)

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from doubleback.eval.contamination import NGRAM, overlap
-from doubleback.recipes import trl_mapping
+from doubleback.recipes import trl_trainer
 from doubleback.recipes.assembly import Assembled, Scored, assembled, recipe_memory, scored
 from doubleback.recipes.loading import bundled_path
 from doubleback.recipes.probe import add_rows, probe, warnings
@@ -44,7 +44,7 @@ def check_recipe(recipe: Recipe, console: Console) -> None:
     """Show all of it: data, adapter, what the base does. ConfigError or RunError where it cannot train."""
     with scored(recipe) as known:
         if recipe.trainer == "trl":
-            trl_mapping.arguments(recipe, known.longest_prompt)
+            trl_trainer.refuse(recipe, known.longest_prompt)
         table = _table()
         _add_data(table, recipe, known)
         console.print(table)

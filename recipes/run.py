@@ -53,13 +53,12 @@ def _train(recipe: Recipe, known: Scored, out: Path, resume: bool, console: Cons
         trl_trainer.refuse(recipe, known.longest_prompt, resume)  # before anything is written
     problems = ProblemSource(known.splits.train, recipe.problems, recipe.seed)
     run = _open_run(recipe, out)
-    if is_trl:
-        recipe = trl_trainer.with_peft_experts(recipe)
 
     def restore(learner: Learner) -> int:
         return run.restore_latest(learner, problems) if resume else 0
 
-    with assembled(recipe, known.model, console, restore) as parts:
+    settings = trl_trainer.with_peft_experts(recipe) if is_trl else recipe
+    with assembled(settings, known.model, console, restore) as parts:
         learner, engine, splits = parts.learner, parts.engine, known.splits
         sync = AdapterSync(engine, learner, splits.validation, recipe.sync, known.model.dtype, recipe.seed)
         start = learner.step

@@ -81,12 +81,10 @@ class Recipe(Section):
     @classmethod
     def _clip_what_lags(cls, data: Any) -> Any:
         """With engine.overlap the ratio is to the sampler, unless the recipe says otherwise: see docs/overlap.md."""
-        engine, algorithm = (
-            (data.get(name) or {} for name in ("engine", "algorithm")) if isinstance(data, dict) else ({}, {})
-        )
-        if not (isinstance(engine, dict) and isinstance(algorithm, dict) and engine.get("overlap")):
-            return data
-        return {**data, "algorithm": {"old_logprobs": "sampler", **algorithm}}
+        match data, data.get("algorithm", {}) if isinstance(data, dict) else None:
+            case {"engine": {"overlap": True}}, {**given}:
+                return {**data, "algorithm": {"old_logprobs": "sampler", **given}}
+        return data
 
     @model_validator(mode="after")
     def _completion_fits_the_context(self) -> "Recipe":

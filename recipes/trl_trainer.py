@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import groupby
+from operator import itemgetter
 from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import torch
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import PrinterCallback, TrainerCallback
 
 from doubleback.recipes.assembly import Scored
@@ -30,6 +31,7 @@ from doubleback.rl.metrics import rollout_metrics
 from doubleback.rl.model import is_cuda, load_tokenizer
 from doubleback.rl.problems import ProblemSource
 from doubleback.rl.rundir import RunDirectory
+from doubleback.rl.scoring import Scoring
 from doubleback.rl.seeds import sample_seed
 from doubleback.rl.stopwatch import Stopwatch
 from doubleback.rl.sync import AdapterSync
@@ -53,7 +55,7 @@ def with_peft_experts(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"lora": recipe.lora.model_copy(update={"expert_compute": "peft"})})
 
 
-def refuse(recipe: Recipe, longest_prompt: int, resume: bool) -> None:
+def refuse(recipe: Recipe, longest_prompt: int, resume: bool = False) -> None:
     """ConfigError for what TRL cannot do, or where it is not installed."""
     if resume:
         raise ConfigError("--resume: trainer=trl cannot continue exactly, so it does not; start a new run")
@@ -85,12 +87,10 @@ def train_with_trl(parts: Parts) -> None:
     from trl import GRPOConfig, GRPOTrainer
 
     recipe, known, learner = parts.recipe, parts.known, parts.learner
-    updates, warmup = recipe.algorithm.updates_per_batch, recipe.optim.warmup_steps
+    updates = recipe.algorithm.updates_per_batch
     ahead = deepcopy(parts.problems).take(recipe.steps * recipe.optim.prompts_per_step)  # TRL wants all of them at once
     scorer = TrlReward(recipe, known.reward, ahead, load_tokenizer(known.model.path))
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        learner.optimiser, lambda update: min(1.0, (update // updates + 1) / (warmup + 1))
-    )
+    schedule = LambdaLR(learner.optimiser, lambda update: recipe.optim.warmup(update // updates + 1))
     with TemporaryDirectory() as folder:  # TRL insists on one; what it would save there is saved by the recorder
         trainer = GRPOTrainer(
             model=learner.model,
@@ -121,26 +121,21 @@ class TrlReward:
 
     def __call__(self, completion_ids: list[list[int]], number: list[int], **_: Any) -> list[float | None]:
         self.began = time.perf_counter()
-        rows = list(zip(number, completion_ids, strict=True))
-        self.groups = [
-            self._scored(index, [ids for _, ids in part]) for index, part in groupby(rows, key=lambda row: row[0])
-        ]
-        pairs = [
-            (group.problem, completion, score)
-            for group in self.groups
-            for completion, score in zip(group.completions, group.scores, strict=True)
-        ]
-        self._reward.refuse_faults(pairs)
+        rows = zip(number, completion_ids, strict=True)
+        groups = [self._group(index, [ids for _, ids in part]) for index, part in groupby(rows, key=itemgetter(0))]
+        scoring = Scoring(self._reward)
+        for group in groups:
+            scoring.start(group)
+        self.groups = scoring.finish(groups)
         self.ended = time.perf_counter()
-        return [score.value for _, _, score in pairs]
+        return [score.value for group in self.groups for score in group.scores]
 
-    def _scored(self, index: int, samples: Sequence[list[int]]) -> Group:
+    def _group(self, index: int, samples: Sequence[list[int]]) -> Group:
         problem, step = self._problems[index], index // self._recipe.optim.prompts_per_step + 1
         # TRL samples by a generator of its own; these are the names that seeds have here, for rewards that ask.
         seed = sample_seed(self._recipe.seed, f"step {step}", problem.id)
         completions = tuple(self._completion(ids, step, seed + sample) for sample, ids in enumerate(samples))
-        scores = tuple(self._reward.start(problem, completions)())
-        return Group(problem, tuple(self.tokenizer(problem.prompt)["input_ids"]), completions, scores)
+        return Group(problem, tuple(self.tokenizer(problem.prompt)["input_ids"]), completions)
 
     def _completion(self, ids: list[int], step: int, seed: int) -> Completion:
         has_ended = bool(ids) and ids[-1] == self.tokenizer.eos_token_id
@@ -203,5 +198,5 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         receipt = parts.sync.push()
         metrics = {**rollouts, **learned, **timed, **receipt.metrics(), **parts.evaluate(learner.step)}
         parts.run.record(learner.step, groups, metrics, parts.observers)
-        if learner.step % recipe.checkpoint.every == 0 or learner.step == recipe.steps:
+        if recipe.checkpoint.is_due(learner.step, recipe.steps):
             parts.run.save_checkpoint(learner, parts.problems, recipe.checkpoint.keep)

@@ -92,9 +92,9 @@ class AlgorithmConfig(Section):
         return self
 
     @property
-    def has_importance(self) -> bool:
-        """Whether a weight makes up for the difference between sampler and trainer."""
-        return self.importance_cap is not None and self.old_logprobs == "trainer"
+    def applied_cap(self) -> float | None:
+        """importance_cap where the importance weight is taken, None where none is."""
+        return self.importance_cap if self.old_logprobs == "trainer" else None
 
     @property
     def has_kl_loss(self) -> bool:

@@ -132,6 +132,10 @@ class OptimConfig(Section):
     gradient_checkpointing: bool = False
     """Keep the layers' inputs alone for the backward pass and compute each layer again there."""
 
+    def warmup(self, step: int) -> float:
+        """Share of the peak rate at `step`, the first being 1."""
+        return min(1.0, step / (self.warmup_steps + 1))
+
 
 class EngineConfig(Section):
     name: Literal["vllm", "transformers"] = "vllm"
@@ -173,3 +177,7 @@ class CheckpointConfig(Section):
     """Steps between checkpoints; the last step is always saved."""
     keep: Annotated[int, Field(ge=1)] = 2
     """Checkpoints kept; older ones are deleted after a newer one is safely on disk."""
+
+    def is_due(self, step: int, steps: int) -> bool:
+        """Whether `step` of `steps` is saved."""
+        return step % self.every == 0 or step == steps

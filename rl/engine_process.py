@@ -1,8 +1,8 @@
 """An engine in a process of its own, so that it can sample while this process learns. One call at a time.
 
 The frozen base is handed over in shared memory. With several CUDA devices the engine has the second, the trainer the
-first. What the engine raises is raised here by its own name; an engine that
-dies, or says nothing for `STALL_SECONDS`, is named.
+first. What the engine raises is raised here by its own name; an engine that dies, or says nothing for
+`STALL_SECONDS`, is named.
 """
 
 import os

@@ -78,7 +78,7 @@ class Learner:
         self.step += 1
         tally = Tally()
         old_logprobs: list[Tensor] | None = None
-        rate = self._optim.lr * min(1.0, self.step / (self._optim.warmup_steps + 1))
+        rate = self._optim.lr * self._optim.warmup(self.step)
         for _ in range(self._algorithm.updates_per_batch if batch.samples else 0):
             old_logprobs = self._accumulate(batch, old_logprobs, tally)
             for group in self.optimiser.param_groups:

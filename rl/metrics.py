@@ -128,9 +128,9 @@ class Tally:
             self._sum("learner/dual_clip", (ratio > algorithm.dual_clip) & (advantage < 0))
         self._sum("gap/mean_abs", gap.abs())
         self._sum("gap/k3", kl_k3(micro.sampler_logprobs_BT, old_BT)[mask])
-        if algorithm.importance_cap is not None and algorithm.has_importance:
+        if algorithm.applied_cap is not None:
             correction = mismatch_ratio(old_BT, micro.sampler_logprobs_BT, mask, algorithm.importance)
-            self._sum("learner/importance_capped", (correction >= algorithm.importance_cap).expand(mask.shape)[mask])
+            self._sum("learner/importance_capped", (correction >= algorithm.applied_cap).expand(mask.shape)[mask])
             if algorithm.importance_floor is not None:
                 floored = correction <= algorithm.importance_floor
                 self._sum("learner/importance_floored", floored.expand(mask.shape)[mask])

@@ -69,7 +69,7 @@ def _surrogate(ratio_BT: Tensor, logprobs_BT: Tensor, advantages_B1: Tensor, alg
 
 
 def _importance(micro: Microbatch, old_logprobs_BT: Tensor, algorithm: AlgorithmConfig) -> Tensor | None:
-    if algorithm.importance_cap is None or not algorithm.has_importance:
+    if algorithm.applied_cap is None:
         return None
     return importance_weights(
         old_logprobs_BT,
@@ -77,5 +77,5 @@ def _importance(micro: Microbatch, old_logprobs_BT: Tensor, algorithm: Algorithm
         micro.loss_mask_BT,
         correction=algorithm.importance,
         floor=algorithm.importance_floor,
-        cap=algorithm.importance_cap,
+        cap=algorithm.applied_cap,
     )

@@ -51,7 +51,7 @@ def train(
         run.record(0, (), {**receipt.metrics(), **evaluate(0)}, observers)
     with closing(Rollouts(sample)) as rollouts:
         for step in range(learner.step + 1, steps + 1):
-            watch, is_saved = Stopwatch(), step % checkpoint.every == 0 or step == steps
+            watch, is_saved = Stopwatch(), checkpoint.is_due(step, steps)
             rollout = rollouts.take(step, watch)
             lag = require_lag(rollout.groups, learner.step, ahead.max_lag)
             if ahead.overlap and not is_saved:

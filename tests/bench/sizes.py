@@ -1,17 +1,19 @@
 """The models that the benchmarks against TRL run: the bundled one, and random ones of two sizes."""
 
 from pathlib import Path
+from random import Random
 
 from families import make_family_model
 
 from doubleback.recipes.loading import bundled_path
 
 SHAPE = {"num_hidden_layers": 6, "num_experts": 16, "num_attention_heads": 8, "num_key_value_heads": 4}
+TEN = SHAPE | {"hidden_size": 256, "moe_intermediate_size": 128, "head_dim": 32}
 SIZES = {
     "learned": {},
-    "10M": SHAPE | {"hidden_size": 256, "moe_intermediate_size": 128, "head_dim": 32},
+    "10M": TEN,
     "50M": SHAPE | {"hidden_size": 512, "moe_intermediate_size": 320, "head_dim": 64},
-    "10M, 32k words": SHAPE | {"hidden_size": 256, "moe_intermediate_size": 128, "head_dim": 32, "vocab_size": 32768},
+    "10M, 32k words": TEN | {"vocab_size": 32768},
 }
 """Name -> configuration; 118 words unless it says more. `learned` is the bundled model."""
 NUM_GROUPS = {"learned": 8, "10M": 4, "50M": 4, "10M, 32k words": 4}
@@ -32,3 +34,8 @@ def make_model(size: str, folder: Path) -> str:
 def vocabulary(size: str) -> int:
     """Number of token ids."""
     return int(SIZES[size].get("vocab_size", 118))
+
+
+def prompt_length(rng: Random) -> int:
+    """Tokens of a prompt, as they are in GSM8K."""
+    return int(min(190, rng.lognormvariate(4.5, 0.4)))

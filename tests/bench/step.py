@@ -82,8 +82,7 @@ def draw(rows: list[dict], path: Path) -> None:
         for name, color in (("step_tokens_per_s", "tab:orange"), ("update_tokens_per_s", "tab:blue")):
             part = [row for row in mine if name in row and ("step_s" in row) == (name == "step_tokens_per_s")]
             values = [row[name] / part[0][name] for row in part]
-            label = "whole step" if name == "step_tokens_per_s" else "update alone"
-            bars = axes.barh([row["what"] for row in part], values, color=color, label=label)
+            bars = axes.barh([row["what"] for row in part], values, color=color)
             axes.bar_label(bars, fmt="%.1f", padding=2, fontsize=8)
         axes.axvline(1, color="gray", linewidth=0.8)
         axes.margins(x=0.15)

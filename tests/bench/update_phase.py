@@ -22,7 +22,7 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # of `rollout_func`
 
 import torch
 from rollouts import make_completion, make_group
-from sizes import NUM_GROUPS, vocabulary
+from sizes import NUM_GROUPS, prompt_length, vocabulary
 
 from doubleback.rl import lora
 from doubleback.rl.algorithm import AlgorithmConfig
@@ -54,7 +54,7 @@ def make_groups(size: str) -> list:
     """Scored groups with the lengths of GSM8K; every fourth has no spread."""
     rng, groups, words = random.Random(0), [], vocabulary(size)
     for index in range(NUM_GROUPS[size]):
-        prompt = [rng.randrange(3, words) for _ in range(int(min(190, rng.lognormvariate(4.5, 0.4))))]
+        prompt = [rng.randrange(3, words) for _ in range(prompt_length(rng))]
         completions = []
         for _ in range(GROUP_SIZE):
             length = int(min(MAX_TOKENS, max(20, rng.lognormvariate(4.75, 0.5))))

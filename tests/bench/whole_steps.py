@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 import yaml
-from sizes import NUM_GROUPS
+from sizes import NUM_GROUPS, prompt_length
 
 from doubleback.recipes.countdown.tokenizer import FIRST_NUMBER_ID, VOCABULARY
 
@@ -35,7 +35,7 @@ def make_recipe(size: str, model: str, folder: Path) -> str:
         return "countdown-random-reward"
     rng = random.Random(0)
     for name, count in (("train", 200), ("test", 20)):
-        lengths = [int(min(190, rng.lognormvariate(4.5, 0.4))) for _ in range(count)]
+        lengths = [prompt_length(rng) for _ in range(count)]
         questions = [" ".join(rng.choices(VOCABULARY[FIRST_NUMBER_ID:], k=length)) for length in lengths]
         lines = [json.dumps({"question": question, "answer": "3"}) for question in questions]
         (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n")

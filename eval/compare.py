@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from doubleback.eval.paired import PairedDifference, paired
 from doubleback.eval.samples import is_correct, read_lines
+from doubleback.eval.statistics.paired import PairedDifference, paired
 from doubleback.eval.summary import Line, by_problem
 from doubleback.rewards.types import UNUSABLE, ConfigError
 

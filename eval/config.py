@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from doubleback.rl.config import Section
+from doubleback.rewards.settings import Section
 
 
 class EvalConfig(Section):

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from doubleback.eval.backtracking import replay
-from doubleback.eval.intervals import Estimate, clustered
-from doubleback.eval.passk import pass_at_k
+from doubleback.eval.measures.backtracking import replay
+from doubleback.eval.statistics.intervals import Estimate, clustered
+from doubleback.eval.statistics.passk import pass_at_k
 from doubleback.rewards.types import Completion, Problem, Score, Verdict
 from doubleback.rl.config import SamplingConfig
-from doubleback.rl.engine import Engine
-from doubleback.rl.scoring import Reward, Scoring
+from doubleback.rl.engines.engine import Engine
+from doubleback.rl.rollout.scoring import Reward, Scoring
 from doubleback.rl.seeds import sample_seed
 from doubleback.rl.types import Group
 

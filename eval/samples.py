@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from doubleback.eval.judging import LEAK, strictly_correct
+from doubleback.eval.judge import LEAK, strictly_correct
 from doubleback.rewards.types import Completion, Problem, Score, Verdict
 from doubleback.rl.types import Group
 

@@ -6,13 +6,13 @@ from itertools import groupby
 from statistics import quantiles
 from typing import Any
 
-from doubleback.eval.backtracking import replay
-from doubleback.eval.intervals import Estimate, clustered, wilson
-from doubleback.eval.passk import maj_at_k, pass_all_k, pass_at_k
-from doubleback.eval.reflection import Reflection, summarise
+from doubleback.eval.measures.backtracking import replay
+from doubleback.eval.measures.reflection import Reflection, summarise
 from doubleback.eval.samples import is_correct
-from doubleback.rewards.equality import normalise
-from doubleback.rewards.rational import parse_rational
+from doubleback.eval.statistics.intervals import Estimate, clustered, wilson
+from doubleback.eval.statistics.passk import maj_at_k, pass_all_k, pass_at_k
+from doubleback.rewards.answers.equality import normalise
+from doubleback.rewards.answers.rational import parse_rational
 from doubleback.rewards.types import UNUSABLE, ConfigError, Verdict
 
 Line = Mapping[str, Any]

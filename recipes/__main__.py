@@ -1,5 +1,5 @@
 """`python -m doubleback.recipes` is `doubleback`."""
 
-from doubleback.recipes.cli import main
+from doubleback.recipes.commands.cli import main
 
 main()

@@ -1,32 +1,14 @@
 """The settings of the rl layer, with every default. Importing this loads no torch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from doubleback.rewards.settings import Section
 
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-
-
-class Section(BaseModel):
-    """A frozen section of a recipe. Unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, strict=True)
-
-    def without_effect(self, section: str, keys: Sequence[str], because: str, way_out: str) -> Iterator[str]:
-        """A finding for each of `keys` that was changed although the value of `because` ignores it."""
-        for key in keys:
-            value, default = getattr(self, key), type(self).model_fields[key].default
-            if value != default:
-                yield (
-                    f"{section}.{key}={_as_yaml(value)} has no effect with {section}.{because}="
-                    f"{_as_yaml(getattr(self, because))}; leave it at {_as_yaml(default)} or set {because} to {way_out}"
-                )
-
-
-def _as_yaml(value: object) -> str:
-    return "null" if value is None else str(value)
 
 
 class ModelConfig(Section):
@@ -52,7 +34,7 @@ class LoraSettings(Section):
     """Adapt the router too. Off by default: it then chooses experts for reasons that the experts never saw."""
     expert_compute: Literal["grouped", "peft"] = "grouped"
     """How experts with an adapter are computed: `grouped` keeps the low rank apart from the frozen product, `peft`
-    materialises W + B A. Equal up to rounding; `grouped` is faster and smaller: see `rl.experts`."""
+    materialises W + B A. Equal up to rounding; `grouped` is faster and smaller: see `rl.policy.experts`."""
 
 
 class SamplingConfig(Section):
@@ -62,7 +44,7 @@ class SamplingConfig(Section):
     """Softmax temperature of the sampler; log-probabilities on both sides are taken at it."""
     max_tokens: Annotated[int, Field(ge=1)] = 128
     """Longest completion in tokens, end-of-sequence included. Longer ones are cut off: finish_reason "length"."""
-    stop: list[str] = []
+    stop: list[str] = []  # noqa: RUF012  (frozen, validated, never shared)
     """Strings at which a completion ends. Its tokens hold them, its text does not."""
 
 
@@ -124,7 +106,7 @@ class OptimConfig(Section):
     """Tokens that one forward pass may hold: of the row if packed, else of the padded rectangle. This key and the ones
     below change memory and speed, never the gradient."""
     pack: bool = True
-    """Compute no padding: the tokens of a microbatch stand in one row (`rl.packing`)."""
+    """Compute no padding: the tokens of a microbatch stand in one row (`rl.learner.packing`)."""
     share_prompts: bool = True
     """Compute a problem's prompt once for all its completions in a microbatch. Needs optim.pack."""
     logits_mib: Annotated[int, Field(ge=1)] = 256
@@ -163,8 +145,8 @@ class EngineConfig(Section):
 
 class SyncConfig(Section):
     strategy: Literal["auto", "merged", "runtime"] = "auto"
-    """How the adapter gets into the engine (`rl.delivery`): merged into weights that are loaded anew, or as it is.
-    `auto` takes `runtime` where the engine can serve every part of it, and says why where it cannot."""
+    """How the adapter gets into the engine (`rl.engines.delivery`): merged into weights that are loaded anew, or as it
+    is. `auto` takes `runtime` where the engine can serve every part of it, and says why where it cannot."""
     num_canaries: Annotated[int, Field(ge=1)] = 8
     """Fixed sequences on which trainer and engine are compared after every push of the adapter."""
     bound: Positive | None = None

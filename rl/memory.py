@@ -22,11 +22,11 @@ import psutil
 import torch
 from transformers import AutoModelForCausalLM, PretrainedConfig
 
-from doubleback.rl import lora
 from doubleback.rl.config import EngineConfig, LoraSettings, OptimConfig
-from doubleback.rl.delivery import choose
-from doubleback.rl.families import family, num_experts
-from doubleback.rl.model import DTYPES, is_cuda
+from doubleback.rl.engines.delivery import choose
+from doubleback.rl.policy import lora
+from doubleback.rl.policy.base import DTYPES, is_cuda
+from doubleback.rl.policy.families import family, num_experts
 
 GIB = 1 << 30
 

@@ -29,7 +29,7 @@ class Stopwatch:
             self.count(name, seconds)
 
     def metrics(self, rollout_tokens: float, update_tokens: float) -> dict[str, float]:
-        """Groups seconds/ and speed/ of `rl.metrics`."""
+        """Groups seconds/ and speed/ of `rl.run.metrics`."""
         return {
             **{f"seconds/{name}": seconds for name, seconds in self._seconds.items()},
             "seconds/step": time.perf_counter() - self._start,

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from doubleback.rewards.types import Problem, RunError
 from doubleback.rl.config import SamplingConfig, SyncConfig
-from doubleback.rl.engine import Engine, TokenSequence
-from doubleback.rl.learner import ALL_PARTS, QUANTILE, Learner
+from doubleback.rl.engines.engine import Engine
+from doubleback.rl.learner.learner import ALL_PARTS, QUANTILE, Learner
 from doubleback.rl.seeds import sample_seed
+from doubleback.rl.types import TokenSequence
 
 BOUNDS = {"float32": 5e-5, "bfloat16": 0.1}
 """Default `sync.bound` in nats by precision of the base. Measured: see docs/sync.md."""
@@ -36,7 +37,7 @@ class Receipt:
     """Mean |this adapter - bare base| (trainer)."""
 
     def metrics(self) -> dict[str, float]:
-        """Group sync/ of `rl.metrics`."""
+        """Group sync/ of `rl.run.metrics`."""
         return {f"sync/{name}": getattr(self, name) for name in ("mean_abs", "max_abs", "moved", "from_base")}
 
 

@@ -3,17 +3,18 @@
 from collections.abc import Callable, Sequence
 from contextlib import closing
 
-from doubleback.rl.ahead import Rollouts, require_lag
-from doubleback.rl.algorithm import AlgorithmConfig
-from doubleback.rl.batching import assign, make_batch
 from doubleback.rl.config import CheckpointConfig, EngineConfig, SamplingConfig
-from doubleback.rl.engine import Engine
-from doubleback.rl.learner import Learner
-from doubleback.rl.metrics import rollout_metrics
-from doubleback.rl.problems import ProblemSource
-from doubleback.rl.rollout import Rollout, penalise, roll_out
-from doubleback.rl.rundir import RunDirectory
-from doubleback.rl.scoring import Reward
+from doubleback.rl.engines.engine import Engine
+from doubleback.rl.learner.batching import assign, make_batch
+from doubleback.rl.learner.learner import Learner
+from doubleback.rl.learner.penalty import penalise
+from doubleback.rl.objective.config import AlgorithmConfig
+from doubleback.rl.rollout.prefetch import Rollouts, require_lag
+from doubleback.rl.rollout.problems import ProblemSource
+from doubleback.rl.rollout.sampler import Rollout, roll_out
+from doubleback.rl.rollout.scoring import Reward
+from doubleback.rl.run.directory import RunDirectory
+from doubleback.rl.run.metrics import rollout_metrics
 from doubleback.rl.stopwatch import Stopwatch
 from doubleback.rl.sync import AdapterSync
 

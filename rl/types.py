@@ -4,9 +4,38 @@ Each stage returns a new value with one more field filled; nothing is edited in 
 """
 
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from doubleback.rewards.types import Completion, Problem, Score
-from doubleback.rl.routing import Routes
+
+TokenSequence = tuple[tuple[int, ...], tuple[int, ...]]
+"""(prompt ids, completion ids)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """The experts of one sequence, (N, L, K): row t are those that token t chose, and token t + 1 came of it.
+
+    The last sampled token was never put through the model: N = prompt tokens + completion tokens - 1.
+    """
+
+    content: bytes
+    """uint8 where there are at most 256 experts, else int16; C order."""
+    shape: tuple[int, int, int]
+
+    @classmethod
+    def pack(cls, experts_NLK: NDArray[Any]) -> "Routes":
+        """As few bytes as hold the expert ids."""
+        dtype = np.uint8 if experts_NLK.size == 0 or experts_NLK.max() < 256 else np.int16
+        return cls(experts_NLK.astype(dtype).tobytes(), tuple(experts_NLK.shape))
+
+    def unpack(self) -> NDArray[np.int16]:
+        """The ids, (N, L, K)."""
+        is_narrow = len(self.content) == int(np.prod(self.shape))
+        return np.frombuffer(self.content, np.uint8 if is_narrow else np.int16).reshape(self.shape).astype(np.int16)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
 
-    from doubleback.recipes.countdown.tokenizer import BOS, EOS, PAD, VOCABULARY, make_tokenizer
+    from doubleback.recipes.tasks.countdown.tokenizer import BOS, EOS, PAD, VOCABULARY, make_tokenizer
 
     folder = tmp_path_factory.mktemp("tiny")
     config = Qwen3MoeConfig(
@@ -83,9 +83,9 @@ def make_policy(tiny_model_folder: Path) -> Callable:
     """
     import torch
 
-    from doubleback.rl import lora
     from doubleback.rl.config import LoraSettings, ModelConfig
-    from doubleback.rl.model import load_base
+    from doubleback.rl.policy import lora
+    from doubleback.rl.policy.base import load_base
 
     def build(targets: str = "all", dtype: str = "float32", b_std: float = 0.05, rank: int = 4, seed: int = 0):
         stored = "float32" if dtype == "float64" else dtype
@@ -111,7 +111,7 @@ def make_policy(tiny_model_folder: Path) -> Callable:
 @pytest.fixture
 def run(monkeypatch, capfd):
     """Call the program in this process: (exit code, standard output, standard error)."""
-    from doubleback.recipes.cli import main
+    from doubleback.recipes.commands.cli import main
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["doubleback", *map(str, arguments)])

@@ -2,21 +2,20 @@
 
 import re
 import shlex
-from pathlib import Path
 from typing import Literal, get_args, get_origin
 
-from doubleback.recipes.loading import validated
-from doubleback.rewards.builtin import BUILTIN
-from doubleback.rewards.compose import load_reward
-from doubleback.rewards.config import RewardConfig
-from doubleback.rewards.extract import Style
-from doubleback.rewards.types import Verdict
-from doubleback.rl.algorithm import AlgorithmConfig
-from doubleback.rl.config import ProblemsConfig
-from doubleback.rl.metrics import METRICS
-from doubleback.rl.presets import PRESETS
+from support.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
+from doubleback.rewards.answers.extract import Style
+from doubleback.rewards.builtin.table import BUILTIN
+from doubleback.rewards.compose.config import RewardConfig
+from doubleback.rewards.compose.reward import load_reward
+from doubleback.rewards.settings import validated
+from doubleback.rewards.types import Verdict
+from doubleback.rl.config import ProblemsConfig
+from doubleback.rl.objective.config import AlgorithmConfig
+from doubleback.rl.objective.presets import PRESETS
+from doubleback.rl.run.metrics import METRICS
 
 
 def test_metrics_table_is_the_one_in_the_code():

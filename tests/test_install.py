@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from support.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 INDEX = "https://download.pytorch.org/whl/cpu"
 

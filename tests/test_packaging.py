@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from support.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 FOLDERS = ("rewards", "rl", "eval", "recipes")
 PINNED = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[0-9][A-Za-z0-9.+!-]*)( ; [a-z_]+ .+)?")
 
@@ -90,7 +90,7 @@ def test_wheel_says_what_it_is(wheel: Path) -> None:
     metadata = BytesParser().parsebytes(archive.read(f"{folder}/METADATA"))
     assert metadata["License-Expression"] == "MIT"
     assert f"{folder}/licenses/LICENSE" in archive.namelist()
-    assert "doubleback = doubleback.recipes.cli:main" in archive.read(f"{folder}/entry_points.txt").decode()
+    assert "doubleback = doubleback.recipes.commands.cli:main" in archive.read(f"{folder}/entry_points.txt").decode()
 
 
 def test_modules_import_from_the_wheel(wheel: Path, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """What `doubleback eval` costs over a bare vLLM generate: `python tests/bench/evaluation.py QUESTIONS [--repeats 3]`.
 
 QUESTIONS is a file with GSM8K's fields. A random MoE with a byte-level tokenizer answers every question with up to 64
-tokens; the same requests go once through `eval.generation` with its judge, its file and its progress bar, and once
+tokens; the same requests go once through `eval.run` with its judge, its file and its progress bar, and once
 through `LLM.generate` of the same engine. Alternating, medians.
 """
 
@@ -15,17 +15,17 @@ from pathlib import Path
 from statistics import median
 
 from rich.console import Console
-from tiny_text import make_text_model
+from support.tiny_text import make_text_model
 
-from doubleback.eval.generation import generate
-from doubleback.eval.judging import load_judge
-from doubleback.eval.prompting import prompted
-from doubleback.eval.prompts import load_prompt
-from doubleback.eval.suite import load_suite
-from doubleback.recipes.watching import EvalProgress
+from doubleback.eval.judge import load_judge
+from doubleback.eval.prompts.prompt import load_prompt
+from doubleback.eval.prompts.rendering import prompted
+from doubleback.eval.run import generate
+from doubleback.eval.suites.suite import load_suite
+from doubleback.recipes.commands.progress import EvalProgress
 from doubleback.rl.config import EngineConfig, ModelConfig, SamplingConfig
-from doubleback.rl.engine import create_engine
-from doubleback.rl.model import load_tokenizer
+from doubleback.rl.engines.create import create_engine
+from doubleback.rl.policy.base import load_tokenizer
 from doubleback.rl.seeds import sample_seed
 
 MAX_TOKENS = 64

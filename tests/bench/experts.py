@@ -1,4 +1,4 @@
-"""Experts with a low-rank adapter: ours (rl.experts) against PEFT's wrapper, side by side, forward and backward.
+"""Experts with a low-rank adapter: ours (rl.policy.experts) against PEFT's wrapper, side by side, forward and backward.
 
     python tests/bench/experts.py [--tokens 512 2048 8192] [--repeats 5] [--threads 1]
 
@@ -19,8 +19,8 @@ from rich.console import Console
 from rich.table import Table
 from transformers import AutoModelForCausalLM, Qwen3MoeConfig
 
-from doubleback.rl import lora
 from doubleback.rl.config import LoraSettings
+from doubleback.rl.policy import lora
 
 MIB = 1 << 20
 

@@ -21,11 +21,11 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from doubleback.recipes.loading import load_recipe
-from doubleback.rewards.compose import Reward, load_reward
-from doubleback.rewards.config import RewardConfig
-from doubleback.rewards.countdown import Split, problems
-from doubleback.rewards.golds import as_completion
+from doubleback.recipes.recipe.loading import load_recipe
+from doubleback.rewards.builtin.countdown import Split, problems
+from doubleback.rewards.checks.golds import as_completion
+from doubleback.rewards.compose.config import RewardConfig
+from doubleback.rewards.compose.reward import Reward, load_reward
 from doubleback.rewards.types import Completion, Problem
 
 NUM_COMPLETIONS = 1024
@@ -116,7 +116,7 @@ def countdown_share(steps: int) -> tuple[float, float]:
         command = [sys.executable, "-m", "doubleback.recipes", "train", "countdown", *small, "--out", str(out)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={"OMP_NUM_THREADS": "2", **os.environ})
         lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()][1:]
-        from doubleback.rl.rundir import read_samples
+        from doubleback.rl.run.directory import read_samples
 
         rollouts = [read_samples(path) for path in sorted((out / "rollouts").iterdir())]
     known = {problem.id: problem for problem in problems(3, Split.TRAIN)}

@@ -3,9 +3,9 @@
 from pathlib import Path
 from random import Random
 
-from families import make_family_model
+from support.families import make_family_model
 
-from doubleback.recipes.loading import bundled_path
+from doubleback.recipes.models.bundled import bundled_path
 
 SHAPE = {"num_hidden_layers": 6, "num_experts": 16, "num_attention_heads": 8, "num_key_value_heads": 4}
 TEN = SHAPE | {"hidden_size": 256, "moe_intermediate_size": 128, "head_dim": 32}

@@ -21,15 +21,15 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # of `rollout_func`
 
 import torch
-from rollouts import make_completion, make_group
 from sizes import NUM_GROUPS, prompt_length, vocabulary
+from support.rollouts import make_completion, make_group
 
-from doubleback.rl import lora
-from doubleback.rl.algorithm import AlgorithmConfig
-from doubleback.rl.batching import assign, make_batch
 from doubleback.rl.config import LoraSettings, ModelConfig, OptimConfig, SamplingConfig
-from doubleback.rl.learner import Learner
-from doubleback.rl.model import load_base, load_tokenizer
+from doubleback.rl.learner.batching import assign, make_batch
+from doubleback.rl.learner.learner import Learner
+from doubleback.rl.objective.config import AlgorithmConfig
+from doubleback.rl.policy import lora
+from doubleback.rl.policy.base import load_base, load_tokenizer
 
 GROUP_SIZE, MAX_TOKENS = 16, 320
 ALL, SIGNAL = {"drop_zero_variance": False}, {}

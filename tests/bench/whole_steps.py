@@ -18,7 +18,7 @@ from pathlib import Path
 import yaml
 from sizes import NUM_GROUPS, prompt_length
 
-from doubleback.recipes.countdown.tokenizer import FIRST_NUMBER_ID, VOCABULARY
+from doubleback.recipes.tasks.countdown.tokenizer import FIRST_NUMBER_ID, VOCABULARY
 
 NAMES = {
     "speed/rollout_tokens_per_s": "rollout_tokens_per_s",

@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from commands import errors
+from support.commands import errors
 from transformers import AutoConfig
 
-from doubleback.recipes.loading import load_recipe, shipped
-from doubleback.recipes.published import configuration, described, shipped_configuration
-from doubleback.recipes.twin import make_twin
+from doubleback.recipes.models.published import configuration, described, shipped_configuration
+from doubleback.recipes.recipe.loading import load_recipe, shipped
+from doubleback.recipes.recipe.tiny import make_twin
 from doubleback.rl.config import ModelConfig
 
 PUBLISHED = {  # parameters, billions, as the model cards state them
@@ -116,7 +116,7 @@ def test_mistakes_in_the_task_are_named(run, word_problems, overrides, message):
 
 
 def test_a_base_that_cannot_fit_is_refused_before_it_is_loaded(run, monkeypatch):
-    from doubleback.recipes import assembly
+    from doubleback.recipes.recipe import assembly
 
     monkeypatch.setattr(assembly, "available", lambda: 100 << 20)
     code, _, err = run("check", "countdown", "engine.name=transformers")

@@ -4,16 +4,16 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from families import make_family_model
+from support.families import make_family_model
+from support.paths import ROOT
 from transformers import AutoConfig
 
 from doubleback.rl.config import EngineConfig, LoraSettings, OptimConfig
 from doubleback.rl.memory import GIB, Memory, estimate, verdict
 
-BENCH = Path(__file__).parents[1] / "bench"
+BENCH = ROOT / "tests" / "bench"
 
 
 def made(folder, dtype="float32", has_cuda=False, **optim):

@@ -2,15 +2,15 @@
 
 import pytest
 import torch
-from faulty import Faulty
+from support.faulty import Faulty
 
 from doubleback.rewards.types import Problem, RunError
-from doubleback.rl import lora
-from doubleback.rl.algorithm import AlgorithmConfig
 from doubleback.rl.config import EngineConfig, LoraSettings, ModelConfig, OptimConfig, SyncConfig
-from doubleback.rl.engine import create_engine
-from doubleback.rl.learner import Learner
-from doubleback.rl.model import base_tensors, load_base, load_tokenizer
+from doubleback.rl.engines.create import create_engine
+from doubleback.rl.learner.learner import Learner
+from doubleback.rl.objective.config import AlgorithmConfig
+from doubleback.rl.policy import lora
+from doubleback.rl.policy.base import base_tensors, load_base, load_tokenizer
 from doubleback.rl.sync import AdapterSync
 
 PROBLEMS = [Problem(f"p{target}", f"3 5 7 -> {target}") for target in (22, 15, 36, 8)]

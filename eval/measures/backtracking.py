@@ -1,0 +1,192 @@
+"""The backtracking meter: what a Countdown completion did, found by replaying its states. Pure Python, never raises.
+
+Words such as "wait" measure style; here every operation is located in the search instead. The replay keeps the path of
+number multisets from the given numbers to the current state. An operation whose operands stand in the current state
+goes forward; one whose operands stand only in an earlier state of the path returns there, which is one backtrack; one
+whose operands stand nowhere is an illegal step. The words of the traces make this exact: ` : ` (or nothing) after an
+operation enters the state it leaves, a check (`no`, `yes`) does not, and `back` returns to the parent state. A state
+of one number is never entered: trying the next operation beside a failed one is no backtrack.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from doubleback.rewards.builtin.countdown import grade
+from doubleback.rewards.types import Verdict
+
+# At most six digits: longer ones are no numbers of any problem, and int() refuses very long ones.
+_STEP = re.compile(
+    r"(?<![0-9])(?P<left>[0-9]{1,6})\s*(?P<operator>[-+*])\s*(?P<right>[0-9]{1,6})\s*=\s*(?P<result>[0-9]{1,6})"
+    r"(?![0-9])(?:\s*(?P<check>no|yes)\b)?(?P<descends>\s*:)?"
+)
+_WORD = re.compile(r"[0-9]+|[^\W\d]+|\S")
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What one completion did."""
+
+    num_steps: int
+    """Operations of the form `a op b = c`, legal or not."""
+    num_branches: int
+    """Entries into a state of two numbers. With three numbers: first operations that were followed."""
+    num_backtracks: int
+    """Operations made in an ancestor of the state that was reached before."""
+    num_illegal_steps: int
+    """Operations whose operands stand in no state of the path."""
+    num_arithmetic_errors: int
+    """Operations whose result is not `a op b`."""
+    num_checks: int
+    """Operations followed by `no` or `yes`."""
+    num_false_checks: int
+    """Checks that are untrue: `yes` is true where a legal step states the target and uses up the numbers, else `no`."""
+    num_unparsed: int
+    """Words that are neither part of a step nor a `back` that has a state to return to."""
+    is_abandoned: bool
+    """The thinking does not end in `yes`."""
+    is_verified_backtrack: bool
+    """The answer is right; two branches or more, a true `no` before the last, which differs from all earlier ones; the
+    thinking ends in a true `yes`; every result is right."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One operation as written."""
+
+    left: int
+    operator: str
+    right: int
+    result: int
+    check: str | None
+    descends: bool
+
+    @property
+    def name(self) -> tuple[int, str, int]:
+        """The same for `7 + 12` and `12 + 7`."""
+        return max(self.left, self.right), self.operator, min(self.left, self.right)
+
+    @property
+    def is_right(self) -> bool:
+        values = {"+": self.left + self.right, "-": self.left - self.right, "*": self.left * self.right}
+        return values[self.operator] == self.result
+
+
+@dataclass(slots=True)
+class _Search:
+    """The replay's position and tallies while it reads. Lives inside `replay` alone."""
+
+    target: int
+    path: list[Counter[int]]
+    """The states from the given numbers to the current one. An empty state is one that an illegal step led to."""
+    names: list[tuple[int, str, int]] = field(default_factory=list)
+    """The operations between them."""
+    branches: list[tuple[tuple[int, str, int], ...]] = field(default_factory=list)
+    num_true_noes: list[int] = field(default_factory=list)
+    """For each branch, the true `no`s before it."""
+    has_gone_back: bool = False
+    true_noes: int = 0
+    tally: Counter[str] = field(default_factory=Counter)
+    ends_in_yes: bool = False
+    ends_in_true_yes: bool = False
+
+
+def replay(completion: str, numbers: Sequence[int], target: int) -> Replay:
+    """What the thinking of a completion did on the problem (numbers, target), and whether it doubled back to success.
+
+    With three numbers, the branches of `is_verified_backtrack` are first operations; with four, pairs of them. A
+    completion without `</think>` is read up to `<answer>` or its end.
+    """
+    search = _Search(target, [Counter(numbers)])
+    thought = _thought(completion)
+    position = 0
+    for match in _STEP.finditer(thought):
+        _read_words(search, thought[position : match.start()])
+        _take(search, _step_of(match))
+        position = match.end()
+    _read_words(search, thought[position:])
+    is_answer_right = grade(completion, numbers, target).verdict == Verdict.CORRECT
+    return Replay(
+        num_steps=search.tally["step"],
+        num_branches=len(search.branches),
+        num_backtracks=search.tally["backtrack"],
+        num_illegal_steps=search.tally["illegal"],
+        num_arithmetic_errors=search.tally["arithmetic"],
+        num_checks=search.tally["check"],
+        num_false_checks=search.tally["false check"],
+        num_unparsed=search.tally["unparsed"],
+        is_abandoned=not search.ends_in_yes,
+        is_verified_backtrack=is_answer_right and _has_doubled_back(search),
+    )
+
+
+def _thought(completion: str) -> str:
+    before, closing, _ = completion.rpartition("</think>")
+    return (before if closing else completion.partition("<answer>")[0]).replace("<think>", " ", 1)
+
+
+def _step_of(match: re.Match[str]) -> _Step:
+    left, right, result = (int(match[name]) for name in ("left", "right", "result"))
+    return _Step(left, match["operator"], right, result, match["check"], match["descends"] is not None)
+
+
+def _read_words(search: _Search, text: str) -> None:
+    """Follow `back` and count what means nothing."""
+    for word in _WORD.findall(text):
+        search.ends_in_yes = search.ends_in_true_yes = False
+        if word == "back" and len(search.path) > 1:
+            search.path.pop()
+            search.names.pop()
+            search.has_gone_back = True
+        else:
+            search.tally["unparsed"] += 1
+
+
+def _take(search: _Search, step: _Step) -> None:
+    """Locate a step in the path, count what it is, and enter the state it leaves."""
+    operands = Counter((step.left, step.right))
+    depth = next((i for i in reversed(range(len(search.path))) if operands <= search.path[i]), None)
+    is_legal = depth is not None
+    if depth is not None:
+        search.tally["backtrack"] += search.has_gone_back or depth < len(search.path) - 1
+        search.has_gone_back = False
+        del search.path[depth + 1 :], search.names[depth:]
+    left_over = search.path[-1] - operands + Counter([step.result]) if is_legal else Counter()
+    search.tally["step"] += 1
+    search.tally["illegal"] += not is_legal
+    search.tally["arithmetic"] += not step.is_right
+    _judge(search, step, is_solved=is_legal and left_over.total() == 1 and step.result == search.target)
+    # An illegal step is entered only where the text says so, to keep the number of `back`s in step with the path.
+    if step.check is None and (left_over.total() > 1 or step.descends):
+        _enter(search, step, left_over)
+
+
+def _judge(search: _Search, step: _Step, is_solved: bool) -> None:
+    """Count the check of a step. It is held against the result as stated: a slip of arithmetic counts once."""
+    is_yes = step.check == "yes"
+    is_true = is_yes == is_solved
+    if step.check is not None:
+        search.tally["check"] += 1
+        search.tally["false check"] += not is_true
+        search.true_noes += is_true and not is_yes
+    search.ends_in_yes, search.ends_in_true_yes = is_yes, is_yes and is_true
+
+
+def _enter(search: _Search, step: _Step, state: Counter[int]) -> None:
+    search.path.append(state)
+    search.names.append(step.name)
+    if state.total() == 2:
+        search.branches.append(tuple(search.names))
+        search.num_true_noes.append(search.true_noes)
+
+
+def _has_doubled_back(search: _Search) -> bool:
+    """Whether a last, new branch ended in a true `yes` after an earlier one had met a true `no`."""
+    return (
+        len(search.branches) >= 2
+        and search.num_true_noes[-1] > 0
+        and search.branches[-1] not in search.branches[:-1]
+        and search.ends_in_true_yes
+        and search.tally["arithmetic"] == 0
+    )

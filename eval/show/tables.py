@@ -1,0 +1,136 @@
+"""Tables for the terminal."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from doubleback.eval.compare import Comparison
+from doubleback.eval.statistics.intervals import Estimate
+
+LABELS = {
+    "verified_backtrack": "verified backtracks",
+    "format_rate": "format kept",
+    "truncated_rate": "cut off",
+    "arithmetic_error_rate": "arithmetic errors",
+    "false_check_rate": "false yes/no",
+    "mean_tokens": "mean tokens",
+}
+
+
+def before_after(before: dict[str, Any], after: dict[str, Any]) -> Table:
+    """Two evaluation summaries of the same suite, value and 95 % interval side by side."""
+    title = (
+        f"{before['suite']}: {before['num_problems']} problems x {before['n']} samples, 95 % intervals over problems"
+    )
+    table = Table(title=title, title_justify="left")
+    table.add_column("measure")
+    for summary in (before, after):
+        table.add_column(f"step {summary['step']}", justify="right")
+    table.add_column("change", justify="right")
+    rows = [(f"pass@{k}", before["pass_at_k"][k], after["pass_at_k"][k]) for k in before["pass_at_k"]]
+    rows += [(label, before[name], after[name]) for name, label in LABELS.items() if name in before]
+    for label, first, second in rows:
+        digits = 1 if label == "mean tokens" else 3
+        table.add_row(label, _cell(first, digits), _cell(second, digits), _change(first, second, digits))
+    return table
+
+
+def _cell(estimate: Mapping[str, float | None], digits: int, sign: str = "") -> str:
+    value, low, high = estimate["value"], estimate["low"], estimate["high"]
+    if value is None or low is None or high is None:
+        return "-"
+    return f"{value:{sign}.{digits}f} [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]"
+
+
+def _change(first: Mapping[str, float | None], second: Mapping[str, float | None], digits: int) -> str:
+    values = [math.nan if item["value"] is None else item["value"] for item in (first, second)]
+    difference = values[1] - values[0]
+    return "-" if math.isnan(difference) else f"{difference:+.{digits}f}"
+
+
+def evaluation_table(summary: Mapping[str, Any], ks: Sequence[int] = ()) -> Table:
+    """One evaluation: value and 95 % interval of everything that was measured."""
+    title = (
+        f"{summary['suite']}: {summary['num_problems']} problems x {summary['n']} samples, 95 % intervals over problems"
+    )
+    table = Table(title=title, title_justify="left")
+    table.add_column("measure")
+    table.add_column("value", justify="right")
+    for label, estimate, digits in _rows(summary, ks):
+        if estimate is not None and estimate["value"] is not None:
+            table.add_row(label, _cell(estimate, digits))
+    if phrases := _phrases(summary):
+        table.add_row("reflection phrases", phrases)
+    verdicts = ", ".join(f"{name} {share:.1%}" for name, share in summary["verdicts"].items() if share)
+    table.add_row("verdicts", verdicts)
+    return table
+
+
+def comparison_table(first: Mapping[str, Any], second: Mapping[str, Any], found: Comparison) -> Table:
+    """Two evaluations side by side, with the paired difference of what decides."""
+    title = f"{first['suite']}: {found.num_problems} problems in both, paired by problem"
+    table = Table(title=title, title_justify="left")
+    for column in ("measure", "A", "B", "B - A", "p"):
+        table.add_column(column, justify="left" if column == "measure" else "right")
+    ks = sorted({1, *map(int, set(first["pass_at_k"]) & set(second["pass_at_k"]))})
+    rows = [_rows(summary, (ks[0], ks[-1])) for summary in (first, second)]
+    others = {label: estimate for label, estimate, _ in rows[1]}
+    paired = {"pass@1": found.pass_at_1, "mean tokens": found.tokens}
+    for label, estimate, digits in rows[0]:
+        other = others.get(label)
+        if not (estimate and other) or estimate["value"] is None or other["value"] is None:
+            continue
+        difference, p = paired.get(label), ""
+        change = _change(estimate, other, digits)
+        if difference is not None:
+            change, p = _cell(_as_dict(difference.difference), digits, "+"), f"{difference.p_value:.2g}"
+        table.add_row(label, f"{estimate['value']:.{digits}f}", f"{other['value']:.{digits}f}", change, p)
+    table.add_row("better in", f"{found.only_first}", f"{found.only_second}", "problems", "")
+    table.caption = f"intervals of 95 % and p paired by problem: {found.pass_at_1.method}"
+    return table
+
+
+def flips_table(found: Comparison, number: int = 10) -> Table:
+    """The problems that changed most."""
+    table = Table(title=f"{len(found.flips)} problems flipped; the largest changes", title_justify="left", box=None)
+    for column in ("problem", "A", "B"):
+        table.add_column(column)
+    for flip in found.flips[:number]:
+        table.add_row(flip.problem, f"{flip.first:.2f}", f"{flip.second:.2f}")
+    return table
+
+
+def _rows(summary: Mapping[str, Any], ks: Sequence[int]) -> list[tuple[str, dict[str, float | None] | None, int]]:
+    """(label, estimate, digits) of everything that a summary may hold."""
+    curve = summary["pass_at_k"]
+    shown = [str(k) for k in sorted({1, *ks, *([int(max(curve, key=int))] if curve else [])})]
+    rows = [(f"pass@{k}", curve.get(k), 3) for k in shown]
+    rows += [(f"pass^{k}, all right", summary["pass_all_k"].get(k), 3) for k in shown if k != "1"]
+    rows += [(f"maj@{k}", estimate, 3) for k, estimate in summary["maj_at_k"].items() if k != "1"]
+    rows += [(f"{name} extraction", summary["extraction"][name], 3) for name in ("strict", "flexible")]
+    labels = {
+        **LABELS,
+        "no_answer_rate": "no answer",
+        "unusable_rate": "not judged",
+        "obeys_thinking": "obeys thinking",
+    }
+    rows += [(label, summary.get(name), 1 if name == "mean_tokens" else 3) for name, label in labels.items()]
+    if "backtracks" in summary:
+        rows += [(f"backtracks, {kind}", summary["backtracks"][kind], 2) for kind in ("all", "right", "wrong")]
+    return [(label, estimate, digits) for label, estimate, digits in rows if estimate is not None]
+
+
+def _phrases(summary: Mapping[str, Any]) -> str | None:
+    """Words that sound like reflection, where states cannot be replayed, and how answers fare with and without."""
+    found = summary.get("reflection_phrases")
+    if "backtracks" in summary or not found or not found["share_with_phrase"]:
+        return None
+    rates = [found["accuracy_with_phrase"], found["accuracy_without_phrase"]]
+    right = " and ".join("-" if rate is None else f"{rate:.3f}" for rate in rates)
+    return f"in {found['share_with_phrase']:.1%} of completions; right with and without: {right}"
+
+
+def _as_dict(estimate: Estimate) -> dict[str, float | None]:
+    return {"value": estimate.value, "low": estimate.low, "high": estimate.high}

@@ -1,0 +1,164 @@
+"""What a policy is measured on: problems from a file, a hub or an enumeration, with their golds and their judge."""
+
+import hashlib
+import json
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from doubleback.eval.suites.hub import hub_rows
+from doubleback.rewards.answers.grade import gold_answers
+from doubleback.rewards.builtin.countdown import Split
+from doubleback.rewards.builtin.countdown import problems as countdown_problems
+from doubleback.rewards.compose.config import RewardConfig
+from doubleback.rewards.jsonl import Row, parse_rows, refuse
+from doubleback.rewards.settings import Section, load_section, nearest, shipped
+from doubleback.rewards.types import ConfigError
+
+FOLDER = Path(__file__).parent
+COUNTDOWN = "countdown"
+
+
+class SuiteConfig(Section):
+    """A YAML file of `eval/suites`, or one of your own."""
+
+    description: str
+    """One line for `doubleback list`."""
+    source: str
+    """A hub id, a file of JSON lines, or `countdown`."""
+    config: str | None = None
+    """Hub: name of the configuration."""
+    split: str = "test"
+    """Hub and countdown: the split."""
+    revision: str | None = None
+    """Hub: branch, tag or commit."""
+    num_numbers: Literal[3, 4] = 3
+    """Countdown: numbers per problem."""
+    question: str = "{question}"
+    """The question, made of the row's fields in braces."""
+    answer: str = "answer"
+    """The field that holds the gold: text, a number, a GSM8K solution, or a list of which any is right."""
+    id: str | None = None
+    """The field that names a row. Default: a hash of the question."""
+    prompt: str = "plain"
+    """Prompt for a model without chat template: a name of `eval/prompt_texts`, or a YAML file."""
+    chat_prompt: str | None = None
+    """Prompt for a model with one. Default: the same."""
+    reward: RewardConfig | None = None
+    """The judge, as in a recipe. Default: `math`, flexible, and once more strictly in the form the prompt asks for."""
+    max_tokens: Annotated[int, Field(ge=1)] = 512
+    """Longest completion in tokens."""
+
+    @field_validator("question")
+    @classmethod
+    def _has_a_field(cls, question: str) -> str:
+        if not _fields(question):
+            raise ValueError(f"question={question!r} names no field of the row in braces, as {{question}} does")
+        return question
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One question of a suite."""
+
+    id: str
+    """Unique in the suite."""
+    question: str
+    columns: Mapping[str, Any]
+    """What rewards receive: the row's fields, with `question` and `answer`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """A suite with its questions."""
+
+    name: str
+    config: SuiteConfig
+    items: tuple[Item, ...]
+    """In the order of the source."""
+    data_sha256: str
+    """Of the file's bytes; of the rows as canonical JSON where there is no file."""
+    bad: tuple[str, ...]
+    """A line for each row that was left out."""
+
+
+def shipped_suites() -> dict[str, Path]:
+    """The suites that come with doubleback, by name."""
+    return shipped(FOLDER)
+
+
+def load_config(name: str) -> tuple[str, SuiteConfig]:
+    """(name, configuration) of a shipped suite or of a YAML file. ConfigError, one line a finding."""
+    return Path(name).stem, load_section(name, FOLDER, SuiteConfig, "suite")
+
+
+def load_suite(name: str, data: Path | None = None, skip_bad: bool = False) -> Suite:
+    """The suite with its questions, from `data` instead of its source where that is given.
+
+    A bad row (a missing field, an empty question, an unreadable gold, an id that was there before, no UTF-8) is named
+    with its line; ConfigError for them all, or they are left out and kept in `Suite.bad` with `skip_bad`.
+    """
+    name, config = load_config(name)
+    path = data or (Path(config.source) if config.source.endswith((".jsonl", ".json")) else None)
+    if path is not None:
+        rows, bad = parse_rows(path)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    elif config.source == COUNTDOWN:
+        return _countdown(name, config)
+    else:
+        way_out = "give the rows with --data FILE"
+        rows = hub_rows(config.source, config.config, config.split, config.revision, f"suite {name}", way_out)
+        bad = []
+        canonical = "\n".join(json.dumps(row.data, sort_keys=True, ensure_ascii=False) for row in rows)
+        digest = hashlib.sha256(canonical.encode()).hexdigest()
+    items: dict[str, Item] = {}
+    for row in rows:
+        try:
+            item = _item(row, config)
+            if item.id in items:
+                raise ValueError(f"id {item.id!r} was there before")
+            items[item.id] = item
+        except ValueError as error:
+            bad.append(f"{path or config.source}:{row.number}: {error}")
+    bad.sort(key=lambda line: int(line.removeprefix(f"{path or config.source}:").partition(":")[0]))
+    if bad and not skip_bad:
+        refuse([*bad[:-1], f"{bad[-1]} (--skip-bad leaves such rows out)"])
+    if not items:
+        raise ConfigError(f"suite {name}: every row is bad; the first: {bad[0]}")
+    return Suite(name, config, tuple(items.values()), digest, tuple(bad))
+
+
+def _item(row: Row, config: SuiteConfig) -> Item:
+    """ValueError says what is wrong with the row."""
+    needed = [*_fields(config.question), config.answer, *([config.id] if config.id else [])]
+    for field in needed:
+        if row.data.get(field) is None:
+            raise ValueError(f"no {field!r}; the row has {', '.join(row.data) or 'no fields'}")
+    question = config.question.format_map(row.data).strip()
+    if not question:
+        raise ValueError("the question is empty")
+    try:
+        gold_answers(row.data[config.answer])
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+    identity = str(row.data[config.id]) if config.id else hashlib.sha256(question.encode()).hexdigest()[:16]
+    return Item(identity, question, {**row.data, "question": question, "answer": row.data[config.answer]})
+
+
+def _fields(template: str) -> list[str]:
+    return [name for _, name, _, _ in string.Formatter().parse(template) if name]
+
+
+def _countdown(name: str, config: SuiteConfig) -> Suite:
+    try:
+        split = Split(config.split)
+    except ValueError:
+        raise ConfigError(f"suite {name}: split={config.split!r}; {nearest(config.split, list(Split))}") from None
+    known = countdown_problems(config.num_numbers, split)
+    items = tuple(Item(problem.id, problem.prompt, dict(problem.columns)) for problem in known)
+    digest = hashlib.sha256("\n".join(item.id for item in items).encode()).hexdigest()
+    return Suite(name, config, items, digest, ())

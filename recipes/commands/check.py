@@ -1,0 +1,137 @@
+"""What can be known of a recipe before a token is trained."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from doubleback.eval.measures.contamination import NGRAM, overlap
+from doubleback.recipes.models.bundled import bundled_path
+from doubleback.recipes.models.published import configuration
+from doubleback.recipes.recipe.assembly import Assembled, Scored, assembled, recipe_memory, scored
+from doubleback.recipes.recipe.probe import add_rows, probe, warnings
+from doubleback.recipes.recipe.schema import Recipe
+from doubleback.recipes.trl import trainer as trl_trainer
+from doubleback.rewards.answers.grade import gold_answers
+from doubleback.rewards.checks.golds import listed, matched_as_text_only
+from doubleback.rewards.compose.config import RewardConfig
+from doubleback.rewards.types import Problem
+from doubleback.rl.config import ModelConfig
+from doubleback.rl.memory import GIB, available, verdict
+from doubleback.rl.policy import lora
+
+LABEL_WIDTH = 26
+
+
+def show_memory(recipe: Recipe, console: Console) -> None:
+    """Parameters and memory per phase, from the configuration alone."""
+    path = bundled_path(recipe.model.path)
+    table = _table()
+    memory = recipe_memory(recipe, configuration(path), recipe.model.dtype)
+    table.add_row("base", f"{recipe.model.path}: {memory.num_parameters:,} parameters, {recipe.model.dtype}")
+    table.add_row("adapter", f"{memory.num_adapter:,} parameters")
+    for label, size in (
+        ("always", memory.resident),
+        ("update", memory.update),
+        ("sync", memory.sync),
+    ):
+        table.add_row(label, f"{size / GIB:.1f} GiB")
+    table.add_row("estimate", verdict(memory, available()))
+    console.print(table)
+
+
+def check_recipe(recipe: Recipe, console: Console) -> None:
+    """Show all of it: data, adapter, what the base does. ConfigError or RunError where it cannot train."""
+    with scored(recipe) as known:
+        if recipe.trainer == "trl":
+            trl_trainer.refuse(recipe, known.longest_prompt)
+        table = _table()
+        _add_data(table, recipe, known)
+        console.print(table)
+        with assembled(recipe, known.model, console) as parts:
+            preflight(recipe, known, parts, console)
+
+
+def preflight(recipe: Recipe, known: Scored, parts: Assembled, console: Console) -> None:
+    """What training starts with: the adapter, the memory, and what the base does on a few problems."""
+    table = _table()
+    _add_model(table, recipe, known.model, parts)
+    with console.status("sampling from the base"):
+        found = probe(recipe, known, parts)
+    add_rows(table, found)
+    console.print(table)
+    for line in [*_memory_warning(parts), *warnings(found, recipe)]:
+        console.print(f"warning: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def _table() -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(min_width=LABEL_WIDTH)  # one column down the page, though it is several tables
+    table.add_column()
+    return table
+
+
+def _memory_warning(parts: Assembled) -> list[str]:
+    text = verdict(parts.memory, parts.free)
+    return [] if text.startswith("fits") else [f"memory (estimate): {text}"]
+
+
+def _add_data(table: Table, recipe: Recipe, known: Scored) -> None:
+    splits, everything = known.splits, known.splits.everything
+    sizes = f"{len(splits.train)} train, {len(splits.validation)} validation, {len(splits.test)} test"
+    table.add_row("problems", sizes)
+    table.add_row("golds", f"{len(everything)} of {len(everything) + len(known.dropped)} graded correct")
+    for line in listed(known.dropped):
+        table.add_row("", line)
+    if recipe.task.name == "math":
+        table.add_row("", _text_only(everything))
+    limit = f"+ {recipe.sampling.max_tokens} of {known.model.max_length}"
+    table.add_row("prompts", f"longest {known.longest_prompt} tokens, {limit}")
+    for name, other in (("validation", splits.validation), ("test", splits.test)):
+        table.add_row(f"{name} in train", _contamination(other, splits.train))
+    table.add_row("reward", _described(recipe.reward))
+    rollouts = recipe.optim.prompts_per_step * recipe.sampling.group_size
+    table.add_row(
+        "step", f"{recipe.optim.prompts_per_step} problems x {recipe.sampling.group_size} = {rollouts} rollouts"
+    )
+
+
+def _add_model(table: Table, recipe: Recipe, model: ModelConfig, parts: Assembled) -> None:
+    stand_in = "a tiny stand-in for " if recipe.tiny else ""
+    table.add_row("base", f"{stand_in}{recipe.model.path}: {parts.num_base:,} parameters, {model.dtype}, frozen")
+    for part in lora.summary(parts.learner.model):
+        table.add_row(
+            f"trains {part.part}",
+            f"{part.num_parameters:,} parameters ({part.num_parameters / parts.num_base:.1%} of the base) in "
+            f"{part.num_tensors} tensors on {part.num_matrices} matrices, rank {part.rank}",
+        )
+    table.add_row("memory", f"{verdict(parts.memory, parts.free)} (estimate)")
+    table.add_row("sync", f"{parts.strategy.name}: {parts.strategy.reason}")
+
+
+def _contamination(suite: Sequence[Problem], training: Sequence[Problem]) -> str:
+    """How many problems of one set stand in the other (`eval.measures.contamination`)."""
+    found = overlap(
+        *([(it.id, str(it.columns.get("question", it.prompt))) for it in part] for part in (suite, training))
+    )
+    examples = [f"{first} is {second}" for first, second in (*found.exact, *found.masked, *found.ngram)][:2]
+    counts = f"{len(found.exact)} exact, {len(found.masked)} with other numbers, {len(found.ngram)} by {NGRAM} words"
+    return f"{counts} of {len(suite)}" + (f": {', '.join(examples)}" if examples else "")
+
+
+def _described(reward: RewardConfig) -> str:
+    """The components with their weights, the judge and the gates."""
+    parts = []
+    for name, component in reward.components.items():
+        gate = component.only_if
+        condition = f" if {gate.component} >= {gate.at_least:g}" if gate else ""
+        judge = " (judge)" if name == reward.judge_name else ""
+        parts.append(f"{name} x {component.weight:g}{judge}{condition}")
+    return ", ".join(parts) + (", multiplied" if reward.combine == "product" else "")
+
+
+def _text_only(problems: Sequence[Problem]) -> str:
+    """How many golds are out of reach for the later stages of equality, with the first few."""
+    rows = matched_as_text_only([problem.columns["answer"] for problem in problems])
+    golds = ", ".join(str(gold_answers(problems[row].columns["answer"])[0])[:40] for row in rows[:3])
+    return f"{len(rows)} can be matched as text only" + (f": {golds}" if golds else "")

@@ -1,0 +1,225 @@
+"""The command line. Parses and validates before anything heavy is imported."""
+
+import os
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from doubleback.rewards.types import ConfigError, RunError
+
+app = typer.Typer(
+    help="GRPO with verifiable rewards for a LoRA adapter on an open mixture-of-experts model, on one machine.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+console = Console()
+errors = Console(stderr=True, soft_wrap=True, highlight=False)
+
+RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A shipped recipe (doubleback list) or a YAML file.")]
+RewardName = Annotated[
+    str | None, typer.Option("--reward", help="A name (doubleback list), package.module:attr or path.py:attr.")
+]
+RewardArguments = Annotated[
+    list[str] | None, typer.Option("--arg", metavar="KEY=VALUE", help="A keyword argument of the reward; repeatable.")
+]
+Conversational = Annotated[
+    bool, typer.Option("--conversational", help="The reward reads chat messages, as TRL's own do.")
+]
+Timeout = Annotated[float, typer.Option(min=0.01, help="Wall-clock limit in seconds per completion in a worker.")]
+PolicyName = Annotated[
+    str, typer.Argument(metavar="MODEL|RUN", help="Folder, hub id, bundled:NAME, or a run directory.")
+]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="[key.path=value ...]", help="Settings to change.")]
+
+
+@app.command("list")
+def list_everything() -> None:
+    """Recipes, rewards, suites, prompts and bases that come with doubleback, a line each."""
+    from doubleback.recipes.commands.list import catalogue
+
+    console.print(catalogue())
+
+
+@app.command()
+def check(
+    recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help="A shipped recipe or a YAML file.")] = None,
+    overrides: Overrides = None,
+    reward: RewardName = None,
+    arguments: RewardArguments = None,
+    data: Annotated[Path | None, typer.Option(help="With --reward: JSON lines with `answer` or `completion`.")] = None,
+    answer: Annotated[str, typer.Option(help="With --data: the field that holds the gold.")] = "answer",
+    style: Annotated[str | None, typer.Option(help="With --reward: the one answer style that it reads.")] = None,
+    form: Annotated[bool, typer.Option("--form", help="With --reward: it judges form, not right and wrong.")] = False,
+    conversational: Conversational = False,
+    timeout: Timeout = 2.0,
+    memory: Annotated[
+        bool, typer.Option("--memory", help="Only estimate the memory, from the model's configuration alone.")
+    ] = False,
+) -> None:
+    """Validate a recipe, grade the gold answers, measure the prompts; or try a reward. Starts no training."""
+    if (recipe is None) == (reward is None):
+        raise ConfigError("check wants a RECIPE or --reward NAME, and not both")
+    if reward is not None:
+        from doubleback.recipes.commands.score import check_reward, one_reward
+
+        config = one_reward(reward, arguments or [], conversational, timeout)
+        if not check_reward(config, data, answer, style, form, console):
+            sys.exit(1)
+        return
+    from doubleback.recipes.recipe.loading import load_recipe
+
+    loaded = load_recipe(str(recipe), overrides or [])
+    from doubleback.recipes.commands.check import check_recipe, show_memory
+
+    if memory:
+        show_memory(loaded, console)
+    else:
+        check_recipe(loaded, console)
+
+
+@app.command()
+def score(
+    file: Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="Rows with `completion` (or `response`).")],
+    reward: RewardName = None,
+    arguments: RewardArguments = None,
+    out: Annotated[Path | None, typer.Option(help="Scored rows. Default: FILE.scored.jsonl.")] = None,
+    conversational: Conversational = False,
+    timeout: Timeout = 2.0,
+) -> None:
+    """Grade stored completions: verdict counts, latencies, the slowest rows, and the rows with their scores."""
+    from doubleback.recipes.commands.score import one_reward, score_file
+
+    score_file(file, one_reward(reward or "math", arguments or [], conversational, timeout), out, console)
+
+
+@app.command()
+def train(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option(help="Run directory. Default: runs/RECIPE-DATE-TIME.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run in --out exactly where it stopped.")
+    ] = False,
+) -> None:
+    """Train a recipe, measure before and after, and show the difference."""
+    from doubleback.recipes.recipe.loading import load_recipe
+
+    loaded = load_recipe(recipe, overrides or [])
+    if resume and out is None:
+        raise ConfigError("--resume needs --out RUN: the run directory to continue")
+    folder = out or Path("runs") / f"{Path(recipe).stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    from doubleback.recipes.commands.train import run_recipe
+
+    run_recipe(loaded, folder, resume, console)
+
+
+@app.command("eval")
+def evaluate(
+    model: PolicyName,
+    suite: Annotated[str, typer.Option(help="A suite (doubleback list) or a YAML file.")],
+    data: Annotated[Path | None, typer.Option(help="JSON lines instead of the suite's own source.")] = None,
+    adapter: Annotated[
+        Path | None, typer.Option(help="LoRA adapter in PEFT's layout. Default: a run's newest.")
+    ] = None,
+    endpoint: Annotated[str | None, typer.Option(help="OpenAI-compatible server that serves MODEL: .../v1")] = None,
+    n: Annotated[int, typer.Option(min=1, help="Samples per problem.")] = 1,
+    k: Annotated[str, typer.Option(help="Which pass@k and maj@k to show: 1,4,16. Default: 1 and n.")] = "",
+    prompt: Annotated[str | None, typer.Option(help="A prompt (doubleback list) or a YAML file.")] = None,
+    thinking: Annotated[str | None, typer.Option(help="on, off, or both, compared.")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0, help="Default: 0 for one sample, else 1.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Longest completion. Default: the suite's.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Every sample's seed derives from it.")] = 0,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first problems.")] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows out, and say which.")] = False,
+    engine: Annotated[str, typer.Option(help="vllm or transformers.")] = "vllm",
+    dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
+    kv_cache_mib: Annotated[int, typer.Option(min=16, help="vLLM: memory of the key-value cache.")] = 256,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder. The same command continues there. Default: runs/eval-...")
+    ] = None,
+) -> None:
+    """Measure a policy on a suite: pass@k with intervals, a curve, and every sample."""
+    from doubleback.recipes.commands.evaluate import Options, evaluate_policy, parse_ks, parse_thinking
+    from doubleback.recipes.recipe.policy import find_policy
+
+    policy = find_policy(
+        model, adapter=adapter, endpoint=endpoint, engine_name=engine, dtype=dtype, kv_cache_mib=kv_cache_mib
+    )
+    options = Options(suite, data, prompt, n, parse_ks(k, n), temperature, max_tokens, seed, limit, skip_bad)
+    folder = out or Path("runs") / f"eval-{Path(suite).stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    evaluate_policy(policy, options, parse_thinking(thinking), folder, console)
+
+
+@app.command()
+def merge(
+    model: PolicyName,
+    out: Annotated[Path, typer.Option(help="Folder of the plain checkpoint.")],
+    adapter: Annotated[
+        Path | None, typer.Option(help="LoRA adapter in PEFT's layout. Default: a run's newest.")
+    ] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32 or bfloat16. Default: as the base is stored.")] = None,
+) -> None:
+    """Write base + adapter as a plain transformers checkpoint, summed in float32, and say how exact it is."""
+    from doubleback.recipes.recipe.policy import find_policy, merge_policy
+
+    policy = find_policy(
+        model, adapter=adapter, endpoint=None, engine_name="transformers", dtype=dtype or "float32", kv_cache_mib=16
+    )
+    merge_policy(policy, dtype, out, console)
+
+
+@app.command("compare")
+def compare_evaluations(
+    first: Annotated[Path, typer.Argument(metavar="A", help="Folder of an evaluation.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Folder of another, of the same problems.")],
+    force: Annotated[bool, typer.Option("--force", help="Compare although data or prompt differ.")] = False,
+) -> None:
+    """Compare two evaluations, paired by problem: difference with interval and p-value, and what flipped."""
+    from doubleback.recipes.commands.evaluate import show_comparison
+
+    show_comparison(first, second, force, console)
+
+
+@app.command()
+def pretrain(
+    name: Annotated[str, typer.Argument(metavar="BASE", help="A bundled base (doubleback list).")],
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the model. Default: runs/base-BASE.")] = None,
+) -> None:
+    """Pre-train a bundled tiny base from scratch, as it was made for doubleback."""
+    from doubleback.recipes.tasks.countdown.bases import base_config
+
+    config = base_config(name, overrides or [])
+    folder = out or Path("runs") / f"base-{name}"
+    if folder.exists():
+        raise ConfigError(f"--out {folder} exists already; choose another folder")
+    from doubleback.recipes.tasks.countdown.pretrain import pretrain as run_pretraining
+
+    run_pretraining(config, folder)
+    console.print(f"base model  {folder}")
+
+
+def main() -> None:
+    """Entry point. User errors: one line each, exit 2. A run that had to stop: one line, exit 1."""
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    try:
+        app()
+    except ConfigError as error:
+        for line in str(error).splitlines():
+            errors.print(f"[bold red]error:[/] {_plain(line)}")
+        sys.exit(2)
+    except RunError as error:
+        errors.print(f"[bold red]stopped:[/] {_plain(str(error))}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        errors.print("interrupted; continue with --resume --out RUN")
+        sys.exit(130)
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")

@@ -1,0 +1,95 @@
+"""What a person sees while a run goes on, and at its end."""
+
+import re
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
+
+from doubleback.eval.measures.backtracking import replay
+from doubleback.rewards.types import Verdict
+
+FIGURES = (
+    ("reward", "reward/mean", "{:.3f}"),
+    ("pass", "verdict/correct", "{:.3f}"),
+    ("entropy", "learner/entropy", "{:.3f}"),
+    ("tokens/s", "speed/rollout_tokens_per_s", "{:,.0f}"),
+)
+
+
+def progress_bar(console: Console) -> Progress:
+    """A bar with the field `figures` behind it; silent where the output goes to a file."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[figures]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+
+class Display:
+    """One progress line in a terminal; one plain line per step where the output goes to a file."""
+
+    def __init__(self, console: Console, steps: int, start: int) -> None:
+        self._console, self._steps = console, steps
+        self._progress = progress_bar(console)
+        self._task = self._progress.add_task("training", total=steps, completed=start, figures="")
+
+    def __enter__(self) -> "Display":
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def phase(self, text: str) -> None:
+        """Say what is going on."""
+        self._progress.update(self._task, description=text)
+
+    def observe(self, step: int, metrics: dict[str, float]) -> None:
+        """Show a finished step."""
+        known = [(label, form.format(metrics[name])) for label, name, form in FIGURES if name in metrics]
+        evaluated = [
+            f"{name.removeprefix('eval/')} {value:.3f}" for name, value in metrics.items() if name.endswith("/pass@1")
+        ]
+        figures = "  ".join([*(f"{label} {value}" for label, value in known), *evaluated])
+        self._progress.update(self._task, completed=step, figures=figures)
+        if not self._console.is_terminal:
+            self._console.print(f"step {step}/{self._steps}  {figures}", highlight=False, soft_wrap=True)
+
+
+def sample_pair(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]) -> Panel:
+    """The same problem with the same seed before and after: the first that the new policy alone solves.
+
+    Of a countdown the first that it solves by doubling back.
+    """
+    pairs = list(zip(before, after, strict=True))
+    first, second = next((pair for pair in pairs if _is_telling(*pair)), pairs[0])
+    text = Text()
+    for label, sample in (("before", first), ("after", second)):
+        text.append(f"{label}  ", style="bold")
+        text.append(f"{sample['verdict']}\n", style="green" if sample["verdict"] == Verdict.CORRECT else "red")
+        text.append(f"{sample['completion']}\n")
+    text.rstrip()
+    return Panel(text, title=f"problem {first['prompt']}", title_align="left")
+
+
+def _is_telling(before: dict[str, Any], after: dict[str, Any]) -> bool:
+    if before["verdict"] == Verdict.CORRECT or after["verdict"] != Verdict.CORRECT:
+        return False
+    countdown = re.fullmatch(r"([0-9 ]+) -> ([0-9]+)", after["prompt"])
+    if countdown is None:
+        return True
+    numbers = [int(number) for number in countdown[1].split()]
+    return replay(after["completion"], numbers, int(countdown[2])).is_verified_backtrack

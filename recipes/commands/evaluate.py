@@ -1,0 +1,225 @@
+"""`doubleback eval` and `doubleback compare`: put suite, prompt, policy and judge together, and show what comes out."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from doubleback.eval.compare import SAMPLES, SUMMARY, compare, load_evaluated
+from doubleback.eval.judge import load_judge
+from doubleback.eval.prompts.prompt import PromptConfig, fill, load_prompt
+from doubleback.eval.prompts.rendering import Prompted, prompted
+from doubleback.eval.run import generate
+from doubleback.eval.samples import read_lines
+from doubleback.eval.show.pictures import pass_at_k_curves
+from doubleback.eval.show.tables import comparison_table, evaluation_table, flips_table
+from doubleback.eval.suites.suite import Suite, load_suite
+from doubleback.eval.summary import summary
+from doubleback.recipes.commands.progress import EvalProgress
+from doubleback.recipes.recipe.policy import Policy, adapter_hash, open_policy, policy_tokenizer
+from doubleback.rewards.types import ConfigError, Problem
+from doubleback.rl.config import SamplingConfig
+from doubleback.rl.run.files import write_atomically
+
+SETTINGS = "settings.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line asks for. None: the default that the docstring of `doubleback eval` names."""
+
+    suite: str
+    data: Path | None = None
+    prompt: str | None = None
+    n: int = 1
+    k: tuple[int, ...] = ()
+    temperature: float | None = None
+    max_tokens: int | None = None
+    seed: int = 0
+    limit: int | None = None
+    skip_bad: bool = False
+
+
+def evaluate_policy(
+    policy: Policy, options: Options, modes: Sequence[bool | None], out: Path, console: Console
+) -> None:
+    """Evaluate in every mode of thinking; more than one goes into a folder each, and they are compared."""
+    suite = load_suite(options.suite, options.data, options.skip_bad)
+    for line in suite.bad:
+        console.print(f"left out: {line}", markup=False, soft_wrap=True)
+    folders = [out if len(modes) == 1 else out / f"thinking-{'on' if mode else 'off'}" for mode in modes]
+    for mode, folder in zip(modes, folders, strict=True):
+        _evaluate(policy, options, suite, mode, folder, console)
+    if len(folders) == 2:
+        show_comparison(folders[0], folders[1], force=False, console=console)
+
+
+def parse_ks(text: str, n: int) -> tuple[int, ...]:
+    """`1,4,16` as numbers. ConfigError for anything else, and for a k beyond n."""
+    try:
+        ks = tuple(int(item) for item in text.split(",") if item.strip())
+    except ValueError:
+        raise ConfigError(f"--k {text}: write whole numbers with commas between, as in 1,4,16") from None
+    if wrong := [k for k in ks if not 1 <= k <= n]:
+        raise ConfigError(f"--k {wrong[0]} must be from 1 to --n {n}; drop it or raise --n")
+    return ks
+
+
+def parse_thinking(text: str | None) -> tuple[bool | None, ...]:
+    """The modes that `--thinking` names; (None,) where it is not given."""
+    modes: dict[str | None, tuple[bool | None, ...]] = {
+        None: (None,),
+        "on": (True,),
+        "off": (False,),
+        "both": (True, False),
+    }
+    if text not in modes:
+        raise ConfigError(f"--thinking {text}: choose on, off or both")
+    return modes[text]
+
+
+def show_comparison(first: Path, second: Path, force: bool, console: Console) -> None:
+    """The paired table, the problems that flipped, and both curves in one picture."""
+    before, after = load_evaluated(first), load_evaluated(second)
+    found = compare(before, after, force)
+    console.print(comparison_table(before.summary, after.summary, found))
+    if found.flips:
+        console.print(flips_table(found))
+    picture = second / f"compared-with-{first.name}.png"
+    pass_at_k_curves([(first.name, before.summary), (second.name, after.summary)], picture)
+    console.print(f"curves  {picture}", soft_wrap=True)
+
+
+def _evaluate(
+    policy: Policy, options: Options, suite: Suite, thinking: bool | None, out: Path, console: Console
+) -> None:
+    tokenizer = None if policy.endpoint else policy_tokenizer(policy.model)
+    prompt, name, reason = _prompt(options, suite, policy, tokenizer)
+    items = suite.items[: options.limit]
+    if tokenizer is None:
+        asked = _for_endpoint(items, prompt, thinking)
+    else:
+        asked = prompted(items, prompt, tokenizer, thinking)
+    sampling = _sampling(options, suite, prompt)
+    settings = {
+        **_settings(policy, options, suite, sampling),
+        "prompt": name,
+        "prompt_sha256": hashlib.sha256(json.dumps(prompt.model_dump(), sort_keys=True).encode()).hexdigest(),
+        "style": prompt.style,
+        "thinking": thinking,
+        "thinking_switch": asked.switch,
+    }
+    _refuse_another(out, settings)
+    console.print(f"{suite.name}: {len(items)} problems x {options.n}, prompt {name} ({reason})", highlight=False)
+    if len(read_lines(out / SAMPLES)) < len(items) * options.n:
+        _sample(policy, options, suite, prompt, asked, sampling, thinking, settings, out, console)
+    found = summary(read_lines(out / SAMPLES), settings, options.k)
+    write_atomically(out / SUMMARY, json.dumps(found, indent=2).encode())
+    console.print(evaluation_table(found, options.k))
+    pass_at_k_curves([(suite.name, found)], out / "pass_at_k.png")
+    console.print(f"samples, summary.json and pass_at_k.png are in {out}", soft_wrap=True)
+
+
+def _sample(
+    policy: Policy,
+    options: Options,
+    suite: Suite,
+    prompt: PromptConfig,
+    asked: Prompted,
+    sampling: SamplingConfig,
+    thinking: bool | None,
+    settings: Mapping[str, Any],
+    out: Path,
+    console: Console,
+) -> None:
+    """Start judge and policy, then fill samples.jsonl."""
+    with load_judge(suite.config, prompt, thinking) as judge:
+        judge.require_columns(asked.problems)
+        with (
+            open_policy(policy, asked, prompt, sampling, thinking, options.seed, console) as engine,
+            EvalProgress(console, len(asked.problems), options.n) as progress,
+        ):
+            # Only now: a policy that cannot start leaves no folder behind.
+            out.mkdir(parents=True, exist_ok=True)
+            write_atomically(out / SETTINGS, json.dumps(settings, indent=2).encode())
+            generate(
+                engine,
+                asked.problems,
+                judge,
+                sampling,
+                out / SAMPLES,
+                suite=suite.name,
+                seed=options.seed,
+                observe=progress.observe,
+            )
+
+
+def _sampling(options: Options, suite: Suite, prompt: PromptConfig) -> SamplingConfig:
+    """Greedy for one sample a problem, temperature 1 for several, unless the command says otherwise."""
+    temperature = (0.0 if options.n == 1 else 1.0) if options.temperature is None else options.temperature
+    if temperature == 0 and options.n > 1:
+        raise ConfigError(f"--temperature 0 gives n={options.n} equal samples; use --n 1, or a temperature above 0")
+    sampling = SamplingConfig(max_tokens=options.max_tokens or suite.config.max_tokens, stop=list(prompt.stop))
+    # Training asks for two samples or more, at a temperature above 0; an evaluation need not.
+    return sampling.model_copy(update={"group_size": options.n, "temperature": temperature})
+
+
+def _settings(policy: Policy, options: Options, suite: Suite, sampling: SamplingConfig) -> dict[str, Any]:
+    """What makes two evaluations the same, but for the prompt."""
+    return {
+        "suite": suite.name,
+        "data": str(options.data or suite.config.source),
+        "data_sha256": suite.data_sha256,
+        "num_bad": len(suite.bad),
+        "limit": options.limit,
+        "model": policy.model,
+        "adapter": None if policy.adapter is None else str(policy.adapter),
+        "adapter_sha256": adapter_hash(policy.adapter),
+        "engine": "endpoint" if policy.endpoint else policy.engine.name,
+        "dtype": policy.dtype,
+        "n": options.n,
+        "temperature": sampling.temperature,
+        "max_tokens": sampling.max_tokens,
+        "seed": options.seed,
+    }
+
+
+def _prompt(options: Options, suite: Suite, policy: Policy, tokenizer: Any) -> tuple[PromptConfig, str, str]:
+    """The prompt, its name, and why it was taken."""
+    has_template = tokenizer is not None and tokenizer.chat_template
+    if options.prompt is not None:
+        name, reason = options.prompt, "as asked for"
+    elif policy.endpoint is not None and suite.config.chat_prompt:
+        name, reason = suite.config.chat_prompt, "the endpoint chats; --prompt names another"
+    elif has_template and suite.config.chat_prompt:
+        name, reason = suite.config.chat_prompt, "the tokenizer has a chat template"
+    else:
+        name, reason = suite.config.prompt, "the suite's, for a model without chat template"
+    prompt = load_prompt(name)
+    if prompt.kind == "chat" and tokenizer is not None and not has_template:
+        raise ConfigError(f"--prompt {name} is for chat models, and the tokenizer has no chat template")
+    return prompt, name, reason
+
+
+def _for_endpoint(items: Sequence[Any], prompt: PromptConfig, thinking: bool | None) -> Prompted:
+    mode = {} if thinking is None else {"thinking": thinking}
+    problems = tuple(Problem(item.id, fill(prompt, item.question), {**item.columns, **mode}) for item in items)
+    return Prompted(problems, None if thinking is None else "chat_template_kwargs")
+
+
+def _refuse_another(out: Path, settings: Mapping[str, Any]) -> None:
+    """ConfigError where the folder holds an evaluation with other settings."""
+    path = out / SETTINGS
+    if not path.exists():
+        return
+    stored = json.loads(path.read_text())
+    changed = [key for key in settings if stored.get(key) != settings[key]]
+    lines = [
+        f"--out {out} holds an evaluation with {key}={stored.get(key)!r}, not {settings[key]!r}" for key in changed
+    ]
+    if lines:
+        raise ConfigError("\n".join([*lines[:-1], f"{lines[-1]}; choose another folder"]))

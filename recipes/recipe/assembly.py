@@ -1,0 +1,108 @@
+"""The parts of a recipe, put together: problems, reward, base, learner, engine."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rich.console import Console
+from transformers import PretrainedConfig
+
+from doubleback.recipes.models.bundled import bundled_path
+from doubleback.recipes.models.published import configuration
+from doubleback.recipes.recipe.schema import Recipe
+from doubleback.recipes.recipe.tiny import make_twin
+from doubleback.recipes.tasks.splits import Splits, load_splits, scorable
+from doubleback.rewards.checks.golds import Unscorable
+from doubleback.rewards.compose.reward import Reward, load_reward
+from doubleback.rewards.types import ConfigError
+from doubleback.rl.config import ModelConfig
+from doubleback.rl.engines.create import create_engine
+from doubleback.rl.engines.delivery import Strategy, choose
+from doubleback.rl.engines.engine import Engine, encode_prompts
+from doubleback.rl.learner.learner import Learner
+from doubleback.rl.memory import Memory, available, estimate, verdict
+from doubleback.rl.policy import lora
+from doubleback.rl.policy.base import base_tensors, is_cuda, load_base, load_tokenizer
+from doubleback.rl.policy.families import family
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What is known before a model is loaded."""
+
+    splits: Splits
+    dropped: list[Unscorable]
+    """Problems that were left out, since their own gold is not graded correct."""
+    reward: Reward
+    model: ModelConfig
+    """The recipe's, with the folder of a bundled base."""
+    longest_prompt: int
+    """Tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """Trainer and engine on one frozen base."""
+
+    learner: Learner
+    engine: Engine
+    strategy: Strategy
+    num_base: int
+    """Parameters of the base."""
+    memory: Memory
+    """What all of it will take, estimated."""
+    free: int
+    """Bytes that were free before anything was loaded."""
+
+
+@contextmanager
+def scored(recipe: Recipe, twin_folder: Path | None = None) -> Iterator[Scored]:
+    """The recipe's problems, each with a gold that its reward accepts and a prompt that fits. Closes the reward.
+
+    With recipe.tiny the model is a twin, in `twin_folder` if it is to stay.
+    """
+    with ExitStack() as stack:
+        reward = stack.enter_context(load_reward(recipe.reward, recipe.sampling.max_tokens))
+        splits, dropped = scorable(load_splits(recipe.task), recipe.task, reward)
+        model = recipe.model.model_copy(update={"path": bundled_path(recipe.model.path)})
+        if recipe.tiny:
+            texts = [problem.prompt for problem in splits.everything]
+            folder = twin_folder or Path(stack.enter_context(TemporaryDirectory(prefix="doubleback-twin-")))
+            model = make_twin(model, texts, recipe.seed, folder)
+        tokenizer = load_tokenizer(model.path)
+        prompts = encode_prompts(splits.everything, tokenizer, recipe.sampling.max_tokens, model.max_length)
+        yield Scored(splits, dropped, reward, model, max(map(len, prompts)))
+
+
+def recipe_memory(recipe: Recipe, config: PretrainedConfig, dtype: str) -> Memory:
+    """The estimate of `rl.memory`, with the delivery that this machine will choose."""
+    return estimate(config, dtype, recipe.lora, recipe.optim, recipe.engine, recipe.sync.strategy, is_cuda())
+
+
+@contextmanager
+def assembled(
+    recipe: Recipe, model: ModelConfig, console: Console, restore: Callable[[Learner], int] = lambda learner: 0
+) -> Iterator[Assembled]:
+    """Learner and engine, started; `restore` may load a checkpoint into the learner. Closes the engine.
+
+    ConfigError where not even the weights will fit, before they are loaded.
+    """
+    memory, free = recipe_memory(recipe, configuration(model.path), model.dtype), available()
+    if memory.resident > free:
+        raise ConfigError(f"model.path={recipe.model.path} {verdict(memory, free)}")
+    with console.status(f"starting {recipe.engine.name} and the trainer"):
+        base = load_base(model)
+        num_base = base.num_parameters()
+        tensors = base_tensors(base)  # shared by trainer and engine: the frozen base is in memory once
+        learner = Learner(lora.attach(base, recipe.lora, recipe.seed), recipe.algorithm, recipe.optim)
+        targets = lora.targets(learner.model)
+        strategy = choose(recipe.sync.strategy, targets, family(base.config), recipe.engine.name, is_cuda())
+        restore(learner)
+        tokenizer, has_stop_strings = load_tokenizer(model.path), bool(recipe.sampling.stop)
+        engine = create_engine(recipe.engine, model, tensors, tokenizer, has_stop_strings, strategy)
+    try:
+        yield Assembled(learner, engine, strategy, num_base, memory, free)
+    finally:
+        engine.close()

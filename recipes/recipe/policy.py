@@ -1,0 +1,155 @@
+"""The policy that an evaluation measures: a base, a base with an adapter, a run's newest, or one behind an endpoint."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from doubleback.eval.prompts.prompt import PromptConfig, messages
+from doubleback.eval.prompts.rendering import Prompted
+from doubleback.recipes.models.bundled import bundled_path
+from doubleback.recipes.recipe.schema import Recipe
+from doubleback.rewards.settings import validated
+from doubleback.rewards.types import ConfigError
+from doubleback.rl.config import EngineConfig, ModelConfig, SamplingConfig, SyncConfig
+
+ENGINES, DTYPES = ("vllm", "transformers"), ("float32", "bfloat16")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What is measured."""
+
+    model: str
+    """A folder, a hub id, `bundled:NAME`, or what an endpoint calls it."""
+    adapter: Path | None
+    dtype: str
+    engine: EngineConfig
+    endpoint: str | None
+    """Address of an OpenAI-compatible server that has the model, adapter included."""
+
+
+def find_policy(
+    model: str, *, adapter: Path | None, endpoint: str | None, engine_name: str, dtype: str, kv_cache_mib: int
+) -> Policy:
+    """The policy that MODEL or RUN names: of a run, its newest adapter on its base."""
+    for option, value, choices in (("engine", engine_name, ENGINES), ("dtype", dtype, DTYPES)):
+        if value not in choices:
+            raise ConfigError(f"--{option} {value}: choose {' or '.join(choices)}")
+    engine = EngineConfig().model_copy(update={"name": engine_name, "kv_cache_mib": kv_cache_mib})
+    recipe_path = Path(model) / "recipe.yaml"
+    if endpoint is not None or not recipe_path.is_file():
+        return Policy(model, adapter, dtype, engine, endpoint)
+    recipe = validated(Recipe, yaml.safe_load(recipe_path.read_text()))
+    checkpoints = sorted((Path(model) / "checkpoints").glob("step-*[0-9]"))
+    if adapter is None and not checkpoints:
+        raise ConfigError(f"{model} is a run without a checkpoint; train it further, or give --adapter DIR")
+    base, dtype = recipe.model.path, str(recipe.model.dtype)
+    if recipe.tiny:
+        base, dtype = str(Path(model) / "twin"), "float32"
+    return Policy(base, adapter or checkpoints[-1], dtype, engine, None)
+
+
+def policy_tokenizer(model: str) -> Any:
+    """The tokenizer of a local model."""
+    from doubleback.rl.policy.base import load_tokenizer
+
+    return load_tokenizer(bundled_path(model))
+
+
+def adapter_hash(adapter: Path | None) -> str | None:
+    """SHA-256 of the adapter's weights file. ConfigError where it is not there."""
+    if adapter is None:
+        return None
+    weights = adapter / "adapter_model.safetensors"
+    try:
+        return hashlib.sha256(weights.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ConfigError(f"--adapter {adapter} is no adapter in PEFT's layout: {weights.name}: {error}") from error
+
+
+@contextmanager
+def open_policy(
+    policy: Policy,
+    asked: Prompted,
+    prompt: PromptConfig,
+    sampling: SamplingConfig,
+    thinking: bool | None,
+    seed: int,
+    console: Console,
+) -> Iterator[Any]:
+    """The policy, ready to sample; closed at the end."""
+    if policy.endpoint is not None:
+        from doubleback.rl.engines.endpoint import EndpointEngine
+
+        conversations = (
+            {
+                it.id: messages(prompt, str(it.columns["question"]), thinking, has_own_switch=True)
+                for it in asked.problems
+            }
+            if prompt.kind == "chat"
+            else {}
+        )
+        template = {} if thinking is None else {"enable_thinking": thinking, "thinking": thinking}
+        engine: Any = EndpointEngine(policy.endpoint, policy.model, conversations, template, _note(console))
+    else:
+        with console.status(f"starting {policy.engine.name}"):
+            engine = _local_engine(policy, asked, sampling, seed)
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def _note(console: Console) -> Callable[[str], None]:
+    return lambda line: console.print(f"retry: {line}", markup=False, soft_wrap=True)
+
+
+def _local_engine(policy: Policy, asked: Prompted, sampling: SamplingConfig, seed: int) -> Any:
+    """The base in the engine; with an adapter, that too, and proof that it arrived."""
+    from doubleback.rl.config import OptimConfig
+    from doubleback.rl.engines.create import create_engine
+    from doubleback.rl.learner.learner import Learner
+    from doubleback.rl.objective.config import AlgorithmConfig
+    from doubleback.rl.policy.base import base_tensors, load_base, load_tokenizer
+    from doubleback.rl.policy.lora import restore
+    from doubleback.rl.sync import CANARY_TOKENS, AdapterSync
+
+    path = bundled_path(policy.model)
+    tokenizer = load_tokenizer(path)
+    longest = max(len(tokenizer(problem.prompt)["input_ids"]) for problem in asked.problems)
+    length = longest + max(sampling.max_tokens, CANARY_TOKENS)
+    model = ModelConfig(path=path).model_copy(update={"dtype": policy.dtype, "max_length": length})
+    needs_base = policy.adapter is not None or policy.engine.name == "transformers"
+    base = load_base(model) if needs_base else None
+    tensors = base_tensors(base) if base is not None else {}
+    try:
+        engine = create_engine(policy.engine, model, tensors, tokenizer, has_stop_strings=bool(sampling.stop))
+    except ValueError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ConfigError(f"the engine cannot start for prompts of up to {longest} tokens: {reason}") from error
+    if policy.adapter is not None:
+        learner = Learner(restore(base, policy.adapter), AlgorithmConfig(), OptimConfig())
+        AdapterSync(engine, learner, asked.problems, SyncConfig(), policy.dtype, seed).push()
+    return engine
+
+
+def merge_policy(policy: Policy, dtype: str | None, out: Path, console: Console) -> None:
+    """Write the policy as a plain checkpoint, and say how exact it is."""
+    from doubleback.rl.policy.merging import merge_checkpoint
+
+    if policy.adapter is None:
+        raise ConfigError(f"{policy.model} has no adapter to merge; give --adapter DIR, or a run directory")
+    if out.exists():
+        raise ConfigError(f"--out {out} exists already; choose another folder")
+    with console.status("merging"):
+        report = merge_checkpoint(bundled_path(policy.model), policy.adapter, out, dtype)
+    console.print(f"merged   {report.num_matrices} matrices of {policy.model} with {policy.adapter}", markup=False)
+    console.print(f"rounding {report.rounding:.1e} at most on a weight")
+    console.print(f"logits   {report.max_logit:.1e} at most, {report.mean_logit:.1e} on average, from the adapter's")
+    console.print(f"model    {out}", markup=False)

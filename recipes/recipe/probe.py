@@ -1,0 +1,140 @@
+"""The last check before a token is trained: the base answers a few problems, and an adapter makes the trip.
+
+The pass rate says whether there is anything to learn from; the comparison of what both sides compute, with and without
+an adapter, whether the engine serves the model that is trained. A wrong name in the table of families shows here.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from statistics import fmean
+
+import torch
+from rich.table import Table
+
+from doubleback.recipes.recipe.assembly import Assembled, Scored
+from doubleback.recipes.recipe.schema import Recipe
+from doubleback.rewards.types import RunError, Verdict
+from doubleback.rl.learner.learner import QUANTILE, Comparison
+from doubleback.rl.policy import lora
+from doubleback.rl.rollout.scoring import Scoring
+from doubleback.rl.seeds import sample_seed
+from doubleback.rl.sync import BOUNDS
+
+NUM_PROBLEMS = 8
+MOST, FEW = 0.75, 0.05
+"""Shares beyond which a finding is worth a warning."""
+PROBE_STD = 0.02
+"""Deviation of the random B of the adapter that makes the trip."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What the base does on the first problems, and how well both sides agree on it."""
+
+    num_problems: int
+    group_size: int
+    pass_rate: float
+    no_signal: float
+    """Share of groups whose rewards do not differ."""
+    format_rate: float
+    """Mean of the reward's component `format`; NaN without one."""
+    truncated: float
+    base: Comparison
+    """Engine and trainer on the bare base."""
+    adapter: Comparison
+    """Engine and trainer on a random adapter of the recipe's shape."""
+
+
+def probe(recipe: Recipe, known: Scored, parts: Assembled) -> Probe:
+    """Sample, score and compare. RunError where engine and trainer disagree; the learner is left as it was."""
+    problems = list(known.splits.train[:NUM_PROBLEMS])
+    seeds = [sample_seed(recipe.seed, "preflight", problem.id) for problem in problems]
+    scoring = Scoring(known.reward)
+    groups = parts.engine.sample(problems, recipe.sampling, seeds, on_group=scoring.start)
+    groups = scoring.finish(groups)
+    temperature = recipe.sampling.temperature
+    base = parts.learner.compare(groups, temperature, frozenset())
+    bound = recipe.sync.bound if recipe.sync.bound is not None else BOUNDS[known.model.dtype]
+    _require(base, bound, "the bare base")
+    with _random_adapter(parts, recipe.seed):
+        served = parts.engine.sample(problems[:2], recipe.sampling, seeds[:2])
+        adapter = parts.learner.compare(served, temperature)
+        _require(adapter, bound, f"a random adapter on {', '.join(_parts(parts))}, delivered {parts.strategy.name}")
+    completions = [completion for group in groups for completion in group.completions]
+    scores = [score for group in groups for score in group.scores]
+    shapes = [score.parts["format"] for score in scores if "format" in score.parts]
+    return Probe(
+        num_problems=len(problems),
+        group_size=recipe.sampling.group_size,
+        pass_rate=sum(score.verdict == Verdict.CORRECT for score in scores) / len(scores),
+        no_signal=sum(len({score.value for score in group.scores}) == 1 for group in groups) / len(groups),
+        format_rate=fmean(shapes) if shapes else math.nan,
+        truncated=sum(completion.is_truncated for completion in completions) / len(completions),
+        base=base,
+        adapter=adapter,
+    )
+
+
+@contextmanager
+def _random_adapter(parts: Assembled, seed: int) -> Iterator[None]:
+    """Within the block learner and engine have an adapter whose every tensor acts; then the learner's own is back."""
+    own = parts.learner.adapter()
+    generator = torch.Generator().manual_seed(seed)
+    tensors = {
+        name: PROBE_STD * torch.randn(tensor.shape, generator=generator) if ".lora_B." in name else tensor
+        for name, tensor in own.tensors.items()
+    }
+    try:
+        lora.load(parts.learner.model, tensors)
+        parts.engine.load_adapter(parts.learner.adapter(), version=parts.learner.step)
+        yield
+    finally:
+        lora.load(parts.learner.model, own.tensors)
+        parts.engine.load_adapter(own, version=parts.learner.step)
+
+
+def _require(found: Comparison, bound: float, what: str) -> None:
+    if found.quantile_abs > bound:
+        raise RunError(
+            f"preflight: trainer and engine disagree on {what}: {QUANTILE:.0%} of {found.num_tokens} sampled tokens "
+            f"differ by up to {found.quantile_abs:.2g} nats (sync.bound {bound:g}); training on its samples would be "
+            f"wrong. Is the model's family described as it is (rl/policy/families.py)?"
+        )
+
+
+def _parts(parts: Assembled) -> list[str]:
+    return sorted({target.part for target in lora.targets(parts.learner.model)})
+
+
+def add_rows(table: Table, found: Probe) -> None:
+    """The probe, a row per finding."""
+    for label, side in (("base", found.base), ("adapter", found.adapter)):
+        table.add_row(
+            f"engine = trainer, {label}",
+            f"mean {side.mean_abs:.1e}, max {side.max_abs:.1e} nats on {side.num_tokens} tokens; "
+            f"other experts for {side.experts_differ:.2%} of tokens",
+        )
+    table.add_row("base passes", f"{found.pass_rate:.3f} of {found.num_problems} problems x {found.group_size}")
+    table.add_row("no signal", f"{found.no_signal:.0%} of groups (all rewards equal)")
+    table.add_row("format kept", f"{found.format_rate:.3f}")
+    table.add_row("cut off", f"{found.truncated:.3f}")
+
+
+def warnings(found: Probe, recipe: Recipe) -> list[str]:
+    """What makes it likely that the run will not learn; a line each, with what to do."""
+    lines = []
+    tried = found.num_problems * found.group_size
+    if found.pass_rate == 0:
+        lines.append(f"none of {tried} completions is correct: there is nothing to reinforce; take easier problems")
+    if found.no_signal > MOST:
+        lines.append(f"{found.no_signal:.0%} of groups carry no signal; raise sampling.group_size or change problems")
+    if found.format_rate < FEW:
+        lines.append(f"only {found.format_rate:.1%} keep the format that the reward asks for; show it in task.prompt")
+    if found.truncated > MOST:
+        lines.append(f"{found.truncated:.0%} are cut off at sampling.max_tokens={recipe.sampling.max_tokens}; raise it")
+    if found.base.experts_differ > FEW and not recipe.algorithm.routing_replay:
+        share = f"{found.base.experts_differ:.1%}"
+        lines.append(f"{share} of tokens go to other experts in the trainer; try algorithm.routing_replay=true")
+    return lines

@@ -1,0 +1,113 @@
+"""Scores of a Countdown base on held-out problems, and the model card that states them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from doubleback.eval.evaluate import Evaluation, evaluate
+from doubleback.eval.show.tables import LABELS
+from doubleback.recipes.tasks.countdown.pretrain_config import PretrainConfig
+from doubleback.rewards.builtin.countdown import Split, problems
+from doubleback.rewards.compose.config import RewardConfig
+from doubleback.rewards.compose.reward import load_reward
+from doubleback.rewards.types import Verdict
+from doubleback.rl.config import EngineConfig, ModelConfig, SamplingConfig
+from doubleback.rl.engines.create import create_engine
+from doubleback.rl.policy.base import base_tensors, load_base, load_tokenizer
+
+NUM_SAMPLES = 16
+"""Completions per problem."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What training took, scoring apart."""
+
+    num_tokens: int
+    """Prompts included, padding not."""
+    last_loss: float
+    """Running mean of the loss, nats a token."""
+    wall_seconds: float
+    cpu_seconds: float
+
+
+def measure_base(folder: Path, config: PretrainConfig) -> Evaluation:
+    """Scores of the base in `folder`, in float32, on the split of the settings: what `train` measures at step 0."""
+    model = ModelConfig(path=str(folder), max_length=config.model.max_positions)
+    engine = create_engine(
+        EngineConfig(name="transformers"), model, base_tensors(load_base(model)), load_tokenizer(model.path)
+    )
+    return evaluate(
+        engine,
+        problems(config.num_numbers, Split(config.score_split)),
+        load_reward(RewardConfig(), config.budget),
+        SamplingConfig(group_size=NUM_SAMPLES, max_tokens=config.budget),
+        [1, NUM_SAMPLES],
+        suite=config.score_split,
+        step=0,
+        seed=config.seed,
+    )
+
+
+def _example(evaluation: Evaluation) -> str:
+    """Prompt and completion of the first right sample that says `back`; of the first sample where none does."""
+    samples = [
+        (f"{group.problem.prompt} {completion.text}", score.verdict == Verdict.CORRECT and "back" in completion.text)
+        for group in evaluation.groups
+        for completion, score in zip(group.completions, group.scores, strict=True)
+    ]
+    return next((text for text, doubles_back in samples if doubles_back), samples[0][0])
+
+
+def base_card(config: PretrainConfig, cost: Cost, scores: Evaluation) -> str:
+    """The model card, in Markdown: task, scores, data, cost, settings."""
+    num_seen = len(problems(config.num_numbers, Split.PRETRAIN))
+    estimates = {f"pass@{k}": estimate for k, estimate in scores.pass_at_k.items()}
+    estimates |= {label: scores.measures[name] for name, label in LABELS.items()}
+    rows = "\n".join(
+        f"| {name} | {estimate.value:.3f} | {estimate.low:.3f} to {estimate.high:.3f} |"
+        for name, estimate in estimates.items()
+    )
+    settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+    return f"""---
+license: mit
+library_name: transformers
+pipeline_tag: text-generation
+tags: [countdown, mixture-of-experts, doubleback]
+---
+
+# A tiny mixture of experts that plays Countdown
+
+A Qwen3-MoE made for doubleback's tests and demonstrations, pre-trained from scratch on synthetic traces. Given
+`9 7 12 -> 28` it thinks in operations and answers with an expression; it knows nothing else. Weights are bfloat16,
+the tokenizer knows 118 words, and there is no chat template. A completion of a held-out problem:
+
+    {_example(scores)}
+
+## Scores
+
+{len(scores.groups)} {config.score_split} problems that pre-training never saw, {NUM_SAMPLES} completions each,
+temperature 1, at most {config.budget} tokens, sampled with transformers in float32 from these bfloat16 weights.
+Intervals are 95 %, bootstrapped over problems.
+
+| measure | value | 95 % interval |
+|---|---|---|
+{rows}
+
+Shares are of completions. Backtracks and errors are found by replaying the states of the search
+(`doubleback.eval.measures.backtracking`).
+
+## Data and cost
+
+Synthetic traces of the {num_seen:,} pre-training problems with {config.num_numbers} numbers
+(`doubleback.recipes.tasks.countdown.traces`), seed {config.seed}: {cost.num_tokens:,} tokens in {config.steps:,} steps,
+last loss {cost.last_loss:.3f} nats a token. Training took {cost.wall_seconds:.0f} s of wall time and
+{cost.cpu_seconds:.0f} CPU-seconds (threads: {config.threads}). Other machines may round differently and end at slightly
+different weights.
+
+## Settings
+
+```yaml
+{settings}```
+"""

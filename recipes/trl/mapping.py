@@ -1,0 +1,146 @@
+"""A recipe in the words of `trl.GRPOConfig`, key by key. What TRL cannot honour is named, with the way out.
+
+Written for TRL 1.16. Importing this imports no TRL.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from doubleback.recipes.recipe.schema import Recipe
+from doubleback.rewards.types import ConfigError
+
+LOSSES = {
+    ("clipped", "constant"): "dr_grpo",
+    ("clipped", "token"): "dapo",
+    ("clipped", "sequence"): "grpo",
+    ("cispo", "token"): "cispo",
+    ("sapo", "sequence"): "sapo",
+}
+"""(algorithm.surrogate, algorithm.normaliser) -> loss_type."""
+SCALES = {"centre": "none", "standardise": "group", "batch_scaled_by_rewards": "batch"}
+"""algorithm.advantage -> scale_rewards."""
+NONE = "has no such thing"
+ONLY: dict[str, tuple[Any, str]] = {
+    "algorithm.entropy_coef": (0.0, "averages the entropy by microbatch, not over the step"),
+    "algorithm.entropy_target": (None, "averages the entropy by microbatch, not over the step"),
+    "algorithm.max_rounds": (1, NONE),
+    "algorithm.routing_replay": (False, NONE),
+    "engine.overlap": (False, "generates in the same process"),
+    "problems.max_pass_rate": (1.0, NONE),
+    "problems.min_pass_rate": (0.0, NONE),
+    "problems.level": (None, NONE),
+    "sampling.stop": ([], "cannot pass it on to its generation"),
+}
+"""Keys of which TRL honours one value alone: that value, and what TRL does instead."""
+MAPPED = (
+    *(f"algorithm.{key}" for key in ("advantage", "normaliser", "surrogate", "ratio", "clip_low", "clip_high")),
+    *(f"algorithm.{key}" for key in ("dual_clip", "kl_coef", "kl_times_ratio", "sapo_positive", "sapo_negative")),
+    *(f"algorithm.{key}" for key in ("mask_truncated", "updates_per_batch")),
+    *(f"optim.{key}" for key in ("prompts_per_step", "max_grad_norm", "gradient_checkpointing", "microbatch_tokens")),
+    *(f"sampling.{key}" for key in ("group_size", "temperature", "max_tokens")),
+    "seed",
+    "steps",
+)
+"""What `arguments` maps."""
+GIVEN = (
+    *(f"optim.{key}" for key in ("lr", "warmup_steps", "beta1", "beta2", "weight_decay")),
+    *(f"lora.{key}" for key in ("rank", "expert_rank", "alpha", "targets", "train_router")),
+    *(f"engine.{key}" for key in ("name", "kv_cache_mib", "max_num_seqs")),
+    *("checkpoint", "eval", "model", "reward", "sync", "task", "tiny", "trackers"),
+)
+"""What TRL is given ready-made (problems, reward, model with its adapter, optimiser, rates), or what goes on around it:
+evaluation by our engine, checkpoints, trackers. A section stands for all of its keys."""
+IDLE = (
+    *("description", "trainer", "algorithm.preset"),
+    *(f"algorithm.{key}" for key in ("importance", "importance_floor", "importance_cap", "kl_estimator", "kl_in")),
+    *(f"algorithm.{key}" for key in ("old_logprobs", "entropy_delta", "entropy_max", "drop_zero_variance")),
+    *(f"optim.{key}" for key in ("pack", "share_prompts", "logits_mib")),
+    *(f"problems.{key}" for key in ("memory", "rest_epochs", "promote_at")),
+    *("lora.expert_compute", "engine.return_routed_experts", "engine.max_lag"),
+)
+"""Keys without an effect on TRL's result: they change speed alone, belong to a key that is off, or correct a difference
+between sampler and trainer that TRL's generation with transformers does not have."""
+
+
+def arguments(recipe: Recipe, longest_prompt: int) -> dict[str, Any]:
+    """Keyword arguments of `trl.GRPOConfig`; `longest_prompt` in tokens.
+
+    ConfigError names every key that TRL cannot honour, a line each.
+    """
+    if findings := list(_findings(recipe)):
+        raise ConfigError("\n".join(findings))
+    algorithm, optim, sampling = recipe.algorithm, recipe.optim, recipe.sampling
+    rollouts = optim.prompts_per_step * sampling.group_size
+    microbatch = largest_divisor(rollouts, optim.microbatch_tokens // (longest_prompt + sampling.max_tokens))
+    return {
+        "loss_type": LOSSES[algorithm.surrogate, algorithm.normaliser],
+        "scale_rewards": SCALES[algorithm.advantage],
+        "importance_sampling_level": algorithm.ratio,
+        "epsilon": algorithm.clip_low,
+        # Of CISPO it is the bound itself, of the others the distance from 1.
+        "epsilon_high": algorithm.clip_high + (1.0 if algorithm.surrogate == "cispo" else 0.0),
+        "delta": algorithm.dual_clip,
+        "sapo_temperature_pos": algorithm.sapo_positive,
+        "sapo_temperature_neg": algorithm.sapo_negative,
+        "beta": algorithm.kl_coef,
+        "use_bias_correction_kl": algorithm.kl_times_ratio,
+        "mask_truncated_completions": algorithm.mask_truncated,
+        "num_iterations": algorithm.updates_per_batch,
+        "num_generations": sampling.group_size,
+        "temperature": sampling.temperature,
+        "max_completion_length": sampling.max_tokens,
+        # Equal microbatches, one optimiser step a batch of rollouts.
+        "per_device_train_batch_size": microbatch,
+        "gradient_accumulation_steps": rollouts // microbatch,
+        "max_grad_norm": optim.max_grad_norm,
+        "gradient_checkpointing": optim.gradient_checkpointing,
+        "max_steps": recipe.steps * algorithm.updates_per_batch,  # TRL counts updates, we count batches
+        "seed": recipe.seed,
+        "shuffle_dataset": False,  # the order of problems is ours
+        "router_aux_loss_coef": 0.0,  # the router is frozen
+        "save_strategy": "no",
+        "logging_steps": 1,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "bf16": False,  # else TRL turns it on
+    }
+
+
+def largest_divisor(number: int, most: int) -> int:
+    """The largest divisor of `number` that is at most `most`; at least 1."""
+    return next((divisor for divisor in range(min(number, most), 0, -1) if number % divisor == 0), 1)
+
+
+def _findings(recipe: Recipe) -> Iterator[str]:
+    for path, (value, instead) in ONLY.items():
+        section, key = path.split(".")
+        found = getattr(getattr(recipe, section), key)
+        if found != value:
+            yield f"{path}={found}: trainer=trl {instead}; set {path}={value} or trainer=doubleback"
+    algorithm = recipe.algorithm
+    if (algorithm.surrogate, algorithm.normaliser) not in LOSSES:
+        known = ", ".join(f"{surrogate} with {normaliser}" for surrogate, normaliser in LOSSES)
+        yield (
+            f"algorithm.surrogate={algorithm.surrogate} with algorithm.normaliser={algorithm.normaliser}: "
+            f"trainer=trl knows {known}"
+        )
+    if algorithm.surrogate == "cispo" and algorithm.clip_low != 1:
+        yield (
+            f"algorithm.clip_low={algorithm.clip_low} with algorithm.surrogate=cispo: trainer=trl has no lower bound "
+            f"there; set algorithm.clip_low=1"
+        )
+    if algorithm.advantage not in SCALES:
+        yield f"algorithm.advantage={algorithm.advantage}: trainer=trl knows {', '.join(SCALES)}"
+    if algorithm.ratio == "sequence_token":
+        yield "algorithm.ratio=sequence_token: trainer=trl knows token and sequence"
+    if algorithm.has_kl_reward or (algorithm.has_kl_loss and algorithm.kl_estimator != "k3"):
+        yield (
+            f"algorithm.kl_in={algorithm.kl_in} with algorithm.kl_estimator={algorithm.kl_estimator}: trainer=trl "
+            f"has k3 in the loss alone; set those or algorithm.kl_coef=0"
+        )
+    floor, cap = algorithm.importance_floor, algorithm.importance_cap
+    if cap is not None and not (floor or 0.0) <= 1.0 <= cap:
+        yield (
+            f"algorithm.importance_floor={floor} with algorithm.importance_cap={cap}: sampler and trainer are one in "
+            f"trainer=trl, the ratio is 1, and these bounds leave it out; take bounds around 1"
+        )

@@ -1,0 +1,202 @@
+"""The same recipe on TRL's own trainer: a baseline, and a way over. Through its public API alone.
+
+Same problems in the same order, prompts, reward, initial adapter, optimiser, rates, sampling and hyperparameters
+(`recipes.trl.mapping`), and the same run directory. TRL generates with transformers: its vLLM modes cannot take an
+adapter on a CPU. This is the only module that imports trl.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from statistics import fmean
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from torch.optim.lr_scheduler import LambdaLR
+from transformers import PrinterCallback, TrainerCallback
+
+from doubleback.recipes.recipe.assembly import Scored
+from doubleback.recipes.recipe.schema import Recipe
+from doubleback.recipes.trl.mapping import arguments
+from doubleback.rewards.compose.reward import Reward
+from doubleback.rewards.types import Completion, ConfigError, Problem
+from doubleback.rl.engines.engine import completion_text
+from doubleback.rl.learner.batching import assign, make_batch
+from doubleback.rl.learner.learner import Learner
+from doubleback.rl.policy.base import is_cuda, load_tokenizer
+from doubleback.rl.rollout.problems import ProblemSource
+from doubleback.rl.rollout.scoring import Scoring
+from doubleback.rl.run.directory import RunDirectory
+from doubleback.rl.run.metrics import rollout_metrics
+from doubleback.rl.seeds import sample_seed
+from doubleback.rl.stopwatch import Stopwatch
+from doubleback.rl.sync import AdapterSync
+from doubleback.rl.train import Evaluate, Observe
+from doubleback.rl.types import Group
+
+NAMES = {
+    "loss": "learner/loss",
+    "grad_norm": "learner/grad_norm",
+    "learning_rate": "learner/lr",
+    "entropy": "learner/entropy",
+    "kl": "learner/kl_ref",
+    "clip_ratio/low_mean": "learner/clip_low",
+    "clip_ratio/high_mean": "learner/clip_high",
+}
+"""What TRL logs of an update -> our name, where both mean the same. Everything about rollouts is counted here."""
+
+
+def with_peft_experts(recipe: Recipe) -> Recipe:
+    """The recipe with experts computed as TRL's users have them."""
+    return recipe.model_copy(update={"lora": recipe.lora.model_copy(update={"expert_compute": "peft"})})
+
+
+def refuse(recipe: Recipe, longest_prompt: int, resume: bool = False) -> None:
+    """ConfigError for what TRL cannot do, or where it is not installed."""
+    if resume:
+        raise ConfigError("--resume: trainer=trl cannot continue exactly, so it does not; start a new run")
+    arguments(recipe, longest_prompt)
+    try:
+        import trl  # noqa: F401
+    except ImportError as error:
+        raise ConfigError("trainer=trl needs the package trl: pip install 'trl>=1.16,<1.17'") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What `rl.train.train` takes too."""
+
+    recipe: Recipe
+    known: Scored
+    learner: Learner
+    sync: AdapterSync
+    problems: ProblemSource
+    evaluate: Evaluate
+    observers: Sequence[Observe]
+    run: RunDirectory
+
+
+def train_with_trl(parts: Parts) -> None:
+    """Train the learner's adapter with its optimiser by TRL; after each step as `rl.train` does: push with receipt,
+    evaluate, write the step's line, save."""
+    from datasets import Dataset
+    from trl import GRPOConfig, GRPOTrainer
+
+    recipe, known, learner = parts.recipe, parts.known, parts.learner
+    updates = recipe.algorithm.updates_per_batch
+    ahead = deepcopy(parts.problems).take(recipe.steps * recipe.optim.prompts_per_step)  # TRL wants all of them at once
+    scorer = TrlReward(recipe, known.reward, ahead, load_tokenizer(known.model.path))
+    schedule = LambdaLR(learner.optimiser, lambda update: recipe.optim.warmup(update // updates + 1))
+    with TemporaryDirectory() as folder:  # TRL insists on one; what it would save there is saved by the recorder
+        trainer = GRPOTrainer(
+            model=learner.model,
+            reward_funcs=scorer,
+            args=GRPOConfig(output_dir=folder, use_cpu=not is_cuda(), **arguments(recipe, known.longest_prompt)),
+            train_dataset=Dataset.from_list(
+                [{"prompt": problem.prompt, "number": number} for number, problem in enumerate(ahead)]
+            ),
+            processing_class=scorer.tokenizer,
+            optimizers=(learner.optimiser, schedule),
+        )
+        trainer.add_callback(Recorder(parts, scorer))
+        trainer.remove_callback(PrinterCallback)
+        parts.run.record(0, (), {**parts.sync.push().metrics(), **parts.evaluate(0)}, parts.observers)
+        trainer.train()
+
+
+class TrlReward:
+    """The recipe's reward with TRL's signature. Keeps the scored groups of the step, and when it began and ended."""
+
+    __name__ = "doubleback"
+
+    def __init__(self, recipe: Recipe, reward: Reward, problems: Sequence[Problem], tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self.groups: list[Group] = []
+        self.began = self.ended = 0.0
+        self._recipe, self._reward, self._problems = recipe, reward, problems
+
+    def __call__(self, completion_ids: list[list[int]], number: list[int], **_: Any) -> list[float | None]:
+        self.began = time.perf_counter()
+        rows = zip(number, completion_ids, strict=True)
+        groups = [self._group(index, [ids for _, ids in part]) for index, part in groupby(rows, key=itemgetter(0))]
+        scoring = Scoring(self._reward)
+        for group in groups:
+            scoring.start(group)
+        self.groups = scoring.finish(groups)
+        self.ended = time.perf_counter()
+        return [score.value for group in self.groups for score in group.scores]
+
+    def _group(self, index: int, samples: Sequence[list[int]]) -> Group:
+        problem, step = self._problems[index], index // self._recipe.optim.prompts_per_step + 1
+        # TRL samples by a generator of its own; these are the names that seeds have here, for rewards that ask.
+        seed = sample_seed(self._recipe.seed, f"step {step}", problem.id)
+        completions = tuple(self._completion(ids, step, seed + sample) for sample, ids in enumerate(samples))
+        return Group(problem, tuple(self.tokenizer(problem.prompt)["input_ids"]), completions)
+
+    def _completion(self, ids: list[int], step: int, seed: int) -> Completion:
+        has_ended = bool(ids) and ids[-1] == self.tokenizer.eos_token_id
+        return Completion(
+            text=completion_text(ids, self.tokenizer),
+            token_ids=tuple(ids),
+            sampler_logprobs=(),  # TRL does not hand them out
+            finish_reason="stop" if has_ended else "length",
+            policy_version=step - 1,
+            adapter_hash="trl",
+            seed=seed,
+        )
+
+
+class Recorder(TrainerCallback):  # type: ignore[misc]
+    """After the last update of a batch: what `rl.train` does after its own."""
+
+    def __init__(self, parts: Parts, scorer: TrlReward) -> None:
+        self._parts, self._scorer = parts, scorer
+        self._watch, self._start = Stopwatch(), 0.0
+        self._logged: dict[str, list[float]] = defaultdict(list)
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """An update begins, and with a batch's first its generation."""
+        self._start = time.perf_counter()
+        if self._is_due(state.global_step):
+            self._watch = Stopwatch()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Tell generation, rewards and update apart by the call of the reward in between."""
+        start, end, scorer = self._start, time.perf_counter(), self._scorer
+        if scorer.began > start:
+            self._watch.count("rollout", scorer.began - start)
+            self._watch.count("reward", scorer.ended - scorer.began)
+            start = scorer.ended
+        self._watch.count("update", end - start)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
+        """Each update's figures; a batch's last brings the line of the step."""
+        if "loss" not in logs:  # TRL's last words are a summary of the run
+            return
+        for name in NAMES.keys() & logs.keys():
+            self._logged[NAMES[name]].append(float(logs[name]))
+        if self._is_due(state.global_step):
+            learned = {name: fmean(values) for name, values in self._logged.items()}
+            self._logged.clear()
+            self._record(learned)
+
+    def _is_due(self, update: int) -> bool:
+        return update % self._parts.recipe.algorithm.updates_per_batch == 0
+
+    def _record(self, learned: dict[str, float]) -> None:
+        parts, recipe, learner = self._parts, self._parts.recipe, self._parts.learner
+        learner.step += 1
+        parts.problems.take(recipe.optim.prompts_per_step)  # what a checkpoint has to know
+        groups = assign(self._scorer.groups, recipe.algorithm)
+        rollouts = rollout_metrics(groups, make_batch(groups, recipe.algorithm, recipe.sampling))
+        learned["learner/tokens"] = rollouts["rollout/tokens"] * recipe.algorithm.updates_per_batch
+        timed = self._watch.metrics(rollouts["rollout/tokens"], learned["learner/tokens"])
+        receipt = parts.sync.push()
+        metrics = {**rollouts, **learned, **timed, **receipt.metrics(), **parts.evaluate(learner.step)}
+        parts.run.record(learner.step, groups, metrics, parts.observers)
+        if recipe.checkpoint.is_due(learner.step, recipe.steps):
+            parts.run.save_checkpoint(learner, parts.problems, recipe.checkpoint.keep)

@@ -1,0 +1,79 @@
+"""Golds are graded first: a gold that its own verifier rejects would punish every right answer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from doubleback.rewards.answers.equality import bare_value, compare
+from doubleback.rewards.answers.grade import gold_answers
+from doubleback.rewards.compose.reward import Reward
+from doubleback.rewards.contract.call import Samples
+from doubleback.rewards.types import Completion, ConfigError, Problem, Score, Verdict
+from doubleback.rewards.workers.pool import WorkerPool, symbolic_pool
+
+MAX_LISTED = 5
+"""Golds in one message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unscorable:
+    """A problem whose own gold is not graded correct."""
+
+    problem: Problem
+    gold: str
+    """The completion that states it."""
+    score: Score
+
+
+def unscorable(problems: Sequence[Problem], golds: Mapping[str, str], reward: Reward) -> list[Unscorable]:
+    """The problems whose gold is rejected. `golds`: problem id -> a completion that states the gold."""
+    waiting = [(problem, reward.start(problem, [as_completion(golds[problem.id])])) for problem in problems]
+    judged = [(problem, finish()[0]) for problem, finish in waiting]
+    return [Unscorable(it, golds[it.id], score) for it, score in judged if score.verdict != Verdict.CORRECT]
+
+
+def as_completion(text: str, is_truncated: bool = False) -> Completion:
+    """A completion that no engine made."""
+    reason = "length" if is_truncated else "stop"
+    return Completion(text, (), (), reason, policy_version=0, adapter_hash="", seed=0)
+
+
+def listed(found: Sequence[Unscorable]) -> list[str]:
+    """A line for each of the first, and one for the others."""
+    lines = [
+        f"problem {it.problem.id}: its own gold is graded {it.score.verdict} ({it.score.detail})"
+        for it in found[:MAX_LISTED]
+    ]
+    return [*lines, f"... and {len(found) - MAX_LISTED} more"] if len(found) > MAX_LISTED else lines
+
+
+def refuse_unscorable(found: Sequence[Unscorable], way_out: str) -> None:
+    """ConfigError that lists them, with the way out."""
+    if found:
+        lines = listed(found)
+        raise ConfigError("\n".join([*lines[:-1], f"{lines[-1]}; {way_out}"]))
+
+
+def matched_as_text_only(answers: Sequence[Any], pool: WorkerPool | None = None) -> list[int]:
+    """The rows whose gold no stage but the first can read: a right answer that is written otherwise is lost.
+
+    `answers` as `gold_answers` takes them. Rational values are read here, the rest by math-verify in a worker.
+    """
+    pool = pool or symbolic_pool()
+    verdicts: list[Any] = []
+    for answer in answers:
+        gold = gold_answers(answer)[0]
+        comparison = compare(gold, gold, by_text=False)
+        if comparison.is_equal is None:
+            bare = bare_value(gold)
+            verdicts.append(pool.submit("symbolic", Samples(("",), (bare,), {"golds": [[bare]]})))
+        else:
+            verdicts.append(comparison.is_equal)
+    return [row for row, verdict in enumerate(verdicts) if not _is_read(verdict, pool)]
+
+
+def _is_read(verdict: Any, pool: WorkerPool) -> bool:
+    if isinstance(verdict, bool):
+        return verdict
+    (score,) = pool.result(verdict)
+    return score is not None and score.verdict == Verdict.CORRECT

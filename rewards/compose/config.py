@@ -1,0 +1,106 @@
+"""The reward section of a recipe."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from doubleback.rewards.settings import Section, nearest
+
+JUDGES = frozenset({"math", "countdown"})
+"""Built-in functions that tell right from wrong, and not only good from bad form."""
+Range = Annotated[list[float], Field(min_length=2, max_length=2)]
+"""[low, high]"""
+
+
+class Gate(Section):
+    component: str
+    """Whose raw value opens the gate."""
+    at_least: float = 1.0
+    """The value from which it is open. Closed too where that component does not apply."""
+
+
+class ComponentConfig(Section):
+    weight: float = 1.0
+    """What the component's value is multiplied by. 0: measured, not rewarded."""
+    function: str | None = None
+    """A name (`doubleback list`), `package.module:attr` or `path.py:attr`. Default: the component's own name."""
+    args: Annotated[dict[str, Any], Field(default_factory=dict)]
+    """Keyword arguments of the function, class or factory, checked against its signature."""
+    only_if: Gate | None = None
+    """Counts 0 unless another component is high enough: format only if correct, or correct only if in format."""
+    clip: Range | None = None
+    """Bounds of the raw value, before the weight."""
+    scope: Literal["sample", "group"] | None = None
+    """What one call sees: one completion, or all of a problem. Default: what the function asks for, else sample."""
+    conversational: bool = False
+    """Prompts and completions as chat messages, for functions written for those (`trl.rewards:accuracy_reward`)."""
+
+
+class RewardConfig(Section):
+    components: Annotated[dict[str, ComponentConfig], Field(min_length=1, validate_default=True)] = {  # noqa: RUF012
+        "countdown": ComponentConfig(args={}),
+        "format": ComponentConfig(weight=0.1, args={}),
+    }
+    """Name -> what is measured, and how it counts. A number is short for `{weight: number}`."""
+    judge: str | None = None
+    """The component whose verdict is the completion's, in training and evaluation alike.
+
+    Default: the only component there is, or the only one whose function is `math` or `countdown`.
+    """
+    combine: Literal["sum", "product"] = "sum"
+    """How the weighted components make the reward. Weight 0 stays out of a product."""
+    clip: Range | None = None
+    """Bounds of the reward itself."""
+    workers: Annotated[int, Field(ge=1)] = 1
+    """Processes for symbolic checks and functions that are not built in. Where nothing needs one, none is started."""
+    timeout_seconds: Annotated[float, Field(gt=0)] = 2.0
+    """Wall-clock limit per completion in a worker; a call for a whole group has as many times that."""
+    memory_mib: Annotated[int, Field(ge=16)] = 1024
+    """What a worker may allocate beyond what loading the functions took."""
+    load_seconds: Annotated[float, Field(gt=0)] = 120.0
+    """Limit for a worker to load all functions."""
+    max_faults: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Share of a step's completions with the verdict timeout or grader_error above which the run stops."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers_are_weights(cls, data: Any) -> Any:
+        components = data.get("components") if isinstance(data, dict) else None
+        if not isinstance(components, dict):
+            return data
+        return data | {
+            "components": {
+                name: {"weight": item} if isinstance(item, int | float) and not isinstance(item, bool) else item
+                for name, item in components.items()
+            }
+        }
+
+    @model_validator(mode="after")
+    def _names_and_bounds_fit(self) -> "RewardConfig":
+        if self.judge is None and len(self._judges()) != 1:
+            names = ", ".join(self.components)
+            raise ValueError(f"reward.judge is not set; name the component that tells right from wrong, one of {names}")
+        if self.judge is not None and self.judge not in self.components:
+            hint = nearest(self.judge, self.components)
+            raise ValueError(f"reward.judge={self.judge!r} is none of reward.components; {hint}")
+        for name, component in self.components.items():
+            gate = component.only_if
+            others = self.components.keys() - {name}
+            if gate is not None and gate.component not in others:
+                hint = nearest(gate.component, others)
+                key = f"reward.components.{name}.only_if.component"
+                raise ValueError(f"{key}={gate.component!r} is no other component; {hint}")
+        bounds = {f"reward.components.{name}.clip": item.clip for name, item in self.components.items()}
+        for key, clip in {**bounds, "reward.clip": self.clip}.items():
+            if clip is not None and not clip[0] <= clip[1]:
+                raise ValueError(f"{key}={clip} must be [low, high] with low <= high")
+        return self
+
+    @property
+    def judge_name(self) -> str:
+        """The component that judges."""
+        return self.judge or self._judges()[0]
+
+    def _judges(self) -> list[str]:
+        names = list(self.components)
+        return names if len(names) == 1 else [n for n in names if (self.components[n].function or n) in JUDGES]

@@ -1,0 +1,117 @@
+"""A reward function by its name: an entry point, an import path or a file; with its keyword arguments checked."""
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from doubleback.rewards.contract.functions import GIVEN, ScoreFunction, with_arguments
+from doubleback.rewards.settings import nearest
+from doubleback.rewards.types import ConfigError
+
+GROUP = "doubleback.rewards"
+"""Entry point group in which a package offers reward functions by name."""
+_MARKS = GIVEN | {"completion_ids"}
+"""A function that takes one of these is a reward function; one that takes none makes reward functions."""
+
+
+def is_location(name: str) -> bool:
+    """Whether `name` says where a function lies: `package.module:attr` or `path.py:attr`."""
+    return ":" in name
+
+
+def offered() -> dict[str, EntryPoint]:
+    """What installed packages offer under the entry point group, by name."""
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def load_function(target: str, arguments: Mapping[str, Any], key: str) -> Callable[..., Any]:
+    """The reward function at `target`, ready to call. Runs the code of its module.
+
+    A class is instantiated, and a function that takes neither prompts nor completions is called, with `arguments`; of a
+    reward function they are set for every call. ConfigError names `key` for whatever is missing or does not fit.
+    """
+    if not is_location(target):
+        points = offered()
+        if target not in points:
+            raise ConfigError(f"{key}: no installed package offers {target!r} in {GROUP}; {nearest(target, points)}")
+        target = points[target].value
+    place, _, attribute = target.rpartition(":")
+    module = _load_file(Path(place), key) if place.endswith(".py") else _load_module(place, key)
+    found: Any = module
+    for name in attribute.split("."):
+        if not hasattr(found, name):
+            public = [known for known in dir(found) if not known.startswith("_")]
+            raise ConfigError(f"{key}: {place} has no {name!r}; {nearest(name, public)}")
+        found = getattr(found, name)
+    if not callable(found):
+        raise ConfigError(f"{key}: {target} is no function, but {type(found).__name__}")
+    return prepare(found, arguments, key)
+
+
+def prepare(found: Any, arguments: Mapping[str, Any], key: str) -> Callable[..., Any]:
+    """`found`, a reward function, a class or a factory of them, with `arguments`. ConfigError where they do not fit."""
+    if isinstance(found, ScoreFunction):
+        _check_arguments(found.function, arguments, key)
+        return found.bind(arguments) if arguments else found
+    is_factory = inspect.isclass(found) or not _is_reward(found)
+    _check_arguments(found, arguments, key, needs_all=is_factory)
+    if is_factory:
+        made: Callable[..., Any] = found(**arguments)
+        if not callable(made):
+            raise ConfigError(f"{key}: {found.__name__} returned {type(made).__name__}, not a reward function")
+        return made
+    return with_arguments(found, arguments) if arguments else found
+
+
+def _is_reward(found: Any) -> bool:
+    parameters = inspect.signature(found).parameters.values()
+    return any(item.kind == item.VAR_KEYWORD or item.name in _MARKS for item in parameters)
+
+
+def _check_arguments(found: Any, arguments: Mapping[str, Any], key: str, needs_all: bool = False) -> None:
+    kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    # **kwargs takes any name, and so would take a misspelt one: what is set must be named.
+    known = {item.name: item for item in inspect.signature(found).parameters.values() if item.kind in kinds}
+    lines = [
+        f"{key}: {found.__name__} has no parameter {name!r}; {nearest(name, known.keys() - _MARKS)}"
+        for name in arguments
+        if name not in known or name in _MARKS
+    ]
+    lines += [
+        f"{key}: {found.__name__} needs {name!r}, which is not set"
+        for name, item in known.items()
+        if needs_all and item.default is item.empty and name not in arguments
+    ]
+    if lines:
+        raise ConfigError("\n".join(lines))
+
+
+def _load_file(path: Path, key: str) -> ModuleType:
+    if not path.is_file():
+        raise ConfigError(f"{key}: there is no file {path}; write path.py:attr, from the folder you run in")
+    path = path.resolve()
+    # Modules beside the file can be imported from it.
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{key}: {path} cannot be loaded as Python")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(path.stem, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _load_module(name: str, key: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{key}: there is no module {error.name!r} to import {name!r} from") from error
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{key}: {name!r} is no module name; write package.module:attr or path.py:attr") from error

@@ -1,0 +1,145 @@
+"""Settings as people write them: sections that refuse unknown keys, YAML, overrides, "did you mean".
+
+One reader for recipes, suites, prompts and models. Pure Python; importing this loads no torch.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from doubleback.rewards.types import ConfigError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """`did you mean X?` where something known is near, else the list of all that is known."""
+    near = get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(known))}"
+
+
+class Section(BaseModel):
+    """A frozen section of a recipe. Unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, strict=True)
+
+    def without_effect(self, section: str, keys: Sequence[str], because: str, way_out: str) -> Iterator[str]:
+        """A finding for each of `keys` that was changed although the value of `because` ignores it."""
+        for key in keys:
+            value, default = getattr(self, key), type(self).model_fields[key].default
+            if value != default:
+                yield (
+                    f"{section}.{key}={_as_yaml(value)} has no effect with {section}.{because}="
+                    f"{_as_yaml(getattr(self, because))}; leave it at {_as_yaml(default)} or set {because} to {way_out}"
+                )
+
+
+def _as_yaml(value: object) -> str:
+    return "null" if value is None else str(value)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as people write it: 1e-3 is a number (YAML 1.2), where PyYAML alone reads a string."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def shipped(folder: Path) -> dict[str, Path]:
+    """The YAML files of a folder, by name."""
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"), key=lambda path: path.stem)}
+
+
+def load_section(name: str, folder: Path, section: type[Model], what: str) -> Model:
+    """The file `name` of the folder, or at the path `name`, as a `section`. ConfigError, one line a finding."""
+    path = find_yaml(name, folder, what)
+    return validated(section, read_yaml(path, what), f"{what} {path}: ")
+
+
+def find_yaml(name: str, folder: Path, what: str) -> Path:
+    """The file `name` of the folder, or the one at the path `name`. ConfigError where there is neither."""
+    known = shipped(folder)
+    if name in known:
+        return known[name]
+    path = Path(name)
+    if path.is_file():
+        return path
+    if path.suffix in (".yaml", ".yml") or "/" in name:
+        raise ConfigError(f"{what} {name}: there is no such file")
+    raise ConfigError(f"{what} {name!r} is not shipped; {nearest(name, known)}, or give a YAML file")
+
+
+def read_yaml(path: Path, what: str) -> dict[str, Any]:
+    """The mapping in a YAML file. ConfigError where it cannot be read, or is something else."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{what} {path} cannot be read: {error}") from error
+    data = parse_yaml(text, f"{what} {path}")
+    if not isinstance(data, dict):
+        raise ConfigError(f"{what} {path} is not a mapping of keys to values")
+    return data
+
+
+def parse_yaml(text: str, what: str) -> Any:
+    """What the text says in YAML. ConfigError where it is none."""
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{what} is not YAML: {' '.join(str(error).split())}") from error
+
+
+def override(data: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """`data` with each `key.path=value` put in; values are read as YAML."""
+    for item in overrides:
+        path, equals, text = item.partition("=")
+        if not equals or not path:
+            raise ConfigError(f"override {item!r}: write it as key.path=value")
+        *sections, last = path.split(".")
+        section = data
+        for key in sections:
+            section = section.setdefault(key, {})
+            if not isinstance(section, dict):
+                raise ConfigError(f"override {item!r}: {key} is a value, not a section")
+        section[last] = parse_yaml(text, f"override {item!r}")
+    return data
+
+
+def validated(model: type[Model], data: Any, prefix: str = "") -> Model:
+    """`data` as a `model`. ConfigError with one line per finding, behind `prefix`: key, value, way out."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError("\n".join(f"{prefix}{line}" for line in _lines(error, model))) from None
+
+
+def _lines(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
+    for item in error.errors():
+        location = [str(key) for key in item["loc"]]
+        key = ".".join(location)
+        match item["type"]:
+            case "extra_forbidden":
+                yield f"{key}: there is no such key; {nearest(location[-1], _keys(model, location[:-1]))}"
+            case "missing":
+                yield f"{key}: this key is required and absent"
+            case "value_error":
+                yield str(item["ctx"]["error"])
+            case _:
+                yield f"{key}={item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}"
+
+
+def _keys(model: type[BaseModel], sections: Sequence[str]) -> list[str]:
+    """The keys that the section at this path has."""
+    for name in sections:
+        annotation = model.model_fields[name].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)

@@ -1,0 +1,109 @@
+"""What travels between the host, the keeper and the workers of `rewards.workers.pool`: frames of bytes.
+
+The host pickles what it sends, for it trusts itself. What a worker answers is JSON: a reward that was taken over can
+say something wrong about its own completion, and no more.
+"""
+
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from socket import socket
+from typing import Any
+
+from doubleback.rewards.contract.call import Samples
+from doubleback.rewards.types import Score, Verdict
+
+LENGTH = struct.Struct(">I")
+"""Before every frame: the bytes that follow."""
+JOB = struct.Struct(">Qd")
+"""At the head of a frame to the keeper: the job's number, and its limit in seconds."""
+NUMBER = struct.Struct(">Q")
+"""At the head of a frame from the keeper: the job's number. 0: the greeting of a worker."""
+MAX_ANSWER = 16 << 20
+"""Bytes of a worker's answer. A worker that sends more is killed."""
+MAX_TEXT = 2_000
+"""Characters kept of an extracted answer or a detail."""
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionSpec:
+    """A reward function that workers load."""
+
+    name: str
+    """What jobs call it."""
+    target: str
+    """`package.module:attr`, `path.py:attr` or an entry point of `doubleback.rewards`."""
+    arguments: Mapping[str, Any]
+    """Keyword arguments from the recipe."""
+    key: str
+    """The key of the recipe that named it, for messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a keeper and its workers are told once."""
+
+    functions: tuple[FunctionSpec, ...]
+    path: tuple[str, ...]
+    """The host's sys.path: a worker finds the modules that the host finds."""
+    num_workers: int
+    memory_mib: int
+    """What a worker may allocate beyond what loading took."""
+    load_seconds: float
+    """Deadline for loading all functions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One call of one function."""
+
+    function: str
+    samples: Samples
+    is_messages: bool
+    step: int
+
+
+def frame(content: bytes) -> bytes:
+    """`content` behind its length."""
+    return LENGTH.pack(len(content)) + content
+
+
+def receive(channel: socket) -> bytes | None:
+    """The next frame's content, waiting for it; None where the other side is gone."""
+    head = _receive_exactly(channel, LENGTH.size)
+    return None if head is None else _receive_exactly(channel, *LENGTH.unpack(head))
+
+
+def _receive_exactly(channel: socket, size: int) -> bytes | None:
+    content = bytearray()
+    while len(content) < size:
+        try:
+            piece = channel.recv(min(size - len(content), 1 << 20))
+        except OSError:  # also where this side has closed the channel meanwhile
+            return None
+        if not piece:
+            return None
+        content += piece
+    return bytes(content)
+
+
+def scores_to_json(scores: Sequence[Score | None], **extra: Any) -> bytes:
+    """A worker's answer."""
+    return json.dumps({"scores": [score and _to_json(score) for score in scores], **extra}).encode()
+
+
+def _to_json(score: Score) -> dict[str, Any]:
+    return {
+        "value": score.value,
+        "verdict": score.verdict,
+        "extracted": score.extracted and score.extracted[:MAX_TEXT],
+        "parts": dict(score.parts),
+        "detail": score.detail[:MAX_TEXT],
+        "seconds": score.seconds,
+    }
+
+
+def score_from_json(item: Mapping[str, Any] | None) -> Score | None:
+    """What `scores_to_json` wrote of one score. KeyError, TypeError or ValueError where it did not write this."""
+    return None if item is None else Score(**{**item, "verdict": Verdict(item["verdict"])})

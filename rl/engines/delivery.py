@@ -1,0 +1,121 @@
+"""How an adapter travels into the engine: which strategy, and why; and the layout that vLLM serves at run time.
+
+merged    W + scaling * B A for every adapted matrix, out of place, through the engine's weight reload. Works for every
+          part of an adapter; costs a pass over the weights of the whole model.
+runtime   The adapter itself, a few MB; vLLM adds its product to the base's. Where vLLM has kernels for all of it.
+
+Shapes: E experts, R rank, I inputs, O outputs.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from doubleback.rewards.types import ConfigError
+from doubleback.rl.policy.families import Family
+from doubleback.rl.policy.lora import PREFIX, Adapter, Target
+
+RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""What vLLM may be told as the largest rank."""
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """The chosen way."""
+
+    name: str
+    """"merged" or "runtime"."""
+    reason: str
+    """Half a sentence for people."""
+    max_rank: int = 0
+    """Runtime: the rank that the engine must have room for, one of RANKS."""
+    modules: tuple[str, ...] = ()
+    """Runtime: last names of the modules that carry an adapter, as transformers calls them."""
+
+
+MERGED = Strategy("merged", "the default")
+
+
+def choose(asked: str, targets: tuple[Target, ...], family: Family, engine: str, is_cuda: bool) -> Strategy:
+    """The strategy for an adapter on `targets`. ConfigError where `asked` names one that cannot be."""
+    parts, ranks = {target.part for target in targets}, [target.rank for target in targets]
+    obstacle = _obstacle_to_runtime(parts, max(ranks), family, engine, is_cuda)
+    if asked == "merged" or (asked == "auto" and obstacle):
+        return Strategy("merged", obstacle or "sync.strategy=merged asks for it")
+    if obstacle:
+        raise ConfigError(f"sync.strategy=runtime: {obstacle}; use auto or merged")
+    named = " and ".join(sorted(parts))
+    return Strategy(
+        "runtime",
+        f"vLLM serves an adapter on {named} beside the base, without a reload",
+        max_rank=next(rank for rank in RANKS if rank >= max(ranks)),
+        modules=tuple(sorted({_module(target) for target in targets})),
+    )
+
+
+def _obstacle_to_runtime(parts: set[str], rank: int, family: Family, engine: str, is_cuda: bool) -> str | None:
+    if engine != "vllm":
+        return f"engine.name={engine} has merged weights alone"
+    if "experts" in parts and not is_cuda:
+        return "vLLM runs LoRA on experts with Triton kernels, which a CPU does not have"
+    if odd := sorted(parts - family.runtime_parts):
+        return f"vLLM serves no adapter on the {' and '.join(odd)} of {family.name} at run time"
+    if rank > RANKS[-1]:
+        return f"rank {rank} exceeds {RANKS[-1]}, vLLM's largest"
+    return None
+
+
+def _module(target: Target) -> str:
+    """Last name of the module: `experts` for fused experts."""
+    return target.parameter.rsplit(".", 2)[-2]
+
+
+def write_runtime_adapter(adapter: Adapter, family: Family, folder: Path) -> None:
+    """The adapter as vLLM loads it: one pair of matrices per plain matrix, alpha / rank folded into B."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = dict(runtime_tensors(adapter, family))
+    rank = max(target.rank for target in adapter.targets)
+    config = {
+        "peft_type": "LORA",
+        "r": rank,
+        "lora_alpha": rank,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "task_type": "CAUSAL_LM",
+        "target_modules": sorted({name.rsplit(".", 3)[-3] for name in tensors}),
+    }
+    save_file(tensors, str(folder / "adapter_model.safetensors"))
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+
+
+def runtime_tensors(adapter: Adapter, family: Family) -> Iterator[tuple[str, Tensor]]:
+    """(vLLM's name, tensor): A (R, I) and scaling * B (O, R) of every plain matrix, fused experts taken apart."""
+    for target in adapter.targets:
+        a = adapter.tensors[f"{target.key}.lora_A.weight"]
+        b = adapter.tensors[f"{target.key}.lora_B.weight"] * target.scaling
+        owner = target.parameter.removesuffix(".weight")
+        pairs = {owner: (a, b)} if target.num_experts == 1 else _per_expert(target, a, b, family)
+        for name, (a_RI, b_OR) in pairs.items():
+            # Copies: gate and up share A, and a file of tensors takes none that share memory.
+            yield f"{PREFIX}{name}.lora_A.weight", a_RI.clone(memory_format=torch.contiguous_format)
+            yield f"{PREFIX}{name}.lora_B.weight", b_OR.clone(memory_format=torch.contiguous_format)
+
+
+def _per_expert(target: Target, a: Tensor, b: Tensor, family: Family) -> Mapping[str, tuple[Tensor, Tensor]]:
+    """Each expert's gate, up and down matrices; gate and up share A, and each has its rows of B."""
+    a_ERI = a.view(target.num_experts, -1, a.shape[-1])
+    b_EOR = b.view(b.shape[0], -1, target.num_experts).permute(2, 0, 1)
+    owner, _, parameter = target.parameter.rpartition(".")
+    pairs = {}
+    for expert, (a_RI, b_OR) in enumerate(zip(a_ERI, b_EOR, strict=True)):
+        if parameter == "down_proj":
+            pairs[f"{owner}.{expert}.down_proj"] = (a_RI, b_OR)
+            continue
+        gate_OR, up_OR = (b_OR[::2], b_OR[1::2]) if family.is_interleaved else b_OR.chunk(2)
+        pairs |= {f"{owner}.{expert}.gate_proj": (a_RI, gate_OR), f"{owner}.{expert}.up_proj": (a_RI, up_OR)}
+    return pairs

@@ -1,0 +1,64 @@
+"""What an engine is: it samples groups, scores given tokens, and takes a new adapter. One contract test for all."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from transformers import PreTrainedTokenizerBase
+
+from doubleback.rewards.types import ConfigError, Problem
+from doubleback.rl.config import SamplingConfig
+from doubleback.rl.policy.lora import Adapter
+from doubleback.rl.types import Group, TokenSequence
+
+OnGroup = Callable[[Group], None]
+"""Called with each group as soon as it is complete."""
+NO_ADAPTER = "base"
+"""The adapter hash of what the bare base sampled."""
+
+
+class Engine(Protocol):
+    """Generates with the frozen base plus the adapter last loaded. A new engine serves the bare base, version 0."""
+
+    def load_adapter(self, adapter: Adapter, version: int) -> None:
+        """Serve `adapter` from now on. Returns when every later token comes from it; `rl.sync` proves that."""
+
+    def sample(
+        self,
+        problems: Sequence[Problem],
+        sampling: SamplingConfig,
+        seeds: Sequence[int],
+        on_group: OnGroup | None = None,
+    ) -> list[Group]:
+        """One group per problem, in order; sample i of a problem is drawn with its seed + i.
+
+        A pure function of its arguments and the adapter: nothing that was sampled before changes a bit of it.
+        `on_group` gets each group once, in the order in which they are finished, while others are still sampled.
+        Raises ConfigError where a prompt and max_tokens do not fit the context.
+        """
+
+    def score(self, sequences: Sequence[TokenSequence]) -> list[tuple[float, ...]]:
+        """Log-probability in nats, at temperature 1, of each completion id of each sequence."""
+
+    def close(self) -> None:
+        """Free what the engine holds. The engine is unusable afterwards."""
+
+
+def encode_prompts(
+    problems: Sequence[Problem], tokenizer: PreTrainedTokenizerBase, max_tokens: int, max_length: int
+) -> list[tuple[int, ...]]:
+    """Prompt ids, special tokens of the tokenizer included. ConfigError names the first prompt that is too long."""
+    prompts = [tuple(tokenizer(problem.prompt)["input_ids"]) for problem in problems]
+    for problem, prompt in zip(problems, prompts, strict=True):
+        if len(prompt) + max_tokens > max_length:
+            raise ConfigError(
+                f"problem {problem.id}: prompt of {len(prompt)} tokens + sampling.max_tokens={max_tokens} exceeds "
+                f"model.max_length={max_length}; raise model.max_length or lower sampling.max_tokens"
+            )
+    return prompts
+
+
+def completion_text(token_ids: Sequence[int], tokenizer: PreTrainedTokenizerBase, stop: Sequence[str] = ()) -> str:
+    """The decoded completion without its end-of-sequence token, up to the first stop string."""
+    ends = len(token_ids) > 0 and token_ids[-1] == tokenizer.eos_token_id
+    text = str(tokenizer.decode(token_ids[:-1] if ends else token_ids, skip_special_tokens=False))
+    return text[: min((text.find(string) for string in stop if string in text), default=len(text))]

@@ -1,0 +1,155 @@
+"""An engine in a process of its own, so that it can sample while this process learns. One call at a time.
+
+The frozen base is handed over in shared memory. With several CUDA devices the engine has the second, the trainer the
+first. What the engine raises is raised here by its own name; an engine that dies, or says nothing for
+`STALL_SECONDS`, is named.
+"""
+
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from multiprocessing.connection import Connection
+from threading import Lock
+from time import monotonic
+from typing import Any
+
+import torch
+from torch import Tensor, multiprocessing
+from transformers import PreTrainedTokenizerBase
+
+from doubleback.rewards.types import ConfigError, Problem, RunError
+from doubleback.rl.config import EngineConfig, ModelConfig, SamplingConfig
+from doubleback.rl.engines.delivery import Strategy
+from doubleback.rl.engines.engine import Engine, OnGroup
+from doubleback.rl.policy.lora import Adapter
+from doubleback.rl.types import Group, TokenSequence
+
+STALL_SECONDS = 1800.0
+"""Longest silence: a group is told as soon as it is complete, so this is far beyond one group."""
+KNOWN = (ConfigError, RunError, ValueError, RuntimeError)
+ERRORS = {error.__name__: error for error in KNOWN}
+
+
+class ProcessEngine:
+    """See `rl.engines.engine.Engine`."""
+
+    def __init__(
+        self,
+        config: EngineConfig,
+        model: ModelConfig,
+        base: Mapping[str, Tensor],
+        tokenizer: PreTrainedTokenizerBase,
+        has_stop_strings: bool,
+        strategy: Strategy,
+    ) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._lock = Lock()
+        here = config.model_copy(update={"overlap": False})
+        apart = second_device(torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES"))
+        # What the engine's process cannot see, it cannot be given.
+        shared = {name: tensor.cpu() for name, tensor in base.items()} if apart else dict(base)
+        arguments = (here, model, shared, tokenizer, has_stop_strings, strategy)
+        self._process = context.Process(target=_serve, args=(theirs, torch.get_num_threads(), arguments), daemon=True)
+        before = dict(os.environ)
+        os.environ.update(apart)
+        try:
+            self._process.start()
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+        theirs.close()
+        self._answer()
+
+    def load_adapter(self, adapter: Adapter, version: int) -> None:
+        self._call("load_adapter", adapter, version)
+
+    def sample(
+        self,
+        problems: Sequence[Problem],
+        sampling: SamplingConfig,
+        seeds: Sequence[int],
+        on_group: OnGroup | None = None,
+    ) -> list[Group]:
+        groups: list[Group] = self._call("sample", problems, sampling, seeds, on_group=on_group)
+        return groups
+
+    def score(self, sequences: Sequence[TokenSequence]) -> list[tuple[float, ...]]:
+        scores: list[tuple[float, ...]] = self._call("score", sequences)
+        return scores
+
+    def close(self) -> None:
+        if self._process.is_alive():
+            self._pipe.send(("close", ()))
+            self._process.join(timeout=30)
+        if self._process.is_alive():
+            self._process.kill()
+
+    def _call(self, name: str, *arguments: Any, on_group: OnGroup | None = None) -> Any:
+        with self._lock:
+            self._pipe.send((name, arguments))
+            return self._answer(on_group)
+
+    def _answer(self, on_group: OnGroup | None = None) -> Any:
+        last = monotonic()
+        while True:
+            if not self._pipe.poll(1.0):
+                if not self._process.is_alive():
+                    raise RunError(f"the engine's process has ended (exit code {self._process.exitcode})")
+                if monotonic() - last > STALL_SECONDS:
+                    raise RunError(f"the engine's process has said nothing for {STALL_SECONDS:.0f} s")
+                continue
+            last = monotonic()
+            try:
+                kind, value = self._pipe.recv()
+            except (EOFError, ConnectionError):
+                self._process.join(timeout=5)
+                raise RunError(f"the engine's process has ended (exit code {self._process.exitcode})") from None
+            if kind == "result":
+                return value
+            if kind == "error":
+                name, text = value
+                raise ERRORS.get(name, RunError)(text)
+            if on_group is not None:
+                on_group(value)
+
+
+def second_device(count: int, visible: str | None) -> dict[str, str]:
+    """Environment of the engine's process where there are `count` CUDA devices, of `visible` in CUDA's words."""
+    if count < 2:
+        return {}
+    return {"CUDA_VISIBLE_DEVICES": visible.split(",")[1].strip() if visible else "1"}
+
+
+def _serve(pipe: Connection, threads: int, arguments: tuple[Any, ...]) -> None:
+    """The other side: an engine, and the calls of it that come through the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to end
+    torch.set_num_threads(threads)
+    from doubleback.rl.engines.create import create_engine
+
+    try:
+        engine = create_engine(*arguments)
+    except KNOWN as error:
+        pipe.send(("error", (type(error).__name__, str(error))))
+        return
+    pipe.send(("result", None))
+    try:
+        while True:
+            name, values = pipe.recv()
+            if name == "close":
+                break
+            pipe.send(_reply(engine, name, values, lambda group: pipe.send(("group", group))))
+    except (EOFError, BrokenPipeError):
+        pass  # the parent is gone
+    finally:
+        engine.close()
+
+
+def _reply(engine: Engine, name: str, values: tuple[Any, ...], on_group: OnGroup) -> tuple[str, Any]:
+    try:
+        if name == "sample":
+            problems, sampling, seeds = values
+            return "result", engine.sample(problems, sampling, seeds, on_group)
+        return "result", getattr(engine, name)(*values)
+    except KNOWN as error:
+        return "error", (type(error).__name__, str(error))

@@ -1,0 +1,189 @@
+"""vLLM inside this process. `vllm` is imported here and in vllm_*.py beside it alone.
+
+Samples and scores; how an adapter gets in is `rl.engines.vllm_adapters`.
+"""
+
+import logging
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+# Before vllm is imported. In-process engine: no second interpreter to start and to keep alive. The sampler's compiled
+# functions cost 12 to 24 s at the first step and gain nothing on the CPU.
+os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+os.environ.setdefault("TORCH_COMPILE_DISABLE", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import torch
+
+_set_num_threads = torch.set_num_threads  # vllm replaces it by a function that does nothing
+
+from transformers import AutoConfig, PreTrainedTokenizerBase  # noqa: E402
+
+logging.getLogger("torch._library.triton").setLevel(logging.ERROR)  # "Triton not available": on a CPU it need not be
+warnings.filterwarnings("ignore", category=FutureWarning, module=r"vllm\.")
+
+from vllm import LLM, SamplingParams  # noqa: E402
+from vllm.sampling_params import RequestOutputKind  # noqa: E402
+
+from doubleback.rewards.types import Completion, Problem  # noqa: E402
+from doubleback.rl.config import EngineConfig, ModelConfig, SamplingConfig  # noqa: E402
+from doubleback.rl.engines.delivery import MERGED, Strategy  # noqa: E402
+from doubleback.rl.engines.engine import NO_ADAPTER, OnGroup, completion_text, encode_prompts  # noqa: E402
+from doubleback.rl.engines.vllm_adapters import MergedReload, RuntimeAdapter, correct_vllm  # noqa: E402
+from doubleback.rl.engines.vllm_routes import RouteCapture  # noqa: E402
+from doubleback.rl.policy.families import family, num_experts  # noqa: E402
+from doubleback.rl.policy.lora import Adapter  # noqa: E402
+from doubleback.rl.types import Group, Routes, TokenSequence  # noqa: E402
+
+torch.set_num_threads = _set_num_threads
+
+
+class VllmEngine:
+    """See `rl.engines.engine.Engine`."""
+
+    def __init__(
+        self,
+        config: EngineConfig,
+        model: ModelConfig,
+        base: Mapping[str, torch.Tensor],
+        tokenizer: PreTrainedTokenizerBase,
+        has_stop_strings: bool = False,
+        strategy: Strategy = MERGED,
+    ) -> None:
+        correct_vllm()
+        self._tokenizer, self._model = tokenizer, model
+        self._version, self._adapter_hash = 0, NO_ADAPTER
+        reports_routes = config.return_routed_experts and _has_experts(model.path)
+        threads, random_state = torch.get_num_threads(), torch.get_rng_state()
+        self._llm = LLM(
+            model=model.path,
+            dtype=model.dtype,
+            max_model_len=model.max_length,
+            max_num_seqs=config.max_num_seqs,
+            kv_cache_memory_bytes=config.kv_cache_mib << 20,  # the default is a share of all memory: too much on a VM
+            enforce_eager=True,
+            # A prompt cut over two batches draws from its seed twice: vLLM takes that back on CUDA, the CPU crashes.
+            enable_chunked_prefill=None if torch.cuda.is_available() else False,
+            skip_tokenizer_init=not has_stop_strings,
+            logprobs_mode="processed_logprobs",  # the default ignores the temperature
+            # The fused rotary kernel is wrong on the CPU for interleaved rotary embeddings (DeepSeek).
+            compilation_config={"custom_ops": ["-rotary_embedding"]},
+            disable_log_stats=True,
+            use_tqdm_on_load=False,
+            seed=0,
+            **_lora_options(strategy),
+            **({"enable_return_routed_experts": True} if reports_routes and torch.cuda.is_available() else {}),
+        )
+        # vLLM reseeds the global generator and may change the thread count.
+        torch.set_rng_state(random_state)
+        torch.set_num_threads(threads)
+        known = family(self._llm.llm_engine.model_config.hf_config)
+        self._delivery: MergedReload | RuntimeAdapter = (
+            RuntimeAdapter(self._llm, known)
+            if strategy.name == "runtime"
+            else MergedReload(self._llm, model.path, base, known)
+        )
+
+        self._reports_routes = reports_routes
+        self._capture = RouteCapture(self._llm) if reports_routes and not torch.cuda.is_available() else None
+
+    def load_adapter(self, adapter: Adapter, version: int) -> None:
+        self._delivery.load(adapter, version)
+        self._llm.reset_prefix_cache()  # else prompts keep the keys and values of the old adapter
+        self._version, self._adapter_hash = version, adapter.hash
+
+    def sample(
+        self,
+        problems: Sequence[Problem],
+        sampling: SamplingConfig,
+        seeds: Sequence[int],
+        on_group: OnGroup | None = None,
+    ) -> list[Group]:
+        prompts = encode_prompts(problems, self._tokenizer, sampling.max_tokens, self._model.max_length)
+        params = [
+            SamplingParams(
+                n=sampling.group_size,
+                seed=seed,  # vLLM gives sample i of a request its seed + i
+                temperature=sampling.temperature,
+                max_tokens=sampling.max_tokens,
+                stop_token_ids=[self._tokenizer.eos_token_id],
+                stop=list(sampling.stop),
+                logprobs=0,
+                detokenize=bool(sampling.stop),  # stop strings are found in text
+                output_kind=RequestOutputKind.FINAL_ONLY,
+            )
+            for seed in seeds
+        ]
+        # Not LLM.generate: it returns when all are done, and groups are scored while others are still sampled.
+        engine, groups = self._llm.llm_engine, {}
+        # Cached keys and values were computed in batches of another shape, and may differ in the last bit.
+        self._llm.reset_prefix_cache()
+        if self._capture is not None:
+            self._capture.start()
+        for row, ids in enumerate(prompts):
+            prompt = {"prompt_token_ids": list(ids)}
+            engine.add_request(str(row), prompt, params[row], lora_request=self._delivery.request)
+        while engine.has_unfinished_requests():
+            for output in engine.step():
+                row = int(output.request_id)
+                completions = tuple(self._completion(sample, seeds[row], sampling.stop) for sample in output.outputs)
+                routes = tuple(self._routes(row, prompts[row], sample) for sample in output.outputs)
+                groups[row] = Group(problems[row], prompts[row], completions, routes=routes)
+                if on_group is not None:
+                    on_group(groups[row])
+        return [groups[row] for row in range(len(problems))]
+
+    def score(self, sequences: Sequence[TokenSequence]) -> list[tuple[float, ...]]:
+        params = SamplingParams(max_tokens=1, temperature=1.0, prompt_logprobs=0, detokenize=False)
+        requests = [{"prompt_token_ids": [*prompt, *completion]} for prompt, completion in sequences]
+        outputs = self._llm.generate(requests, params, use_tqdm=False, lora_request=self._delivery.request)
+        return [
+            tuple(
+                output.prompt_logprobs[len(prompt) + position][token].logprob
+                for position, token in enumerate(completion)
+            )
+            for (prompt, completion), output in zip(sequences, outputs, strict=True)
+        ]
+
+    def close(self) -> None:
+        self._delivery.close()
+        self._llm.llm_engine.engine_core.shutdown()
+
+    def _routes(self, row: int, prompt: tuple[int, ...], sample: Any) -> Routes | None:
+        if self._capture is not None:
+            return self._capture.take(row, sample.index, [*prompt, *sample.token_ids])
+        experts = getattr(sample, "routed_experts", None)
+        return None if experts is None else Routes.pack(experts[: len(prompt) + len(sample.token_ids) - 1])
+
+    def _completion(self, sample: Any, seed: int, stop: Sequence[str]) -> Completion:
+        return Completion(
+            text=completion_text(sample.token_ids, self._tokenizer, stop),
+            token_ids=tuple(sample.token_ids),
+            sampler_logprobs=tuple(
+                entry[token].logprob for entry, token in zip(sample.logprobs, sample.token_ids, strict=True)
+            ),
+            finish_reason=sample.finish_reason,
+            policy_version=self._version,
+            adapter_hash=self._adapter_hash,
+            seed=seed + sample.index,
+        )
+
+
+def _has_experts(path: str) -> bool:
+    return num_experts(AutoConfig.from_pretrained(path)) > 0
+
+
+def _lora_options(strategy: Strategy) -> dict[str, Any]:
+    if strategy.name != "runtime":
+        return {}
+    return {
+        "enable_lora": True,
+        "max_loras": 1,
+        "max_cpu_loras": 2,  # the next one is loaded while the last one is still there
+        "max_lora_rank": strategy.max_rank,
+        "lora_target_modules": list(strategy.modules),  # modules without an adapter stay as they are
+    }

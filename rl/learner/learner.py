@@ -1,0 +1,178 @@
+"""The learner: frozen base + LoRA adapter + AdamW. One `update` is one step. Shapes: B completions, T tokens."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from peft import PeftModel
+from torch import Tensor
+
+from doubleback.rl.config import OptimConfig
+from doubleback.rl.learner.batching import Microbatch, microbatches
+from doubleback.rl.learner.forward import Forward
+from doubleback.rl.learner.loss import microbatch_loss
+from doubleback.rl.learner.packing import refuse_stateful
+from doubleback.rl.learner.tally import Tally
+from doubleback.rl.objective.config import AlgorithmConfig
+from doubleback.rl.objective.entropy import EntropyCoefficient
+from doubleback.rl.policy import lora
+from doubleback.rl.types import Batch, Group, Sample, TokenSequence
+
+ALL_PARTS = frozenset(lora.PARTS)
+QUANTILE = 0.98
+"""Share of tokens on which engine and trainer must agree. Not all: a router that is undecided between two experts may
+choose differently on the two sides for a single token. An adapter that is missing, stale or partial moves far more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What the engine reported for its samples against what the trainer computes for the same tokens."""
+
+    num_tokens: int
+    mean_abs: float
+    """Mean |trainer - engine| log-probability, nats."""
+    max_abs: float
+    """Maximum of the same."""
+    quantile_abs: float
+    """What 98 % of the tokens keep (`QUANTILE`)."""
+    experts_differ: float
+    """Share of tokens, prompts included, that the trainer sends to other experts in any layer. NaN if not reported."""
+
+
+class Learner:
+    """Owns the adapter, its optimiser and the step counter."""
+
+    def __init__(self, model: PeftModel, algorithm: AlgorithmConfig, optim: OptimConfig) -> None:
+        self.step = 0
+        self.model = model
+        self._algorithm, self._optim = algorithm, optim
+        self._entropy_coef = EntropyCoefficient(
+            algorithm.entropy_coef, algorithm.entropy_target, algorithm.entropy_delta, algorithm.entropy_max
+        )
+        self._forward = Forward(model, optim.logits_mib, optim.gradient_checkpointing)
+        if optim.pack:
+            refuse_stateful(model.get_base_model())
+        self._parameters: list[torch.nn.Parameter] = [
+            parameter for parameter in model.parameters() if parameter.requires_grad
+        ]
+        self.optimiser = torch.optim.AdamW(
+            self._parameters, lr=optim.lr, betas=(optim.beta1, optim.beta2), weight_decay=optim.weight_decay
+        )
+
+    @property
+    def device(self) -> torch.device:
+        return self._parameters[0].device
+
+    def adapter(self) -> lora.Adapter:
+        """A copy of the current adapter."""
+        return lora.export(self.model)
+
+    def update(self, batch: Batch) -> dict[str, float]:
+        """One step on `batch`: `updates_per_batch` optimiser steps. Returns metrics: groups learner/ and gap/.
+
+        A batch without any signal moves nothing, not even the optimiser's state, but still counts as a step.
+        """
+        self.step += 1
+        tally = Tally()
+        old_logprobs: list[Tensor] | None = None
+        rate = self._optim.lr * self._optim.warmup(self.step)
+        for _ in range(self._algorithm.updates_per_batch if batch.samples else 0):
+            old_logprobs = self._accumulate(batch, old_logprobs, tally)
+            for group in self.optimiser.param_groups:
+                group["lr"] = rate
+            norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._optim.max_grad_norm)
+            self.optimiser.step()
+            self.optimiser.zero_grad(set_to_none=True)
+            tally.add_update(float(norm))
+        metrics = {**tally.means(), "learner/lr": rate}
+        if self._algorithm.has_entropy_bonus:
+            metrics["learner/entropy_coef"] = self._entropy_coef.applied
+            self._entropy_coef.adapt(metrics["learner/entropy"])
+        return metrics
+
+    def _accumulate(self, batch: Batch, old_logprobs: list[Tensor] | None, tally: Tally) -> list[Tensor]:
+        """Gradients of the whole batch, microbatch by microbatch. Returns each microbatch's log-probabilities.
+
+        In the first pass the policy is still the one before the step: its own values, detached, are `old_logprobs`.
+        """
+        seen = []
+        has_bonus = self._algorithm.has_entropy_bonus
+        for index, micro in enumerate(self._microbatches(batch.samples)):
+            ref_BT = self._reference(micro, batch.temperature) if self._algorithm.has_kl_loss else None
+            with self._forward.within(micro, self._algorithm.routing_replay):
+                logprobs_BT, entropy_BT = self._forward.logprobs(micro, batch.temperature, has_bonus)
+                tally.add_routes(micro, self._forward)
+                old_BT = logprobs_BT.detach() if old_logprobs is None else old_logprobs[index]
+                loss = microbatch_loss(
+                    micro, logprobs_BT, old_BT, ref_BT, entropy_BT, self._algorithm, self._entropy_coef.applied
+                )
+                torch.autograd.backward(loss)
+            tally.add(micro, loss.detach(), logprobs_BT.detach(), old_BT, ref_BT, entropy_BT.detach(), self._algorithm)
+            seen.append(old_BT)
+        return seen
+
+    def _microbatches(self, samples: Sequence[Sample]) -> Iterator[Microbatch]:
+        optim = self._optim
+        is_shared = optim.pack and optim.share_prompts
+        return microbatches(samples, optim.microbatch_tokens, self.device, is_packed=optim.pack, is_shared=is_shared)
+
+    @torch.no_grad()
+    def _reference(self, micro: Microbatch, temperature: float) -> Tensor:
+        with self.model.disable_adapter(), self._forward.within(micro, is_replayed=False):
+            return self._forward.logprobs(micro, temperature, has_entropy_gradient=False)[0]
+
+    def score(
+        self, sequences: Sequence[TokenSequence], parts: frozenset[str] = ALL_PARTS, temperature: float = 1.0
+    ) -> list[tuple[float, ...]]:
+        """Log-probability at `temperature` of each completion id, with only those `parts` of the adapter at work."""
+        samples = [Sample(prompt, completion, (0.0,) * len(completion), 0.0, 0.0) for prompt, completion in sequences]
+        return self._score(samples, temperature, parts, Tally())
+
+    def compare(self, groups: Sequence[Group], temperature: float, parts: frozenset[str] = ALL_PARTS) -> Comparison:
+        """The engine's log-probabilities and routes of `groups` against the trainer's own."""
+        samples = [
+            Sample(group.prompt_ids, completion.token_ids, completion.sampler_logprobs, 0.0, 0.0, routes)
+            for group in groups
+            for completion, routes in zip(
+                group.completions, group.routes or (None,) * len(group.completions), strict=True
+            )
+        ]
+        tally = Tally()
+        scores = self._score(samples, temperature, parts, tally)
+        pairs = zip(samples, scores, strict=True)
+        gaps = sorted(
+            abs(own - theirs) for sample, row in pairs for own, theirs in zip(row, sample.sampler_logprobs, strict=True)
+        )
+        quantile = gaps[max(0, round(QUANTILE * len(gaps)) - 1)]
+        return Comparison(len(gaps), sum(gaps) / len(gaps), gaps[-1], quantile, tally.experts_differ)
+
+    @torch.no_grad()
+    def _score(
+        self, samples: Sequence[Sample], temperature: float, parts: frozenset[str], tally: Tally
+    ) -> list[tuple[float, ...]]:
+        scores: dict[int, tuple[float, ...]] = {}
+        with lora.only_parts(self.model, parts):
+            for micro in self._microbatches(samples):
+                with self._forward.within(micro, is_replayed=False):
+                    logprobs_BT, _ = self._forward.logprobs(micro, temperature, has_entropy_gradient=False)
+                tally.add_routes(micro, self._forward)
+                for row, logprobs_T, mask_T in zip(micro.rows, logprobs_BT, micro.loss_mask_BT, strict=True):
+                    scores[row] = tuple(logprobs_T[mask_T].tolist())
+        return [scores[row] for row in range(len(samples))]
+
+    def state(self) -> dict[str, Any]:
+        """What exact resume needs besides the adapter: step, entropy coefficient, a copy of the optimiser's moments."""
+        return {
+            "step": self.step,
+            "optimiser": deepcopy(self.optimiser.state_dict()),
+            "entropy_coef": self._entropy_coef.state(),
+        }
+
+    def restore(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Continue from an adapter and a `state()`. ValueError where they belong to another model."""
+        lora.load(self.model, tensors)
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step = int(state["step"])
+        self._entropy_coef.restore(state["entropy_coef"])

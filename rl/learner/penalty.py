@@ -1,0 +1,41 @@
+"""A KL that is taken off the reward, before the advantages. Shapes: T tokens."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from doubleback.rl.learner.learner import Learner
+from doubleback.rl.objective.config import AlgorithmConfig
+from doubleback.rl.objective.kl import kl
+from doubleback.rl.types import Group
+
+
+def penalise(
+    groups: Sequence[Group], learner: Learner, algorithm: AlgorithmConfig, temperature: float
+) -> Sequence[Group]:
+    """With kl_in=reward, the groups with kl_coef * KL(policy || adapter-off reference) of each completion.
+
+    Summed over the completion's tokens (RLOO, arXiv:2402.14740). The policy's side is what the sampler reported,
+    so that one forward pass is enough; TRL computes it once more in the trainer.
+    """
+    if not algorithm.has_kl_reward:
+        return groups
+    sequences = [(group.prompt_ids, item.token_ids) for group in groups for item in group.completions]
+    references = iter(learner.score(sequences, frozenset(), temperature))
+    return [
+        replace(
+            group,
+            penalties=tuple(
+                kl_penalty(item.sampler_logprobs, next(references), algorithm.kl_estimator, algorithm.kl_coef)
+                for item in group.completions
+            ),
+        )
+        for group in groups
+    ]
+
+
+def kl_penalty(logprobs_T: Sequence[float], ref_logprobs_T: Sequence[float], estimator: str, kl_coef: float) -> float:
+    """kl_coef times the estimated KL of one completion, summed over its tokens."""
+    policy, reference = (torch.tensor([row], dtype=torch.float64) for row in (logprobs_T, ref_logprobs_T))
+    return kl_coef * float(kl(policy, reference, estimator).sum())

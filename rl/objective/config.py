@@ -1,0 +1,184 @@
+"""The settings of the algorithm, with every default, and the checks between them. Importing this loads no torch."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from doubleback.rewards.settings import Section, nearest
+from doubleback.rl.config import Positive
+from doubleback.rl.objective.presets import PRESETS
+
+
+class AlgorithmConfig(Section):
+    preset: str | None = None
+    """Start from the settings of a paper: a name of `rl.objective.presets`. Every key given beside it wins."""
+    advantage: Literal["centre", "standardise", "leave_one_out", "maxrl", "batch_scaled", "batch_scaled_by_rewards"] = (
+        "centre"
+    )
+    """From rewards to advantages: a function of `rl.objective.advantages`. `centre` is Dr. GRPO's, `standardise`
+    GRPO's."""
+    normaliser: Literal["constant", "token", "sequence"] = "constant"
+    """What the token sum is divided by, over the whole step: see `rl.objective.losses.token_weights`."""
+    surrogate: Literal["clipped", "cispo", "sapo"] = "clipped"
+    """What is made of ratio and advantage: a function of `rl.objective.losses`."""
+    ratio: Literal["token", "sequence", "sequence_token"] = "token"
+    """What the ratio is of: see `rl.objective.losses.probability_ratio`. The latter two are GSPO and GSPO-token."""
+    old_logprobs: Literal["trainer", "sampler"] = "trainer"
+    """What the ratio is to. `trainer`: this policy before the step, in the trainer's own numbers; the importance weight
+    makes up for the difference to the sampler. `sampler`: what the engine reported, so that the clip bounds how far the
+    policy has moved since it sampled, steps of engine.overlap included, and no importance weight is taken."""
+    clip_low: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """The probability ratio is clipped below at 1 - clip_low. 1: no lower bound."""
+    clip_high: Annotated[float, Field(ge=0)] = 0.28
+    """The probability ratio is clipped above at 1 + clip_high (DAPO's clip-higher)."""
+    dual_clip: Positive | None = None
+    """Bound of the ratio for negative advantages, above 1 + clip_high; 3 to 5 is usual. `null`: none."""
+    sapo_positive: Positive = 1.0
+    """SAPO: temperature of the soft gate for positive advantages."""
+    sapo_negative: Positive = 1.05
+    """SAPO: temperature of the soft gate for the others."""
+    importance: Literal["token_truncate", "token_mask", "sequence_truncate", "sequence_mask", "geometric_mask"] = (
+        "token_truncate"
+    )
+    """How the difference between sampler and trainer is corrected: see `rl.objective.importance.importance_weights`."""
+    importance_floor: Positive | None = None
+    """Lower bound of the ratio trainer/sampler. `null`: none."""
+    importance_cap: Positive | None = 2.0
+    """Upper bound of the ratio trainer/sampler. `null` turns the correction off."""
+    kl_coef: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of KL(policy || adapter-off reference). 0: no reference forward at all."""
+    kl_estimator: Literal["k1", "k2", "k3"] = "k3"
+    """How the KL is estimated: see `rl.objective.kl`."""
+    kl_in: Literal["loss", "reward"] = "loss"
+    """A term of the loss, or summed over the completion and taken off its reward before the advantages."""
+    kl_times_ratio: bool = False
+    """Multiply the loss's KL by the probability ratio (DeepSeek-V3.2, arXiv:2512.02556; TRL's default)."""
+    entropy_coef: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the entropy bonus; with entropy_target only where it starts."""
+    entropy_target: Positive | None = None
+    """Mean entropy in nats to hold: the weight rises by entropy_delta a step at or under it, falls above it, and is
+    applied only at or under it. `null`: the weight is constant."""
+    entropy_delta: Positive = 0.005
+    """Step of the adaptive weight."""
+    entropy_max: Positive = 1.0
+    """Upper bound of the adaptive weight."""
+    mask_truncated: bool = False
+    """Leave cut-off completions out of the loss; they still count in their group's mean."""
+    drop_zero_variance: bool = True
+    """Leave groups whose advantages are all 0 out of the forward pass. They are kept where a KL or entropy term still
+    pulls on them. Changes speed, never the gradient."""
+    max_rounds: Annotated[int, Field(ge=1)] = 1
+    """Rounds of sampling in a step. Above 1, groups without spread are replaced by other problems, until all have one
+    or the rounds are used up (DAPO's dynamic sampling)."""
+    routing_replay: bool = False
+    """Send each token in the trainer to the experts that it was sent to in the engine (R3, arXiv:2510.11370)."""
+    updates_per_batch: Annotated[int, Field(ge=1)] = 1
+    """Optimiser steps on one batch of rollouts. 1 is exactly on-policy and needs no second forward."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _start_from_the_preset(cls, data: Any) -> Any:
+        name = data.get("preset") if isinstance(data, dict) else None
+        if name is None:
+            return data
+        if name not in PRESETS:
+            raise ValueError(f"algorithm.preset={name!r} is not a preset; {nearest(str(name), list(PRESETS))}")
+        return {**PRESETS[name].settings, **data}
+
+    @model_validator(mode="after")
+    def _no_contradictions(self) -> "AlgorithmConfig":
+        if findings := list(self._findings()):
+            raise ValueError("\n".join(findings))
+        return self
+
+    @property
+    def applied_cap(self) -> float | None:
+        """importance_cap where the importance weight is taken, None where none is."""
+        return self.importance_cap if self.old_logprobs == "trainer" else None
+
+    @property
+    def has_kl_loss(self) -> bool:
+        """Whether the loss has a KL term."""
+        return self.kl_coef > 0 and self.kl_in == "loss"
+
+    @property
+    def has_kl_reward(self) -> bool:
+        """Whether a KL is taken off the rewards."""
+        return self.kl_coef > 0 and self.kl_in == "reward"
+
+    @property
+    def has_entropy_bonus(self) -> bool:
+        """Whether the loss has an entropy term, be its weight 0 at times."""
+        return self.entropy_coef > 0 or self.entropy_target is not None
+
+    def _findings(self) -> Iterator[str]:
+        yield from self._surrogate_findings()
+        yield from self._importance_findings()
+        yield from self._kl_findings()
+        yield from self._entropy_findings()
+        if self.max_rounds > 1 and not self.drop_zero_variance:
+            yield (
+                f"algorithm.max_rounds={self.max_rounds} replaces the groups that "
+                "algorithm.drop_zero_variance=false keeps; leave the second at true or set the first to 1"
+            )
+
+    def _surrogate_findings(self) -> Iterator[str]:
+        if self.dual_clip is not None and self.surrogate != "clipped":
+            yield (
+                f"algorithm.dual_clip={self.dual_clip} bounds the clipped surrogate, but algorithm.surrogate="
+                f"{self.surrogate}; set dual_clip to null or surrogate to clipped"
+            )
+        elif self.dual_clip is not None and self.dual_clip <= 1 + self.clip_high:
+            yield (
+                f"algorithm.dual_clip={self.dual_clip} must be above 1 + algorithm.clip_high={1 + self.clip_high}; "
+                "raise the first, 3 to 5 is usual, or lower the second"
+            )
+        if self.surrogate == "cispo" and self.ratio == "sequence_token":
+            yield (
+                "algorithm.surrogate=cispo takes no gradient from the ratio, so that algorithm.ratio=sequence_token "
+                "is sequence; name that, or token"
+            )
+        if self.surrogate == "sapo":
+            yield from self.without_effect("algorithm", ("clip_low", "clip_high"), "surrogate", "clipped or cispo")
+        else:
+            yield from self.without_effect("algorithm", ("sapo_positive", "sapo_negative"), "surrogate", "sapo")
+
+    def _importance_findings(self) -> Iterator[str]:
+        floor, cap = self.importance_floor, self.importance_cap
+        keys = ("importance", "importance_floor", "importance_cap")
+        if self.old_logprobs == "sampler":
+            yield from self.without_effect("algorithm", keys, "old_logprobs", "trainer")
+        elif cap is None:
+            yield from self.without_effect("algorithm", keys[:2], "importance_cap", "a number")
+        elif floor is not None and floor > cap:
+            yield (
+                f"algorithm.importance_floor={floor} is above algorithm.importance_cap={cap}; "
+                "lower the first or raise the second"
+            )
+
+    def _kl_findings(self) -> Iterator[str]:
+        if self.kl_in == "loss" and self.kl_estimator == "k1" and not self.kl_times_ratio:
+            yield (
+                "algorithm.kl_estimator=k1 has no gradient of its own with algorithm.kl_in=loss and "
+                "algorithm.kl_times_ratio=false; set kl_times_ratio to true, kl_in to reward, or take k2 or k3"
+            )
+        if self.kl_in == "reward" and self.kl_times_ratio:
+            yield (
+                "algorithm.kl_times_ratio=true weights the KL of the loss, but algorithm.kl_in=reward; "
+                "set the first to false or the second to loss"
+            )
+        if self.has_kl_reward and self.advantage == "maxrl":
+            yield (
+                f"algorithm.advantage=maxrl divides by the mean reward, which algorithm.kl_in=reward with "
+                f"algorithm.kl_coef={self.kl_coef} can turn negative; set kl_in to loss"
+            )
+
+    def _entropy_findings(self) -> Iterator[str]:
+        if self.entropy_target is None:
+            yield from self.without_effect("algorithm", ("entropy_delta", "entropy_max"), "entropy_target", "a number")
+        elif self.entropy_coef > self.entropy_max:
+            yield (
+                f"algorithm.entropy_coef={self.entropy_coef} starts above algorithm.entropy_max={self.entropy_max}; "
+                "lower the first or raise the second"
+            )

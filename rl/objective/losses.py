@@ -1,0 +1,116 @@
+"""The loss, as pure functions. Shapes: B completions, T completion tokens, V vocabulary.
+
+What is minimised, with w the weights of `token_weights` and everything else per token:
+
+    sum_BT  w * ( importance * surrogate  +  kl_coef * kl  -  entropy_coef * entropy )
+
+importance is of `rl.objective.importance`, kl of `rl.objective.kl`, surrogate one of the functions here on a ratio of
+`probability_ratio`. The default surrogate is - min(ratio * A, clip(ratio, 1 - clip_low, 1 + clip_high) * A).
+
+Departures from DeepSeekMath (arXiv:2402.03300, eq. 3): two clip ranges (DAPO), an importance weight between trainer and
+sampler, and weights that are fixed over the whole step.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def token_weights(lengths_B: Sequence[int], normaliser: str, max_tokens: int) -> list[float]:
+    """Weight of one token of each completion, over the whole step. Length 0 marks a completion left out of the loss.
+
+    constant: 1 / (B * max_tokens)      Dr. GRPO, arXiv:2503.20783: no bias towards short wrong answers
+    token:    1 / sum of lengths        DAPO, arXiv:2503.14476, eq. 8: every token counts the same
+    sequence: 1 / (B * length)          GRPO, arXiv:2402.03300, eq. 3: every completion counts the same
+
+    B counts every completion given here, also those without advantage, so that leaving zero-variance groups out of the
+    forward pass changes nothing.
+    """
+    num_completions, num_tokens = len(lengths_B), sum(lengths_B)
+    match normaliser:
+        case "constant":
+            return [1.0 / (num_completions * max_tokens) for _ in lengths_B]
+        case "token":
+            return [1.0 / max(num_tokens, 1)] * num_completions
+        case "sequence":
+            return [1.0 / (num_completions * max(length, 1)) for length in lengths_B]
+    raise ValueError(f"normaliser={normaliser!r} is not one of constant, token, sequence")
+
+
+def probability_ratio(logprobs_BT: Tensor, old_logprobs_BT: Tensor, mask_BT: Tensor, level: str) -> Tensor:
+    """Probability under the policy over that before the step.
+
+    token:          of each token, (B, T) (PPO, arXiv:1707.06347)
+    sequence:       of the completion, to the power 1 / length, (B, 1) (GSPO, arXiv:2507.18071, eq. 7)
+    sequence_token: the same value for each token, (B, T), the gradient that of the token alone (GSPO-token, eq. 14)
+    """
+    log_ratio_BT = logprobs_BT - old_logprobs_BT
+    if level == "token":
+        return log_ratio_BT.exp()
+    log_ratio_B1 = (log_ratio_BT * mask_BT).sum(-1, keepdim=True) / mask_BT.sum(-1, keepdim=True).clamp(min=1)
+    if level == "sequence":
+        return log_ratio_B1.exp()
+    if level == "sequence_token":
+        return (log_ratio_B1.detach() + logprobs_BT - logprobs_BT.detach()).exp()
+    raise ValueError(f"ratio={level!r} is not one of token, sequence, sequence_token")
+
+
+def clipped_surrogate(
+    ratio_BT: Tensor, advantages_B1: Tensor, *, clip_low: float, clip_high: float, dual_clip: float | None = None
+) -> Tensor:
+    """Loss -min(ratio * A, clipped ratio * A) (PPO, arXiv:1707.06347, eq. 7; two ranges as DAPO, arXiv:2503.14476).
+
+    `dual_clip` c bounds it for negative advantages: at most c * |A|, without gradient beyond (dual-clip PPO,
+    arXiv:1912.09729, max(min(...), c * A); "two-sided clipping" in INTELLECT-2, arXiv:2505.07291, and TRL's delta).
+    """
+    clipped_BT = ratio_BT.clamp(1 - clip_low, 1 + clip_high)
+    loss_BT = -torch.minimum(ratio_BT * advantages_B1, clipped_BT * advantages_B1)
+    if dual_clip is None:
+        return loss_BT
+    return torch.where(advantages_B1 < 0, torch.minimum(loss_BT, -dual_clip * advantages_B1), loss_BT)
+
+
+def cispo_surrogate(
+    ratio_BT: Tensor, logprobs_BT: Tensor, advantages_B1: Tensor, *, clip_low: float, clip_high: float
+) -> Tensor:
+    """Loss -clip(ratio) * A * log-probability, the clipped ratio without gradient (CISPO, arXiv:2506.13585, eq. 4).
+
+    Every token keeps a gradient, however far its ratio. The paper tunes the upper bound alone; clip_low=1 is no lower
+    bound. TRL's epsilon_high is our 1 + clip_high.
+    """
+    return -ratio_BT.detach().clamp(1 - clip_low, 1 + clip_high) * advantages_B1 * logprobs_BT
+
+
+def sapo_surrogate(
+    ratio_BT: Tensor, advantages_B1: Tensor, *, temperature_positive: float, temperature_negative: float
+) -> Tensor:
+    """Loss -4 / tau * sigmoid(tau * (ratio - 1)) * A: a soft gate for a clip (SAPO, arXiv:2511.20347).
+
+    tau is temperature_positive where A > 0, else temperature_negative. At ratio 1 the gradient is that of the ratio.
+    """
+    tau_B1 = torch.full_like(advantages_B1, temperature_negative).where(advantages_B1 <= 0, temperature_positive)
+    return -4 / tau_B1 * torch.sigmoid(tau_B1 * (ratio_BT - 1)) * advantages_B1
+
+
+def weighted_sum(
+    surrogate_BT: Tensor,
+    importance_BT: Tensor | None,
+    kl_BT: Tensor | None,
+    entropy_BT: Tensor | None,
+    weights_BT: Tensor,
+    *,
+    kl_coef: float,
+    entropy_coef: float,
+) -> Tensor:
+    """The step's loss as in the head of this file: a scalar, summed over the tokens given (weights 0 where masked).
+
+    Sums of microbatches equal the whole. None leaves a term out (an importance of 1). KL and entropy have the weights
+    of the policy term: TRL's entropy bonus has always those of normaliser=token.
+    """
+    loss_BT = surrogate_BT if importance_BT is None else surrogate_BT * importance_BT
+    if kl_BT is not None:
+        loss_BT = loss_BT + kl_coef * kl_BT
+    if entropy_BT is not None:
+        loss_BT = loss_BT - entropy_coef * entropy_BT
+    return (loss_BT * weights_BT).sum()

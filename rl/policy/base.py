@@ -1,0 +1,61 @@
+"""Loading the frozen base and its tokenizer."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from doubleback.rewards.types import ConfigError
+from doubleback.rl.config import ModelConfig
+from doubleback.rl.policy.families import refuse_unsupported
+
+transformers_logging.disable_progress_bar()  # loading is quick; the bar would stand between the user's lines
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def is_cuda() -> bool:
+    """Whether the run computes on a CUDA device: it does where there is one."""
+    return torch.cuda.is_available()
+
+
+def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
+    """The tokenizer that lies beside the model."""
+    return _or_config_error(path, "tokenizer", AutoTokenizer.from_pretrained, path)
+
+
+def load_base(config: ModelConfig) -> PreTrainedModel:
+    """The base in evaluation mode, every parameter frozen, in `config.dtype`.
+
+    Raises ConfigError where the folder is missing, unreadable, or has a shorter context than `model.max_length`.
+    """
+    settings = _or_config_error(config.path, "configuration", AutoConfig.from_pretrained, config.path)
+    refuse_unsupported(settings, config.dtype, is_cuda())
+    context = getattr(settings, "max_position_embeddings", None)
+    if context is not None and context < config.max_length:
+        raise ConfigError(
+            f"model.max_length={config.max_length} exceeds the context of {config.path}, {context} tokens; lower it"
+        )
+    model = _or_config_error(
+        config.path, "weights", AutoModelForCausalLM.from_pretrained, config.path, dtype=DTYPES[config.dtype]
+    )
+    return model.to("cuda" if is_cuda() else "cpu").eval().requires_grad_(False)
+
+
+def base_tensors(model: PreTrainedModel) -> dict[str, Tensor]:
+    """The base's parameters by name, sharing memory with the model. Take it before an adapter is attached."""
+    return {name: parameter.data for name, parameter in model.named_parameters(remove_duplicate=False)}
+
+
+def _or_config_error(path: str, what: str, load: Any, *args: Any, **kwargs: Any) -> Any:
+    """`load(...)`, where what can go wrong with a user's folder becomes one line."""
+    looks_local = path.startswith((".", "/", "~")) or Path(path).exists()
+    if looks_local and not (Path(path) / "config.json").is_file():
+        raise ConfigError(f"model.path={path} has no config.json; give a folder with a transformers model, or a hub id")
+    try:
+        return load(*args, **kwargs)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ConfigError(f"model.path={path}: the {what} cannot be loaded: {reason}") from error

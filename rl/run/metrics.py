@@ -1,0 +1,132 @@
+"""Every number that a step reports: name, unit, formula. Nothing else may log.
+
+`docs/metrics.md` is written from `METRICS`; a test keeps the two and the files of a run together.
+"""
+
+import math
+from collections.abc import Sequence
+from statistics import StatisticsError, correlation
+
+import torch
+
+from doubleback.rewards.types import UNUSABLE, Score, Verdict
+from doubleback.rl.types import Batch, Group
+
+METRICS: dict[str, str] = {
+    "reward/mean": "mean reward of the step's completions that have one",
+    "reward/std": "standard deviation of the same, over the step",
+    "reward/kl_penalty": "mean kl_coef * KL taken off a reward before the advantages; only with kl_in: reward. "
+    "reward/mean is without it",
+    "reward/part/NAME": "mean raw value of the reward component NAME, over the completions it applies to",
+    "reward/weighted/NAME": "mean of what NAME comes to in the reward, after clip, gate and weight",
+    "reward/length_correlation/NAME": "Pearson correlation of the raw value of NAME with the number of tokens",
+    "verdict/correct": "share of completions with this verdict; one key for each verdict. `correct` is the pass rate",
+    "rollout/num_completions": "completions in the step",
+    "rollout/tokens": "completion tokens in the step",
+    "rollout/mean_tokens": "completion tokens per completion",
+    "rollout/max_tokens": "longest completion, tokens",
+    "rollout/truncated": "share of completions cut off at sampling.max_tokens",
+    "rollout/zero_variance": "share of groups whose rewards do not differ: no gradient",
+    "rollout/rounds": "rounds of sampling in the step",
+    "rollout/replaced": "groups without spread that other problems replaced",
+    "rollout/lag": "mean steps between the adapter that sampled and the one that learns; 0 without engine.overlap",
+    "rollout/unusable": "share of completions without a reward (timeout, grader_error): out of all statistics",
+    "problems/out_of_range": "share of the training problems whose running pass rate is out of bounds; only with a "
+    "filter",
+    "problems/level": "highest level that the curriculum has reached; only with one",
+    "problems/level_pass_rate": "running pass rate of that level; only with a curriculum",
+    "learner/loss": "the loss of rl.objective.losses over the whole step, mean over updates",
+    "learner/grad_norm": "L2 norm of the adapter's gradient before clipping, mean over updates",
+    "learner/lr": "learning rate of the step",
+    "learner/entropy": "mean entropy of the policy's next-token distribution, nats, over trained tokens",
+    "learner/clip_low": "share of trained tokens whose ratio is below 1 - clip_low with a negative advantage",
+    "learner/clip_high": "share of trained tokens whose ratio is above 1 + clip_high with a positive advantage",
+    "learner/dual_clip": "share of trained tokens whose ratio is above dual_clip with a negative advantage; only with "
+    "a dual clip",
+    "learner/importance_capped": "share of trained tokens whose ratio trainer/sampler is at importance_cap or beyond",
+    "learner/importance_floored": "share of trained tokens whose ratio trainer/sampler is at importance_floor or "
+    "below; only with a floor",
+    "learner/kl_ref": "mean k3 estimate of KL(policy || adapter-off reference), nats per token; only with a KL in the "
+    "loss",
+    "learner/entropy_coef": "what multiplied the entropy in the loss of the step; only with an entropy bonus",
+    "learner/tokens": "tokens that went through forward and backward",
+    "gap/mean_abs": "mean |old_logprobs - sampler_logprobs| over trained tokens, nats",
+    "gap/max_abs": "maximum of the same",
+    "gap/k3": "k3 estimate of KL(sampler || trainer) over trained tokens, nats",
+    "gap/experts_differ": "share of tokens, prompts included, that the trainer by itself would send to other experts "
+    "than the engine did, in any layer",
+    "sync/mean_abs": "mean |trainer - engine| log-probability on the canary tokens after the push, nats",
+    "sync/max_abs": "maximum of the same",
+    "sync/moved": "mean |new adapter - adapter before| log-probability on the canary tokens (trainer), nats",
+    "sync/from_base": "mean |new adapter - bare base| log-probability on the canary tokens (trainer), nats",
+    "eval/SUITE/pass@K": "pass@K on the held-out problems of SUITE (validation or test), when due",
+    "eval/SUITE/format_rate": "share of completions in exactly the think/answer format",
+    "eval/SUITE/truncated_rate": "share of completions cut off at sampling.max_tokens",
+    "eval/SUITE/mean_tokens": "completion tokens per completion",
+    "eval/SUITE/verified_backtrack": "countdown: share of completions that double back and are right, by exact state "
+    "replay (eval.measures.backtracking)",
+    "eval/SUITE/arithmetic_error_rate": "countdown: share of completions with a step a op b = c that is wrong",
+    "eval/SUITE/false_check_rate": "countdown: share of completions with an untrue yes or no",
+    "speed/rollout_tokens_per_s": "rollout/tokens over seconds/rollout",
+    "speed/update_tokens_per_s": "learner/tokens over the seconds of the update",
+    "seconds/rollout": "generation, with the scoring that goes on meanwhile",
+    "seconds/wait": "after the update, for the next batch that is sampled meanwhile; 0 without engine.overlap",
+    "seconds/reward": "waiting for the scores that are left, and advantages",
+    "seconds/update": "forward, backward, optimiser",
+    "seconds/sync": "export, push and receipt of the adapter",
+    "seconds/step": "the whole step, evaluation and checkpoint apart",
+}
+"""Name -> what it is. Shares are of 1. NaN (`null` in the file) where nothing was measured, never 0."""
+
+TIMED = ("seconds/", "speed/")
+"""Groups that differ between two runs of the same seed. Every other metric is equal to the last bit on the CPU."""
+
+
+def rollout_metrics(groups: Sequence[Group], batch: Batch, num_rounds: int = 1) -> dict[str, float]:
+    """Groups reward/, verdict/ and rollout/ of one step, over all that was sampled; `batch` may hold fewer groups."""
+    num_replaced = len(groups) - batch.num_groups
+    penalties = [penalty for group in groups for penalty in group.penalties]
+    completions = [completion for group in groups for completion in group.completions]
+    scores = [item for group in groups for item in group.scores]
+    values = torch.tensor([item.value for item in scores if item.value is not None], dtype=torch.float64)
+    lengths = [len(completion.token_ids) for completion in completions]
+    total = len(completions)
+    return {
+        "reward/mean": float(values.mean()) if len(values) else math.nan,
+        "reward/std": float(values.std(correction=0)) if len(values) else math.nan,
+        **({"reward/kl_penalty": _mean(penalties)} if penalties else {}),
+        **_part_metrics(scores, lengths),
+        **{f"verdict/{verdict}": sum(item.verdict == verdict for item in scores) / total for verdict in Verdict},
+        "rollout/num_completions": float(total),
+        "rollout/tokens": float(sum(lengths)),
+        "rollout/mean_tokens": sum(lengths) / total,
+        "rollout/max_tokens": float(max(lengths)),
+        "rollout/truncated": sum(completion.is_truncated for completion in completions) / total,
+        "rollout/zero_variance": (batch.num_zero_variance + num_replaced) / len(groups),
+        "rollout/rounds": float(num_rounds),
+        "rollout/replaced": float(num_replaced),
+        "rollout/unusable": sum(item.verdict in UNUSABLE for item in scores) / total,
+    }
+
+
+def _part_metrics(scores: Sequence[Score], lengths: Sequence[int]) -> dict[str, float]:
+    metrics = {}
+    for name in sorted({name for item in scores for name in item.parts}):
+        pairs = [(item.parts[name], length) for item, length in zip(scores, lengths, strict=True) if name in item.parts]
+        metrics[f"reward/part/{name}"] = _mean([value for value, _ in pairs])
+        metrics[f"reward/length_correlation/{name}"] = _correlation(pairs)
+    for name in sorted({name for item in scores for name in item.weighted}):
+        metrics[f"reward/weighted/{name}"] = _mean([item.weighted[name] for item in scores if name in item.weighted])
+    return metrics
+
+
+def _correlation(pairs: Sequence[tuple[float, int]]) -> float:
+    """Pearson's; NaN where either side does not vary."""
+    try:
+        return correlation([value for value, _ in pairs], [length for _, length in pairs])
+    except StatisticsError:
+        return math.nan
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else math.nan

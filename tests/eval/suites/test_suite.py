@@ -1,0 +1,138 @@
+"""A suite names every row that it cannot use, and knows which bytes it was made of."""
+
+import hashlib
+import json
+
+import pytest
+
+from doubleback.eval.suites.suite import load_config, load_suite, shipped_suites
+from doubleback.rewards.types import ConfigError
+
+
+@pytest.fixture
+def data(tmp_path):
+    def write(*lines):
+        path = tmp_path / "rows.jsonl"
+        path.write_bytes(
+            b"".join((line if isinstance(line, bytes) else json.dumps(line).encode()) + b"\n" for line in lines)
+        )
+        return path
+
+    return write
+
+
+GOOD = {"question": "How many?", "answer": "so\n#### 1,072"}
+
+
+def test_shipped_suites_are_valid():
+    assert set(shipped_suites()) == {"gsm8k", "svamp", "olympiadbench", "math500", "countdown"}
+    for name in shipped_suites():
+        assert load_config(name)[1].description
+
+
+def test_items_and_the_hash_of_the_file(data):
+    path = data(GOOD, {"question": "And now?", "answer": 5, "extra": True})
+    suite = load_suite("gsm8k", path)
+    assert [item.question for item in suite.items] == ["How many?", "And now?"]
+    assert suite.items[1].columns == {"question": "And now?", "answer": 5, "extra": True}
+    assert len({item.id for item in suite.items}) == 2
+    assert suite.data_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert load_suite("gsm8k", data(GOOD)).items[0].id == suite.items[0].id
+
+
+def test_fields_make_the_question_and_name_the_row(data):
+    path = data({"ID": "chal-1", "Body": "A has 3.", "Question": "And B?", "Answer": 51.0})
+    (item,) = load_suite("svamp", path).items
+    assert (item.id, item.question, item.columns["answer"]) == ("chal-1", "A has 3. And B?", 51.0)
+
+
+BAD = [
+    (b'{"question": "\xff"}', "2: not UTF-8"),
+    ({"question": "Q"}, "2: no 'answer'; the row has question"),
+    ({"question": "  ", "answer": "1"}, "2: the question is empty"),
+    ({"question": "Q", "answer": "so ####"}, "2: answer='so ####' has no gold answer"),
+    ({"question": "Q", "answer": {}}, "2: answer={} is no gold answer"),
+    (GOOD, "2: id '"),
+    (b"[1]", "2: no JSON object, but list"),
+]
+
+
+@pytest.mark.parametrize(("row", "message"), BAD)
+def test_a_bad_row_is_named_and_nothing_starts(data, row, message):
+    path = data(GOOD, row)
+    with pytest.raises(ConfigError) as caught:
+        load_suite("gsm8k", path)
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith(f"{path}:{message}")
+    assert line.endswith("(--skip-bad leaves such rows out)")
+
+
+def test_all_bad_rows_are_counted_and_left_out_when_told(data):
+    path = data(*(row for row, _ in BAD), GOOD, {"question": "Another", "answer": "2"})
+    suite = load_suite("gsm8k", path, skip_bad=True)
+    assert [item.question for item in suite.items] == ["How many?", "Another"]
+    assert [line.split(":")[1] for line in suite.bad] == ["1", "2", "3", "4", "5", "7", "8"]
+    with pytest.raises(ConfigError, match="every row is bad"):
+        load_suite("gsm8k", data(b"[1]"), skip_bad=True)
+
+
+def test_countdown_is_its_own_source():
+    suite = load_suite("countdown")
+    assert len(suite.items) == 349
+    assert set(suite.items[0].columns) == {"numbers", "target"}
+
+
+def test_a_suite_of_ones_own(tmp_path, data):
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        f"description: mine\nsource: {data({'q': 'Hm?', 'gold': ['1', '2']})}\nquestion: '{{q}}'\nanswer: gold\n"
+    )
+    suite = load_suite(str(path))
+    assert (suite.name, suite.items[0].question, suite.items[0].columns["answer"]) == ("mine", "Hm?", ["1", "2"])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("description: d\nsource: s\nquestoin: x\n", "questoin: there is no such key; did you mean question"),
+        ("source: s\n", "description: this key is required and absent"),
+        ("description: d\nsource: s\nquestion: none\n", "names no field of the row in braces"),
+        ("description: [", "is not YAML"),
+    ],
+)
+def test_a_bad_suite_is_named(tmp_path, content, message):
+    path = tmp_path / "mine.yaml"
+    path.write_text(content)
+    with pytest.raises(ConfigError, match=message):
+        load_suite(str(path))
+
+
+def test_an_unknown_suite_is_named_with_the_nearest():
+    with pytest.raises(ConfigError, match="suite 'gsm8' is not shipped; did you mean gsm8k"):
+        load_suite("gsm8")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_suite("nowhere.yaml")
+
+
+def test_a_hub_that_cannot_be_reached_is_named_with_the_way_out(monkeypatch):
+    import datasets
+
+    def fail(*arguments, **options):
+        raise ConnectionError("Couldn't reach the Hub")
+
+    monkeypatch.setattr(datasets, "load_dataset", fail)
+    with pytest.raises(
+        ConfigError, match=r"math500 reads HuggingFaceH4/MATH-500 from the hub, which failed .*--data FILE"
+    ):
+        load_suite("math500")
+
+
+def test_rows_of_a_hub_are_hashed_as_canonical_json(monkeypatch):
+    import datasets
+
+    rows = [{"problem": "Q?", "answer": "2", "unique_id": "a"}, {"answer": "3", "unique_id": "b", "problem": "R?"}]
+    monkeypatch.setattr(datasets, "load_dataset", lambda *arguments, **options: iter(rows))
+    suite = load_suite("math500")
+    canonical = '{"answer": "2", "problem": "Q?", "unique_id": "a"}\n{"answer": "3", "problem": "R?", "unique_id": "b"}'
+    assert suite.data_sha256 == hashlib.sha256(canonical.encode()).hexdigest()
+    assert [item.id for item in suite.items] == ["a", "b"]

@@ -1,0 +1,219 @@
+"""What a user meets: one clear line, exit code 2, nothing lost."""
+
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+from support.commands import errors
+from support.faulty import Faulty
+
+SMALL = [
+    "engine.name=transformers",
+    "steps=2",
+    "optim.prompts_per_step=2",
+    "sampling.group_size=4",
+    "sampling.max_tokens=32",
+    "reward.components.overlong.args.buffer=16",
+    "checkpoint.every=1",
+    "eval.n=2",
+    "eval.k=[1,2]",
+    "eval.test_problems=4",
+    "eval.validation_problems=2",
+    "eval.validation_n=1",
+    "sync.num_canaries=1",
+]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run of two steps, checkpoints at 1 and 2."""
+    out = tmp_path_factory.mktemp("runs") / "finished"
+    subprocess.run(
+        [sys.executable, "-m", "doubleback.recipes", "train", "countdown", *SMALL, "--out", str(out)],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    return out
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    return shutil.copytree(finished, tmp_path / "run")
+
+
+def test_help_is_quick():
+    start = time.perf_counter()
+    out = subprocess.run(
+        [sys.executable, "-m", "doubleback.recipes", "--help"], capture_output=True, text=True, check=True
+    )
+    assert (
+        time.perf_counter() - start < 5
+    )  # a deadline, not a speed claim: on an idle machine it is a fifth of a second
+    for command in ("list", "check", "train", "pretrain"):
+        assert command in out.stdout
+
+
+def test_list_names_recipes_presets_rewards_and_bases(run):
+    code, out, _ = run("list")
+    assert code == 0
+    for name in (
+        "countdown",
+        "countdown-random-reward",
+        "countdown-no-backtracking",
+        "countdown-optimal",
+        "format",
+        "gspo",
+    ):
+        assert name in out
+
+
+def test_check_grades_every_gold(run):
+    code, out, _ = run("check", "countdown", "engine.name=transformers")
+    found = " ".join(out.split())
+    assert code == 0
+    assert "1433 of 1433 graded correct" in found
+    assert "trains attention 28,672 parameters" in found
+    assert "trains experts 163,840 parameters (18.2% of the base) in 8 tensors on 32 matrices, rank 16" in found
+    assert "sync merged: engine.name=transformers has merged weights alone" in found
+    (rate,) = re.findall(r"base passes ([0-9.]+) of 8 problems x 16", found)
+    assert 0.1 < float(rate) < 0.7
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (["optim.lrr=1"], "error: optim.lrr: there is no such key; did you mean lr?"),
+        (["sampling.group_size=1"], "error: sampling.group_size=1: input should be greater than or equal to 2"),
+        (["steps=many"], "error: steps='many': input should be a valid integer"),
+        (
+            ["reward.components={countdwn: 1}"],
+            "error: reward.components.countdwn: there is no reward 'countdwn'; did you",
+        ),
+        (["model.path=./nowhere"], "error: model.path=./nowhere has no config.json; give a folder with a transformers"),
+        (["model.max_length=1000"], "error: model.max_length=1000 exceeds the context of"),
+        (["sampling.max_tokens=252"], "error: problem countdown3:"),
+        (["algorithm.preset=gsbo"], "error: algorithm.preset='gsbo' is not a preset; did you mean gspo?"),
+        (["algorithm.surrogate=cispo", "algorithm.dual_clip=3"], "error: algorithm.dual_clip=3.0 bounds the clipped"),
+        (["problems.level=difficulty"], "error: problems.level=difficulty: problem countdown3:"),
+    ],
+)
+def test_bad_input_is_one_line(run, tmp_path, overrides, line):
+    code, _, err = run("train", "countdown", *overrides, "--out", tmp_path / "run")
+    assert code == 2
+    assert len(errors(err)) == 1
+    assert errors(err)[0].startswith(line)
+    assert "Traceback" not in err
+
+
+def test_unknown_recipe(run):
+    code, _, err = run("train", "countdwn")
+    assert (code, errors(err)) == (
+        2,
+        ["error: recipe 'countdwn' is not shipped; did you mean countdown?, or give a YAML file"],
+    )
+
+
+def test_broken_model_folder_is_named(run, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    code, _, err = run("train", "countdown", f"model.path={folder}", "--out", tmp_path / "run")
+    assert code == 2
+    assert errors(err)[0].startswith(f"error: model.path={folder}: the ")
+
+
+def test_a_run_is_not_overwritten(run, copy):
+    before = (copy / "metrics.jsonl").read_bytes()
+    code, _, err = run("train", "countdown", *SMALL, "--out", copy)
+    assert code == 2
+    assert "already holds a run; continue it with --resume" in errors(err)[0]
+    assert (copy / "metrics.jsonl").read_bytes() == before
+
+
+def test_resume_wants_the_same_recipe(run, copy):
+    code, _, err = run("train", "countdown", *SMALL, "optim.lr=1e-5", "--out", copy, "--resume")
+    assert code == 2
+    assert errors(err)[0].startswith("error: --resume: optim.lr is 1e-05, the run has 0.001;")
+
+
+def test_resume_wants_a_run(run, tmp_path):
+    code, _, err = run("train", "countdown", *SMALL, "--out", tmp_path / "nothing", "--resume")
+    assert code == 2
+    assert "holds no run" in errors(err)[0]
+    code, _, err = run("train", "countdown", "--resume")
+    assert (code, errors(err)) == (2, ["error: --resume needs --out RUN: the run directory to continue"])
+
+
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "learner.pt", "manifest.json"])
+def test_corrupt_checkpoint_is_named_and_the_one_before_serves(run, copy, name):
+    damaged = copy / "checkpoints" / "step-00002" / name
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    damaged.write_bytes(content)
+    before = (copy / "metrics.jsonl").read_bytes()
+    code, _, err = run("train", "countdown", *SMALL, "--out", copy, "--resume")
+    assert code == 2
+    (line,) = errors(err)
+    assert f"checkpoint {copy / 'checkpoints' / 'step-00002'} is corrupt: {name}" in line
+    assert "delete that folder to resume from the one before" in line
+    assert (copy / "metrics.jsonl").read_bytes() == before
+    shutil.rmtree(damaged.parent)
+    code, _, _ = run("train", "countdown", *SMALL, "--out", copy, "--resume")
+    assert code == 0
+
+
+def test_full_disk_while_saving_leaves_the_last_checkpoint(run, copy):
+    """The limit on the size of a file stands in for a disk without space: the write fails in the same place."""
+    good = {path.name: path.read_bytes() for path in (copy / "checkpoints" / "step-00002").iterdir()}
+    longer = [item.replace("steps=2", "steps=3") for item in SMALL]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))
+    try:
+        code, _, err = run("train", "countdown", *longer, "--out", copy, "--resume")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert code == 2
+    (line,) = errors(err)
+    assert "no space left to write" in line
+    assert "--resume" in line
+    assert {path.name: path.read_bytes() for path in (copy / "checkpoints" / "step-00002").iterdir()} == good
+    assert [path.name for path in (copy / "checkpoints").iterdir() if path.name.endswith(".tmp")] == []
+    code, _, _ = run("train", "countdown", *longer, "--out", copy, "--resume")
+    assert code == 0
+    assert (copy / "checkpoints" / "step-00003").is_dir()
+
+
+def make_faulty(monkeypatch, fault, good_pushes):
+    from doubleback.recipes.recipe import assembly
+
+    create = assembly.create_engine
+    monkeypatch.setattr(
+        assembly, "create_engine", lambda *args, **kwargs: Faulty(create(*args, **kwargs), fault, good_pushes)
+    )
+
+
+@pytest.mark.parametrize("fault", ["serves the base", "no experts", "half"])
+def test_an_adapter_that_cannot_arrive_is_refused_before_training(run, tmp_path, monkeypatch, fault):
+    make_faulty(monkeypatch, fault, good_pushes=1)
+    code, _, err = run("train", "countdown", *SMALL, "--out", tmp_path / "run")
+    (line,) = [line for line in err.splitlines() if line.startswith("stopped:")]
+    assert code == 1
+    assert line.startswith(
+        "stopped: preflight: trainer and engine disagree on a random adapter on attention, experts, delivered merged:"
+    )
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_broken_sync_stops_the_run_and_is_named(run, tmp_path, monkeypatch):
+    make_faulty(monkeypatch, "stale", good_pushes=4)  # two of the preflight, then those of steps 0 and 1
+    code, _, err = run("train", "countdown", *SMALL, "--out", tmp_path / "run")
+    (line,) = [line for line in err.splitlines() if line.startswith("stopped:")]
+    assert code == 1
+    assert line.startswith("stopped: step 2: the adapter did not reach the engine:")
+    assert line.endswith("it serves the adapter of an earlier push (stale)")
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2  # steps 0 and 1

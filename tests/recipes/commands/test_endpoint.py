@@ -1,0 +1,111 @@
+"""A policy behind an OpenAI-compatible endpoint: a real vLLM server, and one that fails."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from types import SimpleNamespace
+
+import pytest
+from support.commands import errors
+
+from doubleback.rewards.types import Problem, RunError
+from doubleback.rl.config import SamplingConfig
+from doubleback.rl.engines import endpoint as engine_endpoint
+
+
+@pytest.fixture(scope="module")
+def server(text_model, tmp_path_factory):
+    """A vLLM server of a tiny chat model: its address and what it calls the model."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = (tmp_path_factory.mktemp("server") / "log").open("w+")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TORCH_COMPILE_DISABLE": "1", "VLLM_NO_USAGE_STATS": "1"}
+    command = [
+        sys.executable,
+        "-m",
+        "vllm.entrypoints.openai.api_server",
+        "--model",
+        text_model["qwen3"],
+        "--port",
+        str(port),
+    ]
+    options = ["--served-model-name", "tiny", "--dtype", "float32", "--enforce-eager", "--max-model-len", "512"]
+    options += ["--kv-cache-memory-bytes", str(128 << 20), "--max-num-seqs", "32"]
+    process = subprocess.Popen([*command, *options], stdout=log, stderr=log, env=environment, start_new_session=True)
+    deadline = time.monotonic() + 240
+    try:
+        while not is_up(port):
+            assert process.poll() is None, (log.seek(0), log.read()[-3000:])
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def is_up(port):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+@pytest.mark.slow
+def test_an_endpoint_is_measured_like_a_local_model(run, server, questions, tmp_path):
+    arguments = ["--suite", "gsm8k", "--data", questions, "--max-tokens", "8", "--n", "2", "--endpoint", server]
+    code, text, err = run("eval", "tiny", *arguments, "--thinking", "both", "--out", tmp_path / "chat")
+    assert code == 0, err
+    assert "paired by problem" in text
+    samples = tmp_path / "chat" / "thinking-on" / "samples.jsonl"
+    found = [json.loads(line) for line in samples.read_text().splitlines()]
+    assert len(found) == 12
+    assert all(1 <= line["tokens"] <= 8 for line in found)
+    completion = ["--prompt", "gsm8k_hash_4shot", "--limit", "2", "--out", tmp_path / "text"]
+    code, _, err = run("eval", "tiny", *arguments, *completion)
+    assert code == 2  # the prompt is longer than this server's context: named, and not retried for ever
+    code, _, err = run("eval", "tinier", *arguments, "--out", tmp_path / "none")
+    assert (code, len(errors(err))) == (2, 1)
+    assert "does not serve 'tinier'; it serves tiny" in errors(err)[0]
+
+
+class Flaky:
+    """An OpenAI client that fails a number of times for each problem."""
+
+    def __init__(self, failures):
+        self.failures, self.calls = failures, {}
+        self.completions = self
+
+    def create(self, prompt, n, **options):
+        from openai import APIConnectionError
+
+        self.calls[prompt] = self.calls.get(prompt, 0) + 1
+        if self.calls[prompt] <= self.failures:
+            raise APIConnectionError(request=None)
+        return SimpleNamespace(
+            choices=[SimpleNamespace(index=i, text="#### 3", finish_reason="stop") for i in range(n)]
+        )
+
+
+@pytest.mark.parametrize("failures", [2, 9])
+def test_a_failed_request_is_retried_and_named_and_never_dropped(monkeypatch, failures):
+    monkeypatch.setattr(engine_endpoint.time, "sleep", lambda seconds: None)
+    retries = []
+    engine = object.__new__(engine_endpoint.EndpointEngine)
+    engine._model, engine._conversations, engine._options = "m", {}, {}
+    engine._on_retry, engine._client = retries.append, Flaky(failures)
+    sample = lambda: engine.sample([Problem("a", "A"), Problem("b", "B")], SamplingConfig(), [1, 2])  # noqa: E731
+    if failures == 9:
+        with pytest.raises(RunError, match=r"problem [ab]: the endpoint failed 5 times, at last with Connection error"):
+            sample()
+        return
+    groups = sample()
+    assert [group.problem.id for group in groups] == ["a", "b"]
+    assert sorted(line[:9] for line in retries) == ["problem a"] * 2 + ["problem b"] * 2

@@ -1,0 +1,134 @@
+"""A recipe is right, or every finding is one line that names key, value and way out."""
+
+import subprocess
+import sys
+
+import pytest
+
+from doubleback.recipes.models.bundled import bundled_path
+from doubleback.recipes.recipe.loading import load_recipe, shipped
+from doubleback.rewards.types import ConfigError
+
+
+def findings(name="countdown", *overrides):
+    with pytest.raises(ConfigError) as caught:
+        load_recipe(name, overrides)
+    return str(caught.value).splitlines()
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_every_shipped_recipe_is_valid(name):
+    recipe = load_recipe(name)
+    assert bundled_path(recipe.model.path)
+
+
+def test_overrides_are_typed_yaml():
+    recipe = load_recipe("countdown", ["optim.lr=2e-4", "seed=7", "algorithm.importance_cap=null", "eval.k=[1,2]"])
+    assert recipe.optim.lr == pytest.approx(2e-4)
+    assert (recipe.seed, recipe.algorithm.importance_cap, recipe.eval.k) == (7, None, [1, 2])
+
+
+def test_a_preset_fills_in_its_keys_and_explicit_ones_win():
+    recipe = load_recipe("countdown", ["algorithm.preset=gspo", "algorithm.clip_high=0.001"])
+    algorithm = recipe.algorithm
+    assert (algorithm.ratio, algorithm.clip_low, algorithm.clip_high) == ("sequence", 3e-4, 0.001)
+    assert recipe.model_dump()["algorithm"]["normaliser"] == "sequence"
+
+
+def test_what_lags_is_clipped_against_the_sampler_unless_the_recipe_says_otherwise():
+    ahead = "engine.overlap=true"
+    assert load_recipe("countdown").algorithm.old_logprobs == "trainer"
+    assert load_recipe("countdown", [ahead]).algorithm.old_logprobs == "sampler"
+    assert load_recipe("countdown", [ahead, "algorithm.old_logprobs=trainer"]).algorithm.old_logprobs == "trainer"
+    with pytest.raises(ConfigError, match=r"importance=token_mask has no effect with algorithm\.old_logprobs=sampler"):
+        load_recipe("countdown", [ahead, "algorithm.importance=token_mask"])
+
+
+def test_contradictions_of_algorithm_and_problems_come_in_one_line_each():
+    overrides = [
+        "algorithm.preset=cispo",
+        "algorithm.dual_clip=7",
+        "algorithm.entropy_max=2",
+        "problems.promote_at=0.5",
+    ]
+    assert findings("countdown", *overrides) == [
+        "algorithm.dual_clip=7.0 bounds the clipped surrogate, but algorithm.surrogate=cispo; "
+        "set dual_clip to null or surrogate to clipped",
+        "algorithm.entropy_max=2.0 has no effect with algorithm.entropy_target=null; "
+        "leave it at 1.0 or set entropy_target to a number",
+        "problems.promote_at=0.5 has no effect with problems.level=null; "
+        "leave it at 0.6 or set level to a column of the problems",
+    ]
+
+
+def test_unknown_preset_suggests_the_nearest():
+    assert findings("countdown", "algorithm.preset=dapu") == [
+        "algorithm.preset='dapu' is not a preset; did you mean dapo?"
+    ]
+
+
+def test_unknown_recipe_suggests_the_nearest():
+    assert findings("countdwn") == ["recipe 'countdwn' is not shipped; did you mean countdown?, or give a YAML file"]
+
+
+def test_missing_file_is_named():
+    assert findings("nowhere/mine.yaml") == ["recipe nowhere/mine.yaml: there is no such file"]
+
+
+def test_all_findings_come_at_once():
+    assert sorted(findings("countdown", "optim.lrr=1", "sampling.group_size=1", "steps=many")) == [
+        "optim.lrr: there is no such key; did you mean lr?",
+        "sampling.group_size=1: input should be greater than or equal to 2",
+        "steps='many': input should be a valid integer",
+    ]
+
+
+def test_unknown_section_suggests_the_nearest():
+    assert findings("countdown", "optimm.lr=1") == ["optimm: there is no such key; did you mean optim?"]
+
+
+def test_cross_field_check_names_both_keys():
+    assert findings("countdown", "sampling.max_tokens=400") == [
+        "sampling.max_tokens=400 leaves no room for a prompt in model.max_length=256; "
+        "lower the first or raise the second"
+    ]
+
+
+def test_k_beyond_n_is_refused():
+    assert findings("countdown", "eval.n=8") == ["eval.k=16 must be from 1 to eval.n=8; drop it or raise eval.n"]
+
+
+def test_override_without_value_is_explained():
+    assert findings("countdown", "optim.lr") == ["override 'optim.lr': write it as key.path=value"]
+
+
+def test_override_through_a_value_is_explained():
+    assert findings("countdown", "steps.more=1") == ["override 'steps.more=1': steps is a value, not a section"]
+
+
+def test_absent_keys_are_named(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("description: mine\n")
+    assert findings(str(path)) == ["steps: this key is required and absent", "model: this key is required and absent"]
+
+
+def test_broken_yaml_is_one_line(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("steps: [1\n")
+    (line,) = findings(str(path))
+    assert line.startswith(f"recipe {path} is not YAML:")
+
+
+def test_unknown_base_suggests_the_nearest():
+    with pytest.raises(ConfigError, match=r"model.path=bundled:countdwn: no such base; did you mean countdown\?"):
+        bundled_path("bundled:countdwn")
+
+
+def test_front_door_is_light():
+    """--help and the validation of a recipe import neither torch nor vllm nor matplotlib."""
+    code = (
+        "import sys; from doubleback.recipes.commands import cli; from doubleback.recipes.recipe import loading; loading.load_recipe('countdown'); "
+        "print([name for name in ('torch', 'vllm', 'transformers', 'matplotlib') if name in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"

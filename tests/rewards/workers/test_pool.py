@@ -1,0 +1,282 @@
+"""A reward may hang, crash, leak and lie: it becomes a verdict of its own sample, and nothing is left behind."""
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from support.paths import NASTY
+
+from doubleback.rewards.contract.call import Samples
+from doubleback.rewards.contract.functions import Scope
+from doubleback.rewards.types import ConfigError, RunError, Verdict
+from doubleback.rewards.workers.messages import FunctionSpec
+from doubleback.rewards.workers.pool import SYMBOLIC, WorkerPool
+from doubleback.rewards.workers.worker import children
+
+LIMIT = 1.0
+
+
+def spec(attribute, name=None, **arguments):
+    return FunctionSpec(name or attribute, f"{NASTY}:{attribute}", arguments, f"reward.components.{attribute}")
+
+
+def samples(*completions, **columns):
+    return Samples(("?",) * len(completions), completions, columns)
+
+
+def score(pool, function, completion, **columns):
+    (result,) = pool.result(pool.submit(function, samples(completion, **columns)))
+    return result
+
+
+def below(pid):
+    found = children(pid)
+    return found.union(*(below(child) for child in found))
+
+
+def gone(pids, seconds=3.0):
+    """Whether all of these processes end in time."""
+    deadline = time.monotonic() + seconds
+    while alive := [pid for pid in pids if _is_alive(pid)]:
+        if time.monotonic() > deadline:
+            return alive == []
+        time.sleep(0.02)
+    return True
+
+
+def _is_alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def pool():
+    functions = (spec("trouble"), spec("waits"), spec("shortest"), SYMBOLIC)
+    with WorkerPool(functions, timeout_seconds=LIMIT, memory_mib=512) as pool:
+        pool.ready()
+        yield pool
+
+
+@pytest.mark.parametrize(
+    ("deed", "verdict", "detail"),
+    [
+        ("sleep", Verdict.TIMEOUT, "took more than 1 s"),
+        ("hold the interpreter", Verdict.TIMEOUT, "took more than 1 s"),
+        ("segfault", Verdict.GRADER_ERROR, "the worker ended with signal SIGSEGV"),
+        ("leave children", Verdict.GRADER_ERROR, "left 3 process(es) running; they were killed"),
+        ("leave a daemon", Verdict.GRADER_ERROR, "left 1 process(es) running; they were killed"),
+        ("leave a daemon and crash", Verdict.GRADER_ERROR, "the worker ended with signal SIGSEGV"),
+        ("fork and return", Verdict.CORRECT, ""),
+        ("fork and stay", Verdict.GRADER_ERROR, "left 1 process(es) running; they were killed"),
+        ("allocate", Verdict.GRADER_ERROR, "raised MemoryError"),
+        ("exit", Verdict.GRADER_ERROR, "the worker ended with exit code 7"),
+        ("leave quietly", Verdict.GRADER_ERROR, "raised SystemExit"),
+        ("interrupt", Verdict.GRADER_ERROR, "raised KeyboardInterrupt"),
+        ("close everything", Verdict.GRADER_ERROR, "the worker ended with exit code 1"),
+        ("recurse", Verdict.GRADER_ERROR, "raised RecursionError"),
+        ("raise", Verdict.GRADER_ERROR, "raised ZeroDivisionError: of my own making"),
+        ("nan", Verdict.GRADER_ERROR, "returned nan"),
+        ("infinity", Verdict.GRADER_ERROR, "returned inf"),
+        ("text", Verdict.GRADER_ERROR, "returned '1.0', not a number"),
+        ("print", Verdict.CORRECT, ""),
+    ],
+)
+def test_each_misdeed_is_a_verdict_of_its_own_sample(pool, deed, verdict, detail):
+    keeper = pool._pid
+    before, after = "a neighbour", "another"
+    futures = [pool.submit("trouble", samples(text)) for text in (before, deed, after)]
+    start = time.monotonic()
+    first, second, third = (pool.result(future)[0] for future in futures)
+    assert time.monotonic() - start < LIMIT + 0.5 + 1.5  # the limit, half a second, and a fresh worker for the third
+    assert (first.value, third.value) == (1.0, 1.0)
+    assert second.verdict == verdict
+    assert second.detail.startswith(detail)
+    assert second.value == (1.0 if verdict == Verdict.CORRECT else None)
+    # One worker is left under the keeper, with nothing under it.
+    assert score(pool, "trouble", "the next step").value == 1.0
+    assert len(below(keeper)) == 1
+
+
+def test_the_limit_holds_to_half_a_second(pool):
+    score(pool, "trouble", "warm")
+    start = time.monotonic()
+    assert score(pool, "trouble", "sleep").verdict == Verdict.TIMEOUT
+    assert LIMIT <= time.monotonic() - start < LIMIT + 0.5
+
+
+def test_scores_arrive_whole_and_timed(pool):
+    result = score(pool, "waits", "hm")
+    assert (result.value, result.verdict, result.extracted, result.parts) == (0.5, "wrong", "hm", {"length": 2.0})
+    assert 0 < result.seconds < 0.5
+    assert score(pool, "waits", "sleep").verdict == Verdict.TIMEOUT
+    assert pool.ready()["shortest"].scope == Scope.GROUP
+    group = pool.result(pool.submit("shortest", samples("aa", "b", "cc")))
+    assert [item.value for item in group] == [0.0, 1.0, 0.0]
+
+
+def test_text_that_json_and_utf8_dislike_travels(pool):
+    nasty = "\ud800\x00\x1b[2K\U0001d7d5"
+    assert score(pool, "waits", nasty).extracted == nasty
+
+
+def test_any_thread_and_asyncio_may_ask(pool):
+    with ThreadPoolExecutor(8) as executor:
+        results = list(executor.map(lambda n: score(pool, "waits", "x" * n).parts["length"], range(1, 40)))
+    assert results == [float(n) for n in range(1, 40)]
+
+    async def ask():
+        futures = [pool.submit("waits", samples("y" * n)) for n in range(1, 20)]
+        return await asyncio.gather(*map(asyncio.wrap_future, futures))
+
+    assert [scores[0].parts["length"] for scores in asyncio.run(ask())] == [float(n) for n in range(1, 20)]
+
+
+def test_a_timer_of_the_host_is_left_alone(pool):
+    fired = threading.Event()
+    previous = signal.signal(signal.SIGALRM, lambda *_: fired.set())
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    try:
+        assert score(pool, "trouble", "sleep").verdict == Verdict.TIMEOUT
+        assert score(pool, "symbolic", "2x", golds=[["x+x"]]).verdict == Verdict.CORRECT
+        assert fired.is_set()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+def test_a_helper_that_was_started_while_loading_may_stay():
+    with WorkerPool((spec("keeps_a_helper"), spec("trouble"))) as pool:
+        pool.ready()
+        assert [score(pool, "keeps_a_helper", "x").value for _ in range(3)] == [1.0] * 3
+        everyone = below(pool._pid)
+        assert len(everyone) == 2
+    assert gone(everyone)
+
+
+def test_several_workers_work_side_by_side():
+    with WorkerPool((spec("trouble"),), num_workers=3, timeout_seconds=LIMIT) as pool:
+        pool.ready()
+        start = time.monotonic()
+        futures = [pool.submit("trouble", samples("sleep")) for _ in range(3)]
+        assert [pool.result(future)[0].verdict for future in futures] == [Verdict.TIMEOUT] * 3
+        assert time.monotonic() - start < 2 * LIMIT + 1
+
+
+@pytest.mark.parametrize(
+    ("functions", "lines"),
+    [
+        ([spec("troubel")], [r"reward.components.troubel: \S+nasty.py has no 'troubel'; did you mean trouble\?"]),
+        ([spec("NOT_A_FUNCTION")], [r"reward.components.NOT_A_FUNCTION: \S+ is no function, but int"]),
+        (
+            [spec("Scaled", offst=1)],
+            [
+                r"reward.components.Scaled: Scaled has no parameter 'offst'; did you mean offset\?",
+                r"reward.components.Scaled: Scaled needs 'factor', which is not set",
+            ],
+        ),
+        (
+            [FunctionSpec("a", "nowhere.at.all:f", {}, "k"), FunctionSpec("b", "missing.py:f", {}, "l")],
+            [
+                "k: there is no module 'nowhere' to import 'nowhere.at.all' from",
+                "l: there is no file missing.py; write",
+            ],
+        ),
+        ([FunctionSpec("a", "unheard", {}, "k")], ["k: no installed package offers 'unheard' in doubleback.rewards"]),
+    ],
+)
+def test_what_cannot_be_loaded_is_named(functions, lines):
+    with WorkerPool(functions) as pool, pytest.raises(ConfigError) as caught:
+        pool.ready()
+    found = str(caught.value).splitlines()
+    assert len(found) == len(lines)
+    for line, expected in zip(found, lines, strict=True):
+        assert re.match(expected, line), line
+
+
+def test_a_module_that_hangs_or_crashes_while_loading_is_named(tmp_path):
+    for name, code, message in (
+        ("hangs", "while True: pass", "did not load within 2 s"),
+        ("crashes", "import os; os._exit(3)", "ended with exit code 3"),
+        ("raises", "1 / 0", "raised ZeroDivisionError: division by zero"),
+        ("exits", "raise SystemExit(1)", "raised SystemExit"),
+    ):
+        (tmp_path / f"{name}.py").write_text(code)
+        functions = (FunctionSpec("f", f"{tmp_path / name}.py:f", {}, "reward.components.f"),)
+        with WorkerPool(functions, load_seconds=2.0) as pool:
+            with pytest.raises(ConfigError, match=message):
+                pool.ready()
+            # Whoever asks all the same is told, and does not wait for ever.
+            assert pool.submit("f", samples("x")).result(30)[0].verdict == Verdict.GRADER_ERROR
+
+
+def test_arguments_and_factories(tmp_path):
+    functions = (spec("Scaled", "scaled", factor=2.0), spec("make_constant", "seven", value=7.0))
+    with WorkerPool(functions) as pool:
+        assert pool.ready()["scaled"].columns == ("answer",)
+        assert score(pool, "scaled", "abc", answer=["?"]).value == 6.0
+        assert score(pool, "seven", "abc").value == 7.0
+
+
+def test_nothing_survives_a_killed_host():
+    program = f"""
+import sys, time
+sys.path.insert(0, {str(Path(NASTY).parent)!r})
+from doubleback.rewards.contract.call import Samples
+from doubleback.rewards.workers.pool import WorkerPool
+from doubleback.rewards.workers.messages import FunctionSpec
+pool = WorkerPool([FunctionSpec("trouble", {NASTY + ":trouble"!r}, {{}}, "k")], timeout_seconds=1000, num_workers=2)
+pool.ready()
+pool.submit("trouble", Samples(("?",), ("hold the interpreter",)))
+pool.submit("trouble", Samples(("?",), ("fork and stay",)))
+pool.submit("trouble", Samples(("?",), ("sleep",)))
+time.sleep(0.5)
+print(pool._pid, flush=True)
+time.sleep(1000)
+"""
+    for end in (signal.SIGKILL, signal.SIGINT):
+        host = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        keeper = int(host.stdout.readline())
+        everyone = {keeper, *below(keeper)}
+        assert len(everyone) == 3
+        host.send_signal(end)
+        host.wait(10)
+        host.stdout.close()
+        assert gone(everyone)
+
+
+def test_a_killed_keeper_is_named_and_takes_its_workers_along():
+    with WorkerPool((spec("trouble"),), timeout_seconds=1000) as pool:
+        pool.ready()
+        workers = below(pool._pid)
+        future = pool.submit("trouble", samples("hold the interpreter"))
+        os.kill(pool._pid, signal.SIGKILL)
+        with pytest.raises(RunError, match="the process that keeps the reward workers has ended"):
+            future.result(10)
+        with pytest.raises(RunError, match="has ended"):
+            pool.submit("trouble", samples("x")).result(10)
+        assert gone(workers)
+
+
+def test_a_fork_of_the_host_gets_its_own_symbolic_pool():
+    program = """
+import os
+from doubleback.rewards.builtin.math import MathCorrect
+ask = lambda: MathCorrect()(completions=["<answer> 2x </answer>"], answer=["x+x"])
+assert ask() == [1.0]
+pid = os.fork()
+if pid == 0:
+    os._exit(0 if ask() == [1.0] else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+assert ask() == [1.0]
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

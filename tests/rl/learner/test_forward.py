@@ -1,0 +1,122 @@
+"""However a microbatch is computed, loss and gradients are the same."""
+
+import pytest
+import torch
+from support.families import make_family_model
+from support.gradients import BARE_GRADIENT, deviation, gradients
+from support.rollouts import random_groups
+
+from doubleback.rewards.types import ConfigError
+from doubleback.rl.config import LoraSettings, ModelConfig, OptimConfig, SamplingConfig
+from doubleback.rl.learner.batching import assign, make_batch, microbatches
+from doubleback.rl.learner.learner import Learner
+from doubleback.rl.learner.packing import lay_out, refuse_stateful
+from doubleback.rl.objective.config import AlgorithmConfig
+from doubleback.rl.policy import lora
+from doubleback.rl.policy.base import load_base
+from doubleback.rl.policy.families import FAMILIES
+
+PADDED = {"pack": False, "share_prompts": False}
+WAYS = {
+    "packed": {"share_prompts": False},
+    "shared": {},
+    "shared, cut": {"microbatch_tokens": 50},
+    "padded, cut": {**PADDED, "microbatch_tokens": 50},
+    "checkpointed": {"gradient_checkpointing": True},
+    "padded, checkpointed": {**PADDED, "gradient_checkpointing": True},
+}
+REWARDS = [[1.1, 0.0, 0.1, 1.0], [0.5, 0.5, 0.5, 0.5], [0.1, 1.1, 0.0, 0.0], [0.3, 0.1, 0.2, 0.7]]
+KL = AlgorithmConfig(kl_coef=0.1)
+"""Keeps every group in the batch and runs the reference too."""
+
+
+@pytest.fixture
+def batch():
+    groups = assign(random_groups(REWARDS, seed=3), KL)
+    return make_batch(groups, KL, SamplingConfig(max_tokens=12))
+
+
+def update(model, batch, **options):
+    learner = Learner(model, KL, OptimConfig(**BARE_GRADIENT, **options))
+    metrics = learner.update(batch)
+    return metrics["learner/loss"], gradients(learner)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_loss_and_gradients_in_float64(make_policy, batch, way):
+    """Norms and routers compute in float32 even so; what is left of them is under 1e-7."""
+    loss, expected = update(make_policy(dtype="float64"), batch, **PADDED)
+    found_loss, found = update(make_policy(dtype="float64"), batch, **WAYS[way])
+    assert found_loss == pytest.approx(loss, rel=1e-7)
+    assert deviation(found, expected) < 1e-6
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_loss_and_gradients_in_float32(make_policy, batch, way):
+    loss, expected = update(make_policy(), batch, **PADDED)
+    found_loss, found = update(make_policy(), batch, **WAYS[way])
+    assert found_loss == pytest.approx(loss, rel=1e-6)
+    total = sum(tensor.square().sum() for tensor in expected.values()).sqrt()
+    gap = sum((found[name] - tensor).square().sum() for name, tensor in expected.items()).sqrt()
+    assert gap / total < 2e-6
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_packs(tmp_path, batch, name):
+    make_family_model(name, tmp_path)
+
+    def model():
+        base = load_base(ModelConfig(path=str(tmp_path), max_length=128))
+        return lora.attach(base, LoraSettings(rank=4, alpha=8.0), seed=0)
+
+    loss, expected = update(model(), batch, **PADDED)
+    found_loss, found = update(model(), batch)
+    assert found_loss == pytest.approx(loss, rel=1e-5, abs=1e-7)
+    b_only = [key for key in expected if ".lora_B." in key]  # A's gradient is 0 while B is
+    assert deviation({k: found[k] for k in b_only}, {k: expected[k] for k in b_only}) < 1e-4
+
+
+def test_logits_in_chunks(make_policy, batch, monkeypatch):
+    """118 words: a budget of 1,000 numbers is 8 rows a chunk."""
+    loss, expected = update(make_policy(dtype="float64"), batch)
+    learner = Learner(make_policy(dtype="float64"), KL, OptimConfig(**BARE_GRADIENT))
+    learner._forward._max_logits = 1000
+    sizes, chunk = [], learner._forward._chunk
+    monkeypatch.setattr(
+        learner._forward, "_chunk", lambda hidden, *rest: sizes.append(len(hidden)) or chunk(hidden, *rest)
+    )
+    assert learner.update(batch)["learner/loss"] == pytest.approx(loss, rel=1e-12)
+    assert deviation(gradients(learner), expected) < 1e-7
+    assert max(sizes) == 8
+    num_tokens = sum(len(sample.completion_ids) for sample in batch.samples)
+    assert sum(sizes) >= 3 * num_tokens  # reference, forward, and once more in the backward pass
+
+
+def test_layout_by_hand():
+    """Two rows share a prompt of 2 tokens, a third has its own; padding is nowhere."""
+    layout = lay_out(["a", "a", "b"], [2, 2, 1], [4, 3, 2], torch.device("cpu"))
+    assert layout.source_N.tolist() == [0, 1, 2, 3, 6, 8, 9]
+    assert layout.place_BT.tolist() == [[0, 1, 2, 3], [0, 1, 4, 0], [5, 6, 0, 0]]
+    # 3 is three quarters of 4 and 2 is not: two rectangles, of 8 and of 2 tokens
+    assert [it.tolist() for it in layout.rectangles] == [[[0, 1, 2, 3], [0, 1, 4, 0]], [[5, 6]]]
+    assert layout.taken_N.tolist() == [0, 1, 2, 3, 6, 8, 9]
+
+
+def test_microbatches_of_a_row_keep_their_budget_and_every_sample(batch):
+    budget = 40
+    made = list(microbatches(batch.samples, budget, torch.device("cpu"), is_packed=True, is_shared=True))
+    assert sorted(row for micro in made for row in micro.rows) == list(range(len(batch.samples)))
+    assert all(len(micro.layout.source_N) <= budget for micro in made)
+    alone = list(microbatches(batch.samples, 10_000, torch.device("cpu"), is_packed=True, is_shared=True))
+    prompts = {sample.prompt_ids for sample in batch.samples}
+    tokens = sum(len(sample.completion_ids) - 1 for sample in batch.samples) + sum(map(len, prompts))
+    assert [len(micro.layout.source_N) for micro in alone] == [tokens]
+
+
+def test_a_model_with_state_is_not_packed():
+    class Model:
+        class config:
+            model_type, layer_types = "granitemoehybrid", ["mamba", "attention"]
+
+    with pytest.raises(ConfigError, match=r"optim\.pack=true: granitemoehybrid has mamba layers"):
+        refuse_stateful(Model())

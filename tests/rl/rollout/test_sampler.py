@@ -1,0 +1,166 @@
+"""A step's rollouts: one round, or rounds until every group has a spread; and the KL that is taken off rewards."""
+
+import math
+
+import pytest
+from support import reference
+from support.rollouts import make_completion, make_score, random_groups
+
+from doubleback.rewards.types import Problem
+from doubleback.rl.config import OptimConfig, ProblemsConfig, SamplingConfig
+from doubleback.rl.learner.batching import assign
+from doubleback.rl.learner.learner import Learner
+from doubleback.rl.learner.penalty import kl_penalty, penalise
+from doubleback.rl.objective.config import AlgorithmConfig
+from doubleback.rl.rollout.problems import ProblemSource
+from doubleback.rl.rollout.sampler import roll_out, select
+from doubleback.rl.seeds import sample_seed
+from doubleback.rl.stopwatch import Stopwatch
+from doubleback.rl.types import Group
+
+SAMPLING = SamplingConfig(group_size=2)
+FLAT = (0.5, 0.5)
+
+
+class FakeEngine:
+    """Every problem's completions are one token, its number; remembers what it was asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def sample(self, problems, sampling, seeds, on_group):
+        self.asked.append([(problem.id, seed) for problem, seed in zip(problems, seeds, strict=True)])
+        groups = [Group(problem, (1,), (make_completion([int(problem.id)]),) * 2) for problem in problems]
+        for group in groups:
+            on_group(group)
+        return groups
+
+
+class FakeReward:
+    """The rewards of each problem by id; others differ."""
+
+    def __init__(self, rewards):
+        self._rewards = rewards
+        self.judged = []
+
+    def start(self, problem, completions):
+        return lambda: [make_score(value) for value in self._rewards.get(problem.id, (1.0, 0.0))]
+
+    def refuse_faults(self, judged):
+        self.judged.append(len(judged))
+
+
+def ten_problems(**settings):
+    return ProblemSource([Problem(str(index), "") for index in range(10)], ProblemsConfig(**settings), 0)
+
+
+def run(rewards, source=None, **algorithm):
+    engine, watch = FakeEngine(), Stopwatch()
+    reward = rewards if isinstance(rewards, FakeReward) else FakeReward(rewards)
+    rollout = roll_out(
+        engine,
+        source or ten_problems(),
+        reward,
+        AlgorithmConfig(**algorithm),
+        SAMPLING,
+        prompts_per_step=4,
+        run_seed=0,
+        step=3,
+        watch=watch,
+    )
+    return rollout, engine.asked
+
+
+def ids(groups):
+    return [group.problem.id for group in groups]
+
+
+ORDER = [
+    problem.id for problem in ProblemSource([Problem(str(i), "") for i in range(10)], ProblemsConfig(), 0).take(10)
+]
+
+
+def test_one_round_keeps_everything_in_order():
+    rollout, asked = run({ORDER[1]: FLAT})
+    assert ids(rollout.groups) == ORDER[:4]
+    assert (rollout.replaced, rollout.num_rounds) == ((), 1)
+    assert asked == [[(id_, sample_seed(0, "step 3", id_)) for id_ in ORDER[:4]]]
+
+
+def test_groups_without_spread_are_replaced_round_by_round():
+    """Two of the first four are flat, then one of the two that replace them."""
+    rollout, asked = run({ORDER[1]: FLAT, ORDER[2]: FLAT, ORDER[5]: FLAT}, max_rounds=10)
+    assert [[id_ for id_, _ in round_] for round_ in asked] == [ORDER[:4], ORDER[4:6], ORDER[6:7]]
+    assert ids(rollout.groups) == [ORDER[index] for index in (0, 3, 4, 6)]
+    assert ids(rollout.replaced) == [ORDER[index] for index in (1, 2, 5)]
+    assert rollout.num_rounds == 3
+    assert all(group.scores for group in (*rollout.groups, *rollout.replaced))
+
+
+def test_rounds_are_bounded_and_the_step_keeps_its_size():
+    rollout, asked = run(dict.fromkeys(ORDER, FLAT) | {ORDER[5]: (1.0, 0.0)}, max_rounds=2)
+    assert [len(round_) for round_ in asked] == [4, 4]
+    assert ids(rollout.groups) == [ORDER[index] for index in (0, 1, 2, 5)]
+    assert len(rollout.replaced) == 4
+
+
+def test_rounds_end_with_the_problems():
+    rollout, asked = run(dict.fromkeys(ORDER, FLAT), max_rounds=100)
+    assert sorted(id_ for round_ in asked for id_, _ in round_) == sorted(ORDER)
+    assert len(rollout.groups) == 4
+
+
+def test_a_full_first_round_needs_no_other():
+    assert run({}, max_rounds=10)[0].num_rounds == 1
+
+
+def test_the_source_learns_from_every_group_sampled_replaced_ones_too():
+    source = ten_problems(max_pass_rate=0.9)
+    run({ORDER[1]: FLAT, ORDER[2]: (1.0, 1.0)}, source=source, max_rounds=10)
+    rates = {id_: rate for id_, (rate, _) in source.state()["rates"].items()}
+    assert rates == {ORDER[0]: 0.5, ORDER[1]: 0.0, ORDER[2]: 1.0, ORDER[3]: 0.5, ORDER[4]: 0.5, ORDER[5]: 0.5}
+
+
+def test_faults_are_counted_over_all_rounds():
+    """One fault in a round of a single group is no large share of the step."""
+    reward = FakeReward({ORDER[1]: FLAT})
+    run(reward, max_rounds=10)
+    assert reward.judged == [8, 10]
+
+
+def test_select_by_hand():
+    groups = random_groups([[1.0, 1.0], [1.0, 0.0], [0.5, 0.5], [None, None], [0.0, 1.0]])
+    kept, rest = select(groups, 3)
+    assert kept == (groups[0], groups[1], groups[4])
+    assert rest == (groups[2], groups[3])
+    assert select(groups, 5) == (tuple(groups), ())
+
+
+def test_kl_penalty_by_hand():
+    policy, other = [-1.0, -2.0], [-1.5, -1.0]
+    assert kl_penalty(policy, other, "k1", 0.1) == pytest.approx(0.1 * (0.5 - 1.0), rel=1e-12)
+    assert kl_penalty(policy, other, "k2", 0.1) == pytest.approx(0.1 * (0.125 + 0.5), rel=1e-12)
+    expected = 0.1 * ((math.exp(-0.5) + 0.5 - 1) + (math.exp(1.0) - 1.0 - 1))
+    assert kl_penalty(policy, other, "k3", 0.1) == pytest.approx(expected, rel=1e-12)
+    assert kl_penalty([], [], "k1", 0.1) == 0
+
+
+def test_penalise_measures_the_sampler_against_the_bare_base(make_policy):
+    """At the sampling temperature; a policy equal to its base pays nothing but the sampler's own difference."""
+    learner = Learner(make_policy(), AlgorithmConfig(), OptimConfig())
+    algorithm = AlgorithmConfig(kl_coef=0.1, kl_in="reward", kl_estimator="k1")
+    groups = random_groups([[1.0, 0.0], [0.5, 0.5]])
+    found = penalise(groups, learner, algorithm, temperature=0.8)
+    for group, penalised in zip(groups, found, strict=True):
+        sequences = [(group.prompt_ids, item.token_ids) for item in group.completions]
+        references = learner.score(sequences, frozenset(), temperature=0.8)
+        for item, ref, penalty in zip(group.completions, references, penalised.penalties, strict=True):
+            assert penalty == pytest.approx(0.1 * (math.fsum(item.sampler_logprobs) - math.fsum(ref)), rel=1e-6)
+    assert penalise(groups, learner, AlgorithmConfig(kl_coef=0.1), temperature=0.8) is groups
+
+
+def test_penalties_turn_equal_rewards_into_a_signal():
+    (group,) = random_groups([[0.5, 0.5]])
+    penalised = [group.__class__(group.problem, group.prompt_ids, group.completions, group.scores, (0.0, 0.2))]
+    (assigned,) = assign(penalised, AlgorithmConfig())
+    assert assigned.advantages == pytest.approx(reference.advantages([[0.5, 0.3]], "centre")[0])

@@ -1,0 +1,1 @@
+"""What tests share: fakes, tiny models, references and oracles, each once."""

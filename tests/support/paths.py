@@ -1,0 +1,9 @@
+"""Where things lie, for tests at any depth."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+DATA = ROOT.parent / "shared" / "data"
+"""Data sets beside the checkout; tests that want them skip without."""
+NASTY = str(ROOT / "tests" / "support" / "nasty.py")
+"""Rewards that misbehave, for `path.py:attr`."""

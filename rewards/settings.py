@@ -73,7 +73,7 @@ def find_yaml(name: str, folder: Path, what: str) -> Path:
         return path
     if path.suffix in (".yaml", ".yml") or "/" in name:
         raise ConfigError(f"{what} {name}: there is no such file")
-    raise ConfigError(f"{what} {name!r} is not shipped; {nearest(name, known)}, or give a YAML file")
+    raise ConfigError(f"{what} {name!r} is not shipped; {nearest(name, known)} Or give a YAML file")
 
 
 def read_yaml(path: Path, what: str) -> dict[str, Any]:

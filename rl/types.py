@@ -39,6 +39,32 @@ class Routes:
 
 
 @dataclass(frozen=True, slots=True)
+class Sampling:
+    """How completions are drawn, as an engine takes it: any group size, any temperature, 0 included."""
+
+    group_size: int
+    """Completions per problem."""
+    temperature: float
+    """Softmax temperature; 0 takes the likeliest token."""
+    max_tokens: int
+    """Longest completion, end-of-sequence included."""
+    stop: tuple[str, ...] = ()
+    """Strings at which a completion ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """The base as engine and trainer load it."""
+
+    path: str
+    """A folder or a hub id."""
+    dtype: str
+    """"float32" or "bfloat16"."""
+    max_length: int
+    """Context in tokens, prompt and completion."""
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """All completions of one problem in one step."""
 

@@ -25,9 +25,29 @@ def is_location(name: str) -> bool:
     return ":" in name
 
 
-def offered() -> dict[str, EntryPoint]:
-    """What installed packages offer under the entry point group, by name."""
-    return {point.name: point for point in entry_points(group=GROUP)}
+def offered(group: str = GROUP) -> dict[str, EntryPoint]:
+    """What installed packages offer under an entry point group, by name."""
+    return {point.name: point for point in entry_points(group=group)}
+
+
+def locate(target: str, key: str, group: str) -> Any:
+    """The object that `target` names: an entry point of `group`, `package.module:attr` or `path.py:attr`.
+
+    Runs the code of its module. ConfigError names `key` for what is missing.
+    """
+    if not is_location(target):
+        points = offered(group)
+        if target not in points:
+            raise ConfigError(f"{key}: no installed package offers {target!r} in {group}; {nearest(target, points)}")
+        target = points[target].value
+    place, _, attribute = target.rpartition(":")
+    found: Any = _load_file(Path(place), key) if place.endswith(".py") else _load_module(place, key)
+    for name in attribute.split("."):
+        if not hasattr(found, name):
+            public = [known for known in dir(found) if not known.startswith("_")]
+            raise ConfigError(f"{key}: {place} has no {name!r}; {nearest(name, public)}")
+        found = getattr(found, name)
+    return found
 
 
 def load_function(target: str, arguments: Mapping[str, Any], key: str) -> Callable[..., Any]:
@@ -36,19 +56,7 @@ def load_function(target: str, arguments: Mapping[str, Any], key: str) -> Callab
     A class is instantiated, and a function that takes neither prompts nor completions is called, with `arguments`; of a
     reward function they are set for every call. ConfigError names `key` for whatever is missing or does not fit.
     """
-    if not is_location(target):
-        points = offered()
-        if target not in points:
-            raise ConfigError(f"{key}: no installed package offers {target!r} in {GROUP}; {nearest(target, points)}")
-        target = points[target].value
-    place, _, attribute = target.rpartition(":")
-    module = _load_file(Path(place), key) if place.endswith(".py") else _load_module(place, key)
-    found: Any = module
-    for name in attribute.split("."):
-        if not hasattr(found, name):
-            public = [known for known in dir(found) if not known.startswith("_")]
-            raise ConfigError(f"{key}: {place} has no {name!r}; {nearest(name, public)}")
-        found = getattr(found, name)
+    found = locate(target, key, GROUP)
     if not callable(found):
         raise ConfigError(f"{key}: {target} is no function, but {type(found).__name__}")
     return prepare(found, arguments, key)

@@ -112,10 +112,8 @@ def test_bad_input_is_one_line(run, tmp_path, overrides, line):
 
 def test_unknown_recipe(run):
     code, _, err = run("train", "countdwn")
-    assert (code, errors(err)) == (
-        2,
-        ["error: recipe 'countdwn' is not shipped; did you mean countdown?, or give a YAML file"],
-    )
+    said = "error: recipe 'countdwn' is not shipped; did you mean countdown? Or give a YAML file"
+    assert (code, errors(err)) == (2, [said])
 
 
 def test_broken_model_folder_is_named(run, tmp_path):

@@ -68,7 +68,7 @@ def test_unknown_preset_suggests_the_nearest():
 
 
 def test_unknown_recipe_suggests_the_nearest():
-    assert findings("countdwn") == ["recipe 'countdwn' is not shipped; did you mean countdown?, or give a YAML file"]
+    assert findings("countdwn") == ["recipe 'countdwn' is not shipped; did you mean countdown? Or give a YAML file"]
 
 
 def test_missing_file_is_named():
@@ -127,7 +127,8 @@ def test_unknown_base_suggests_the_nearest():
 def test_front_door_is_light():
     """--help and the validation of a recipe import neither torch nor vllm nor matplotlib."""
     code = (
-        "import sys; from doubleback.recipes.commands import cli; from doubleback.recipes.recipe import loading; loading.load_recipe('countdown'); "
+        "import sys, doubleback.recipes.commands.cli; from doubleback.recipes.recipe.loading import load_recipe; "
+        "load_recipe('countdown'); "
         "print([name for name in ('torch', 'vllm', 'transformers', 'matplotlib') if name in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -4,10 +4,11 @@
 # make test        all checks and all tests, as CI runs them
 # make test-fast   all tests but the slow ones
 # make lint        ruff, mypy, import-linter
+# make docs        write docs/metrics.md and docs/keys.md anew from the code
 # make lock        write requirements/cpu.lock anew (UPGRADE=1: with the newest versions)
 # make clean       remove .venv, caches and build output; runs/ stays
 
-.PHONY: help install demo test test-fast lint lock clean
+.PHONY: help install demo test test-fast lint docs lock clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile
@@ -29,6 +30,9 @@ lint: install
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+
+docs: install
+	.venv/bin/python scripts/write_docs.py
 
 lock:
 	@PYTHON='$(PYTHON)' UPGRADE='$(UPGRADE)' scripts/lock.sh

@@ -9,12 +9,12 @@ from typing import Any
 from doubleback.eval.measures.backtracking import replay
 from doubleback.eval.statistics.intervals import Estimate, clustered
 from doubleback.eval.statistics.passk import pass_at_k
-from doubleback.rewards.types import Completion, Problem, Score, Verdict
-from doubleback.rl.config import SamplingConfig
-from doubleback.rl.engines.engine import Engine
-from doubleback.rl.rollout.scoring import Reward, Scoring
+from doubleback.eval.summary import interval
+from doubleback.rewards.types import UNUSABLE, Completion, Problem, Score, Verdict
+from doubleback.rl.engines.engine import Sampler
+from doubleback.rl.rollout.scoring import Scorer, Scoring
 from doubleback.rl.seeds import sample_seed
-from doubleback.rl.types import Group
+from doubleback.rl.types import Group, Sampling
 
 Measure = Callable[[Problem, Completion, Score], float]
 
@@ -93,10 +93,10 @@ class Evaluation:
 
 
 def evaluate(
-    engine: Engine,
+    engine: Sampler,
     problems: Sequence[Problem],
-    reward: Reward,
-    sampling: SamplingConfig,
+    reward: Scorer,
+    sampling: Sampling,
     ks: Sequence[int],
     *,
     suite: str,
@@ -111,7 +111,8 @@ def evaluate(
     seeds = [sample_seed(seed, f"eval {suite}", problem.id) for problem in problems]
     scoring = Scoring(reward)
     groups = tuple(scoring.finish(engine.sample(problems, sampling, seeds, on_group=scoring.start)))
-    num_correct = [sum(item.verdict == Verdict.CORRECT for item in group.scores) for group in groups]
+    # What could not be judged enters no statistic: a problem has as many samples as have a verdict.
+    judged = [[item.verdict for item in group.scores if item.verdict not in UNUSABLE] for group in groups]
     n = sampling.group_size
     is_countdown = all({"numbers", "target"} <= set(problem.columns) for problem in problems)
     measures = MEASURES | (COUNTDOWN_MEASURES if is_countdown else {})
@@ -121,9 +122,14 @@ def evaluate(
         adapter_hash=groups[0].completions[0].adapter_hash,
         n=n,
         groups=groups,
-        pass_at_k={k: clustered([pass_at_k(n, correct, k) for correct in num_correct]) for k in ks},
+        pass_at_k={k: interval([_pass_at_k(verdicts, k) for verdicts in judged], is_single=n == 1) for k in ks},
         measures={name: clustered([_mean(group, measure) for group in groups]) for name, measure in measures.items()},
     )
+
+
+def _pass_at_k(verdicts: Sequence[Verdict], k: int) -> float:
+    """NaN where fewer than k samples could be judged."""
+    return pass_at_k(len(verdicts), verdicts.count(Verdict.CORRECT), k) if len(verdicts) >= k else math.nan
 
 
 def _mean(group: Group, measure: Measure) -> float:

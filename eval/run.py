@@ -15,11 +15,10 @@ from typing import Any, TextIO
 
 from doubleback.eval.samples import read_lines, sample_lines
 from doubleback.rewards.types import Completion, Problem, Score
-from doubleback.rl.config import SamplingConfig
-from doubleback.rl.engines.engine import Engine
-from doubleback.rl.rollout.scoring import Reward
+from doubleback.rl.engines.engine import Sampler
+from doubleback.rl.rollout.scoring import Scorer
 from doubleback.rl.seeds import sample_seed
-from doubleback.rl.types import Group
+from doubleback.rl.types import Group, Sampling
 
 BLOCK_SAMPLES = 1024
 """Completions of a block: several times what an engine samples at once, so that its end costs little."""
@@ -30,10 +29,10 @@ Observe = Callable[[Sequence[Mapping[str, Any]]], None]
 
 
 def generate(
-    engine: Engine,
+    engine: Sampler,
     problems: Sequence[Problem],
-    reward: Reward,
-    sampling: SamplingConfig,
+    scorer: Scorer,
+    sampling: Sampling,
     path: Path,
     *,
     suite: str,
@@ -49,7 +48,7 @@ def generate(
     with path.open("a", encoding="utf-8") as file:
         for block in blocks[done:]:
             seeds = [sample_seed(seed, f"eval {suite}", problem.id) for problem in block]
-            writer = _InOrder(block, reward, file, observe)
+            writer = _InOrder(block, scorer, file, observe)
             engine.sample(block, sampling, seeds, on_group=writer.take)
             writer.finish()
             os.fsync(file.fileno())
@@ -58,16 +57,16 @@ def generate(
 class _InOrder:
     """Judges the groups of a block as they come, and writes them in the order of their problems."""
 
-    def __init__(self, block: Sequence[Problem], reward: Reward, file: TextIO, observe: Observe) -> None:
-        self._waiting, self._reward, self._file, self._observe = deque(block), reward, file, observe
-        self._started: dict[str, tuple[Group, Callable[[], Sequence[Score]]]] = {}
+    def __init__(self, block: Sequence[Problem], scorer: Scorer, file: TextIO, observe: Observe) -> None:
+        self._waiting, self._scorer, self._file, self._observe = deque(range(len(block))), scorer, file, observe
+        self._started: dict[int, tuple[Group, Callable[[], Sequence[Score]]]] = {}
         self._judged: list[tuple[Problem, Completion, Score]] = []
 
-    def take(self, group: Group) -> None:
+    def take(self, index: int, group: Group) -> None:
         """A group that the engine has finished; called while it works on others."""
-        self._started[group.problem.id] = group, self._reward.start(group.problem, group.completions)
+        self._started[index] = group, self._scorer.start(group.problem, group.completions)
         # Some way behind, so that the engine need not wait for a worker that is still judging.
-        while len(self._started) > LAG and self._waiting[0].id in self._started:
+        while len(self._started) > LAG and self._waiting[0] in self._started:
             self._write()
 
     def finish(self) -> None:
@@ -75,10 +74,10 @@ class _InOrder:
         while self._waiting:
             self._write()
         self._file.flush()
-        self._reward.refuse_faults(self._judged)
+        self._scorer.refuse_faults(self._judged)
 
     def _write(self) -> None:
-        group, wait = self._started.pop(self._waiting.popleft().id)
+        group, wait = self._started.pop(self._waiting.popleft())
         scored = replace(group, scores=tuple(wait()))
         self._judged += [(group.problem, *pair) for pair in zip(group.completions, scored.scores, strict=True)]
         lines = list(sample_lines(scored))

@@ -13,7 +13,7 @@ HOLE = "{question}"
 
 
 class PromptConfig(Section):
-    """A YAML file of `eval/prompt_texts`, or one of your own."""
+    """A YAML file of `eval/prompts`, or one of your own."""
 
     description: str
     """One line for `doubleback list`."""

@@ -45,7 +45,7 @@ class SuiteConfig(Section):
     id: str | None = None
     """The field that names a row. Default: a hash of the question."""
     prompt: str = "plain"
-    """Prompt for a model without chat template: a name of `eval/prompt_texts`, or a YAML file."""
+    """Prompt for a model without chat template: a name of `eval/prompts`, or a YAML file."""
     chat_prompt: str | None = None
     """Prompt for a model with one. Default: the same."""
     reward: RewardConfig | None = None

@@ -1,13 +1,15 @@
 """What an evaluation says of a policy that is known exactly: a scripted engine, the real reward and meter."""
 
+import math
+
 import pytest
 
 from doubleback.eval.evaluate import evaluate
 from doubleback.rewards.compose.config import RewardConfig
 from doubleback.rewards.compose.reward import load_reward
-from doubleback.rewards.types import Completion, Problem
+from doubleback.rewards.types import Completion, Problem, Score, Verdict
 from doubleback.rl.config import SamplingConfig
-from doubleback.rl.types import Group
+from doubleback.rl.types import Group, Sampling
 
 RIGHT = "<think> 3 * 5 = 15 : 15 + 7 = 22 yes </think> <answer> ( 3 * 5 ) + 7 </answer>"
 DOUBLED_BACK = (
@@ -30,8 +32,8 @@ class Scripted:
         groups = [
             Group(problem, (1,), tuple(self._completion(text) for text in SCRIPT[problem.id])) for problem in problems
         ]
-        for group in groups:
-            on_group(group)
+        for index, group in enumerate(groups):
+            on_group(index, group)
         return groups
 
     def _completion(self, text):
@@ -102,3 +104,22 @@ def test_before_and_after_use_the_same_random_numbers():
         )
     assert engine.seeds[0] == engine.seeds[1]
     assert len(set(engine.seeds[0])) == 2
+
+
+class HalfJudged:
+    """Finds the first sample right, and cannot judge the second."""
+
+    def start(self, problem, completions):
+        right, lost = Score(1.0, Verdict.CORRECT), Score(None, Verdict.TIMEOUT)
+        return lambda: [right, lost, right, lost]
+
+    def refuse_faults(self, judged):
+        """All is let pass."""
+
+
+def test_what_could_not_be_judged_enters_no_statistic_of_training_either():
+    """All that was judged is right: pass@1 is 1, as `doubleback eval` says, and not the 0.5 of unjudged for wrong."""
+    sampling = Sampling(group_size=4, temperature=1.0, max_tokens=8)
+    found = evaluate(Scripted(), PROBLEMS, HalfJudged(), sampling, [1, 4], suite="validation", step=0, seed=0)
+    assert found.pass_at_k[1].value == 1.0
+    assert math.isnan(found.pass_at_k[4].value)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from doubleback.rewards.settings import Section
+from doubleback.rl.types import Sampling
 
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -47,6 +48,10 @@ class SamplingConfig(Section):
     stop: list[str] = []  # noqa: RUF012  (frozen, validated, never shared)
     """Strings at which a completion ends. Its tokens hold them, its text does not."""
 
+    def sampling(self, group_size: int | None = None) -> Sampling:
+        """As an engine takes it; `group_size` instead of the recipe's, for an evaluation."""
+        return Sampling(group_size or self.group_size, self.temperature, self.max_tokens, tuple(self.stop))
+
 
 class ProblemsConfig(Section):
     min_pass_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
@@ -87,9 +92,26 @@ class ProblemsConfig(Section):
         return self.min_pass_rate > 0 or self.max_pass_rate < 1
 
 
-class OptimConfig(Section):
+class RolloutConfig(Section):
     prompts_per_step: Annotated[int, Field(ge=1)] = 32
-    """Problems per step; rollouts per step = prompts_per_step * sampling.group_size."""
+    """Problems per step; completions per step = prompts_per_step * sampling.group_size."""
+    max_rounds: Annotated[int, Field(ge=1)] = 1
+    """Rounds of sampling in a step. Above 1, groups without spread are replaced by other problems, until all have one
+    or the rounds are used up (DAPO's dynamic sampling)."""
+    ahead: bool = False
+    """Sample the next batch while the current one is learned, in a process of its own: one step off-policy. Before a
+    checkpoint nothing is sampled ahead, so that a resumed run is the same run."""
+    max_lag: Annotated[int, Field(ge=0)] = 1
+    """Most steps by which the adapter that sampled may be older than the one that learns from it."""
+
+    @model_validator(mode="after")
+    def _ahead_lags(self) -> "RolloutConfig":
+        if self.ahead and self.max_lag < 1:
+            raise ValueError("rollout.ahead=true samples one step ahead, rollout.max_lag=0 forbids it; set it to 1")
+        return self
+
+
+class OptimConfig(Section):
     lr: Positive = 2e-5
     """Peak learning rate of AdamW, constant after the warm-up."""
     warmup_steps: Annotated[int, Field(ge=0)] = 3
@@ -129,18 +151,6 @@ class EngineConfig(Section):
     return_routed_experts: bool = True
     """Have the engine report the experts that it chose for each token: they are compared with the trainer's, and
     replayed where algorithm.routing_replay asks for it."""
-
-    overlap: bool = False
-    """Sample the next batch while the current one is learned, in a process of its own: one step off-policy. Before a
-    checkpoint nothing is sampled ahead, so that a resumed run is the same run."""
-    max_lag: Annotated[int, Field(ge=0)] = 1
-    """Most steps by which the adapter that sampled may be older than the one that learns from it."""
-
-    @model_validator(mode="after")
-    def _overlap_lags(self) -> "EngineConfig":
-        if self.overlap and self.max_lag < 1:
-            raise ValueError("engine.overlap=true samples one step ahead, engine.max_lag=0 forbids it; set it to 1")
-        return self
 
 
 class SyncConfig(Section):

@@ -4,15 +4,16 @@ The most damaging failure in the field is an adapter that never arrives, or arri
 on, samples from another policy, and nothing says so. Here it stops at once and says what the engine serves instead.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from doubleback.rewards.types import Problem, RunError
-from doubleback.rl.config import SamplingConfig, SyncConfig
+from doubleback.rl.config import SyncConfig
 from doubleback.rl.engines.engine import Engine
 from doubleback.rl.learner.learner import ALL_PARTS, QUANTILE, Learner
 from doubleback.rl.seeds import sample_seed
-from doubleback.rl.types import TokenSequence
+from doubleback.rl.types import Sampling, TokenSequence
 
 BOUNDS = {"float32": 5e-5, "bfloat16": 0.1}
 """Default `sync.bound` in nats by precision of the base. Measured: see docs/sync.md."""
@@ -35,6 +36,8 @@ class Receipt:
     """Mean |this adapter - the one before| (trainer). Under the bound, a stale engine could not be told apart."""
     from_base: float
     """Mean |this adapter - bare base| (trainer)."""
+    seconds: float = 0.0
+    """What the push and its proof took."""
 
     def metrics(self) -> dict[str, float]:
         """Group sync/ of `rl.run.metrics`."""
@@ -56,6 +59,7 @@ class AdapterSync:
 
     def push(self) -> Receipt:
         """Send the learner's adapter; RunError unless the engine then computes the learner's log-probabilities."""
+        started = time.perf_counter()
         adapter = self._learner.adapter()
         self._engine.load_adapter(adapter, version=self._learner.step)
         expected = self._learner.score(self._canaries)
@@ -69,6 +73,7 @@ class AdapterSync:
             max_abs=max(_gaps(expected, served)),
             moved=_mean_gap(expected, self._before),
             from_base=_mean_gap(expected, self._base),
+            seconds=time.perf_counter() - started,
         )
         self._before = expected
         return receipt
@@ -92,7 +97,7 @@ class AdapterSync:
 
 
 def _draw_canaries(engine: Engine, problems: Sequence[Problem], seed: int) -> list[TokenSequence]:
-    sampling = SamplingConfig(group_size=2, max_tokens=CANARY_TOKENS)
+    sampling = Sampling(group_size=2, temperature=1.0, max_tokens=CANARY_TOKENS)
     groups = engine.sample(problems, sampling, [sample_seed(seed, "canary", problem.id) for problem in problems])
     return [(group.prompt_ids, completion.token_ids) for group in groups for completion in group.completions]
 

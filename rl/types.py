@@ -116,3 +116,7 @@ class Batch:
     """Groups that were rolled out."""
     num_zero_variance: int
     """Groups without any difference in reward; left out of the forward pass unless another term needs them."""
+    groups: tuple[Group, ...] = ()
+    """What the samples come from, with penalties and advantages."""
+    seconds: float = 0.0
+    """What making it took."""

@@ -90,10 +90,9 @@ def _add_data(table: Table, recipe: Recipe, known: Scored) -> None:
     for name, other in (("validation", splits.validation), ("test", splits.test)):
         table.add_row(f"{name} in train", _contamination(other, splits.train))
     table.add_row("reward", _described(recipe.reward))
-    rollouts = recipe.optim.prompts_per_step * recipe.sampling.group_size
-    table.add_row(
-        "step", f"{recipe.optim.prompts_per_step} problems x {recipe.sampling.group_size} = {rollouts} rollouts"
-    )
+    prompts_per_step = recipe.rollout.prompts_per_step
+    rollouts = prompts_per_step * recipe.sampling.group_size
+    table.add_row("step", f"{prompts_per_step} problems x {recipe.sampling.group_size} = {rollouts} rollouts")
 
 
 def _add_model(table: Table, recipe: Recipe, model: ModelConfig, parts: Assembled) -> None:

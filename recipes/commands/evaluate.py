@@ -22,8 +22,8 @@ from doubleback.eval.summary import summary
 from doubleback.recipes.commands.progress import EvalProgress
 from doubleback.recipes.recipe.policy import Policy, adapter_hash, open_policy, policy_tokenizer
 from doubleback.rewards.types import ConfigError, Problem
-from doubleback.rl.config import SamplingConfig
 from doubleback.rl.run.files import write_atomically
+from doubleback.rl.types import Sampling
 
 SETTINGS = "settings.json"
 
@@ -130,7 +130,7 @@ def _sample(
     suite: Suite,
     prompt: PromptConfig,
     asked: Prompted,
-    sampling: SamplingConfig,
+    sampling: Sampling,
     thinking: bool | None,
     settings: Mapping[str, Any],
     out: Path,
@@ -158,17 +158,15 @@ def _sample(
             )
 
 
-def _sampling(options: Options, suite: Suite, prompt: PromptConfig) -> SamplingConfig:
+def _sampling(options: Options, suite: Suite, prompt: PromptConfig) -> Sampling:
     """Greedy for one sample a problem, temperature 1 for several, unless the command says otherwise."""
     temperature = (0.0 if options.n == 1 else 1.0) if options.temperature is None else options.temperature
     if temperature == 0 and options.n > 1:
         raise ConfigError(f"--temperature 0 gives n={options.n} equal samples; use --n 1, or a temperature above 0")
-    sampling = SamplingConfig(max_tokens=options.max_tokens or suite.config.max_tokens, stop=list(prompt.stop))
-    # Training asks for two samples or more, at a temperature above 0; an evaluation need not.
-    return sampling.model_copy(update={"group_size": options.n, "temperature": temperature})
+    return Sampling(options.n, temperature, options.max_tokens or suite.config.max_tokens, tuple(prompt.stop))
 
 
-def _settings(policy: Policy, options: Options, suite: Suite, sampling: SamplingConfig) -> dict[str, Any]:
+def _settings(policy: Policy, options: Options, suite: Suite, sampling: Sampling) -> dict[str, Any]:
     """What makes two evaluations the same, but for the prompt."""
     return {
         "suite": suite.name,

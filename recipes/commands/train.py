@@ -25,10 +25,13 @@ from doubleback.rewards.checks.golds import listed
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.engines.engine import Engine
 from doubleback.rl.learner.learner import Learner
+from doubleback.rl.rollout.prefetch import Rollouts
 from doubleback.rl.rollout.problems import ProblemSource
-from doubleback.rl.rollout.scoring import Reward
+from doubleback.rl.rollout.sampler import RolloutSampler
+from doubleback.rl.rollout.scoring import Scorer
 from doubleback.rl.run.directory import RunDirectory, read_samples, step_name, write_samples
 from doubleback.rl.run.files import write_atomically
+from doubleback.rl.run.journal import Checkpoints, Journal
 from doubleback.rl.sync import AdapterSync
 from doubleback.rl.train import train
 
@@ -66,29 +69,15 @@ def _train(recipe: Recipe, known: Scored, out: Path, resume: bool, console: Cons
             preflight(recipe, known, parts, console)
         with Display(console, recipe.steps, start) as display, start_trackers(recipe, out) as track:
             evaluate = _evaluator(recipe, splits, engine, known.reward, run, display)
-            observers = [display.observe, track]
+            checkpoints = Checkpoints(learner, problems, recipe.checkpoint, recipe.steps)
+            journal = Journal(run, checkpoints, evaluate, [display.observe, track])
             if is_trl:
-                trl_trainer.train_with_trl(
-                    trl_trainer.Parts(recipe, known, learner, sync, problems, evaluate, observers, run)
-                )
+                trl_trainer.train_with_trl(trl_trainer.Parts(recipe, known, learner, problems, sync, journal))
                 return
-            train(
-                learner,
-                engine,
-                sync,
-                problems,
-                known.reward,
-                evaluate,
-                observers,
-                run,
-                algorithm=recipe.algorithm,
-                sampling=recipe.sampling,
-                ahead=recipe.engine,
-                checkpoint=recipe.checkpoint,
-                prompts_per_step=recipe.optim.prompts_per_step,
-                steps=recipe.steps,
-                seed=recipe.seed,
-            )
+            sampling = recipe.sampling.sampling()
+            sampler = RolloutSampler(engine, problems, known.reward, sampling, recipe.rollout, recipe.seed)
+            rollouts = Rollouts(sampler, recipe.rollout)
+            train(learner, rollouts, sync, journal, range(start + 1, recipe.steps + 1))
 
 
 def show_result(out: Path, console: Console) -> None:
@@ -108,7 +97,7 @@ def show_result(out: Path, console: Console) -> None:
 
 
 def _evaluator(
-    recipe: Recipe, splits: Splits, engine: Engine, reward: Reward, run: RunDirectory, display: Display
+    recipe: Recipe, splits: Splits, engine: Engine, reward: Scorer, run: RunDirectory, display: Display
 ) -> Callable[[int], dict[str, float]]:
     """Validation problems every `eval.every` steps; test problems at the start and at the end alone."""
     settings = recipe.eval
@@ -119,7 +108,7 @@ def _evaluator(
             if suite == "test"
             else (splits.validation[: settings.validation_problems], settings.validation_n, [1])
         )
-        sampling = recipe.sampling.model_copy(update={"group_size": n})
+        sampling = recipe.sampling.sampling(n)
         display.phase(f"step {step}: {len(problems)} {suite} problems x {n}")
         result = evaluate(engine, problems, reward, sampling, ks, suite=suite, step=step, seed=recipe.seed)
         stem = run.path / "eval" / f"{suite}-{step_name(step)}"

@@ -96,12 +96,16 @@ def assembled(
         base = load_base(model)
         num_base = base.num_parameters()
         tensors = base_tensors(base)  # shared by trainer and engine: the frozen base is in memory once
-        learner = Learner(lora.attach(base, recipe.lora, recipe.seed), recipe.algorithm, recipe.optim)
+        learner = Learner(
+            lora.attach(base, recipe.lora, recipe.seed), recipe.algorithm, recipe.optim, recipe.sampling.sampling()
+        )
         targets = lora.targets(learner.model)
         strategy = choose(recipe.sync.strategy, targets, family(base.config), recipe.engine.name, is_cuda())
         restore(learner)
         tokenizer, has_stop_strings = load_tokenizer(model.path), bool(recipe.sampling.stop)
-        engine = create_engine(recipe.engine, model, tensors, tokenizer, has_stop_strings, strategy)
+        engine = create_engine(
+            recipe.engine, model, tensors, tokenizer, has_stop_strings, strategy, is_apart=recipe.rollout.ahead
+        )
     try:
         yield Assembled(learner, engine, strategy, num_base, memory, free)
     finally:

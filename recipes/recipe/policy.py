@@ -16,7 +16,8 @@ from doubleback.recipes.models.bundled import bundled_path
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.rewards.settings import validated
 from doubleback.rewards.types import ConfigError
-from doubleback.rl.config import EngineConfig, ModelConfig, SamplingConfig, SyncConfig
+from doubleback.rl.config import EngineConfig, ModelConfig, SyncConfig
+from doubleback.rl.types import Sampling
 
 ENGINES, DTYPES = ("vllm", "transformers"), ("float32", "bfloat16")
 
@@ -78,7 +79,7 @@ def open_policy(
     policy: Policy,
     asked: Prompted,
     prompt: PromptConfig,
-    sampling: SamplingConfig,
+    sampling: Sampling,
     thinking: bool | None,
     seed: int,
     console: Console,
@@ -110,7 +111,7 @@ def _note(console: Console) -> Callable[[str], None]:
     return lambda line: console.print(f"retry: {line}", markup=False, soft_wrap=True)
 
 
-def _local_engine(policy: Policy, asked: Prompted, sampling: SamplingConfig, seed: int) -> Any:
+def _local_engine(policy: Policy, asked: Prompted, sampling: Sampling, seed: int) -> Any:
     """The base in the engine; with an adapter, that too, and proof that it arrived."""
     from doubleback.rl.config import OptimConfig
     from doubleback.rl.engines.create import create_engine
@@ -134,7 +135,7 @@ def _local_engine(policy: Policy, asked: Prompted, sampling: SamplingConfig, see
         reason = " ".join(str(error).split())[:300]
         raise ConfigError(f"the engine cannot start for prompts of up to {longest} tokens: {reason}") from error
     if policy.adapter is not None:
-        learner = Learner(restore(base, policy.adapter), AlgorithmConfig(), OptimConfig())
+        learner = Learner(restore(base, policy.adapter), AlgorithmConfig(), OptimConfig(), sampling)
         AdapterSync(engine, learner, asked.problems, SyncConfig(), policy.dtype, seed).push()
     return engine
 

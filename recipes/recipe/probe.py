@@ -52,14 +52,14 @@ def probe(recipe: Recipe, known: Scored, parts: Assembled) -> Probe:
     problems = list(known.splits.train[:NUM_PROBLEMS])
     seeds = [sample_seed(recipe.seed, "preflight", problem.id) for problem in problems]
     scoring = Scoring(known.reward)
-    groups = parts.engine.sample(problems, recipe.sampling, seeds, on_group=scoring.start)
+    groups = parts.engine.sample(problems, recipe.sampling.sampling(), seeds, on_group=scoring.start)
     groups = scoring.finish(groups)
     temperature = recipe.sampling.temperature
     base = parts.learner.compare(groups, temperature, frozenset())
     bound = recipe.sync.bound if recipe.sync.bound is not None else BOUNDS[known.model.dtype]
     _require(base, bound, "the bare base")
     with _random_adapter(parts, recipe.seed):
-        served = parts.engine.sample(problems[:2], recipe.sampling, seeds[:2])
+        served = parts.engine.sample(problems[:2], recipe.sampling.sampling(), seeds[:2])
         adapter = parts.learner.compare(served, temperature)
         _require(adapter, bound, f"a random adapter on {', '.join(_parts(parts))}, delivered {parts.strategy.name}")
     completions = [completion for group in groups for completion in group.completions]

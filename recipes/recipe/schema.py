@@ -14,10 +14,20 @@ from doubleback.rl.config import (
     ModelConfig,
     OptimConfig,
     ProblemsConfig,
+    RolloutConfig,
     SamplingConfig,
     SyncConfig,
 )
 from doubleback.rl.objective.config import AlgorithmConfig
+from doubleback.rl.objective.presets import PRESETS
+
+MOVED = {
+    "optim.prompts_per_step": "rollout.prompts_per_step",
+    "algorithm.max_rounds": "rollout.max_rounds",
+    "engine.overlap": "rollout.ahead",
+    "engine.max_lag": "rollout.max_lag",
+}
+"""Key of older recipes -> the key that it is now."""
 
 
 class TaskConfig(Section):
@@ -68,6 +78,7 @@ class Recipe(Section):
     lora: LoraSettings = LoraSettings()
     sampling: SamplingConfig = SamplingConfig()
     algorithm: AlgorithmConfig = AlgorithmConfig()
+    rollout: RolloutConfig = RolloutConfig()
     problems: ProblemsConfig = ProblemsConfig()
     optim: OptimConfig = OptimConfig()
     engine: EngineConfig = EngineConfig()
@@ -79,12 +90,41 @@ class Recipe(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _clip_what_lags(cls, data: Any) -> Any:
-        """With engine.overlap the ratio is to the sampler, unless the recipe says otherwise: see docs/overlap.md."""
-        match data, data.get("algorithm", {}) if isinstance(data, dict) else None:
-            case {"engine": {"overlap": True}}, {**given}:
+    def _keys_have_moved(cls, data: Any) -> Any:
+        """Name the new place of a key that stood elsewhere in recipes that people have."""
+        lines = [
+            f"{old}={data[section][key]} is {new} now; write it there"
+            for old, new in MOVED.items()
+            for section, key in [old.split(".")]
+            if isinstance(data, dict) and isinstance(data.get(section), dict) and key in data[section]
+        ]
+        if lines:
+            raise ValueError("\n".join(lines))
+        return data
+
+    @model_validator(mode="before")
+    @classmethod
+    def _start_from_preset_and_lag(cls, data: Any) -> Any:
+        """What algorithm.preset says of the section rollout; and with rollout.ahead the ratio is to the sampler, so
+        that the clip bounds what lags. What the recipe says itself wins."""
+        if not isinstance(data, dict):
+            return data
+        match data.get("algorithm"):
+            case {"preset": str(preset)} if preset in PRESETS:
+                data = {**data, "rollout": {**PRESETS[preset].rollout, **(data.get("rollout") or {})}}
+        match data, data.get("algorithm", {}):
+            case {"rollout": {"ahead": True}}, {**given}:
                 return {**data, "algorithm": {"old_logprobs": "sampler", **given}}
         return data
+
+    @model_validator(mode="after")
+    def _rounds_replace_what_is_dropped(self) -> "Recipe":
+        if self.rollout.max_rounds > 1 and not self.algorithm.drop_zero_variance:
+            raise ValueError(
+                f"rollout.max_rounds={self.rollout.max_rounds} replaces the groups that "
+                "algorithm.drop_zero_variance=false keeps; leave the second at true or set the first to 1"
+            )
+        return self
 
     @model_validator(mode="after")
     def _completion_fits_the_context(self) -> "Recipe":

@@ -23,9 +23,9 @@ NONE = "has no such thing"
 ONLY: dict[str, tuple[Any, str]] = {
     "algorithm.entropy_coef": (0.0, "averages the entropy by microbatch, not over the step"),
     "algorithm.entropy_target": (None, "averages the entropy by microbatch, not over the step"),
-    "algorithm.max_rounds": (1, NONE),
+    "rollout.max_rounds": (1, NONE),
     "algorithm.routing_replay": (False, NONE),
-    "engine.overlap": (False, "generates in the same process"),
+    "rollout.ahead": (False, "generates in the same process"),
     "problems.max_pass_rate": (1.0, NONE),
     "problems.min_pass_rate": (0.0, NONE),
     "problems.level": (None, NONE),
@@ -36,7 +36,8 @@ MAPPED = (
     *(f"algorithm.{key}" for key in ("advantage", "normaliser", "surrogate", "ratio", "clip_low", "clip_high")),
     *(f"algorithm.{key}" for key in ("dual_clip", "kl_coef", "kl_times_ratio", "sapo_positive", "sapo_negative")),
     *(f"algorithm.{key}" for key in ("mask_truncated", "updates_per_batch")),
-    *(f"optim.{key}" for key in ("prompts_per_step", "max_grad_norm", "gradient_checkpointing", "microbatch_tokens")),
+    "rollout.prompts_per_step",
+    *(f"optim.{key}" for key in ("max_grad_norm", "gradient_checkpointing", "microbatch_tokens")),
     *(f"sampling.{key}" for key in ("group_size", "temperature", "max_tokens")),
     "seed",
     "steps",
@@ -56,7 +57,7 @@ IDLE = (
     *(f"algorithm.{key}" for key in ("old_logprobs", "entropy_delta", "entropy_max", "drop_zero_variance")),
     *(f"optim.{key}" for key in ("pack", "share_prompts", "logits_mib")),
     *(f"problems.{key}" for key in ("memory", "rest_epochs", "promote_at")),
-    *("lora.expert_compute", "engine.return_routed_experts", "engine.max_lag"),
+    *("lora.expert_compute", "engine.return_routed_experts", "rollout.max_lag"),
 )
 """Keys without an effect on TRL's result: they change speed alone, belong to a key that is off, or correct a difference
 between sampler and trainer that TRL's generation with transformers does not have."""
@@ -70,7 +71,7 @@ def arguments(recipe: Recipe, longest_prompt: int) -> dict[str, Any]:
     if findings := list(_findings(recipe)):
         raise ConfigError("\n".join(findings))
     algorithm, optim, sampling = recipe.algorithm, recipe.optim, recipe.sampling
-    rollouts = optim.prompts_per_step * sampling.group_size
+    rollouts = recipe.rollout.prompts_per_step * sampling.group_size
     microbatch = largest_divisor(rollouts, optim.microbatch_tokens // (longest_prompt + sampling.max_tokens))
     return {
         "loss_type": LOSSES[algorithm.surrogate, algorithm.normaliser],

@@ -25,17 +25,15 @@ from doubleback.recipes.trl.mapping import arguments
 from doubleback.rewards.compose.reward import Reward
 from doubleback.rewards.types import Completion, ConfigError, Problem
 from doubleback.rl.engines.engine import completion_text
-from doubleback.rl.learner.batching import assign, make_batch
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.policy.base import is_cuda, load_tokenizer
 from doubleback.rl.rollout.problems import ProblemSource
+from doubleback.rl.rollout.sampler import Rollout
 from doubleback.rl.rollout.scoring import Scoring
-from doubleback.rl.run.directory import RunDirectory
-from doubleback.rl.run.metrics import rollout_metrics
+from doubleback.rl.run.journal import Journal, StepReport
 from doubleback.rl.seeds import sample_seed
 from doubleback.rl.stopwatch import Stopwatch
 from doubleback.rl.sync import AdapterSync
-from doubleback.rl.train import Evaluate, Observe
 from doubleback.rl.types import Group
 
 NAMES = {
@@ -68,16 +66,14 @@ def refuse(recipe: Recipe, longest_prompt: int, resume: bool = False) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What `rl.train.train` takes too."""
+    """What a run on TRL is made of: what `rl.train.train` takes, and the problems and reward that TRL samples by."""
 
     recipe: Recipe
-    known: Scored
+    scored: Scored
     learner: Learner
-    sync: AdapterSync
     problems: ProblemSource
-    evaluate: Evaluate
-    observers: Sequence[Observe]
-    run: RunDirectory
+    sync: AdapterSync
+    journal: Journal
 
 
 def train_with_trl(parts: Parts) -> None:
@@ -86,16 +82,18 @@ def train_with_trl(parts: Parts) -> None:
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
-    recipe, known, learner = parts.recipe, parts.known, parts.learner
+    recipe, learner = parts.recipe, parts.learner
     updates = recipe.algorithm.updates_per_batch
-    ahead = deepcopy(parts.problems).take(recipe.steps * recipe.optim.prompts_per_step)  # TRL wants all of them at once
-    scorer = TrlReward(recipe, known.reward, ahead, load_tokenizer(known.model.path))
+    ahead = deepcopy(parts.problems).take(
+        recipe.steps * recipe.rollout.prompts_per_step
+    )  # TRL wants all of them at once
+    scorer = TrlReward(recipe, parts.scored.reward, ahead, load_tokenizer(parts.scored.model.path))
     schedule = LambdaLR(learner.optimiser, lambda update: recipe.optim.warmup(update // updates + 1))
     with TemporaryDirectory() as folder:  # TRL insists on one; what it would save there is saved by the recorder
         trainer = GRPOTrainer(
             model=learner.model,
             reward_funcs=scorer,
-            args=GRPOConfig(output_dir=folder, use_cpu=not is_cuda(), **arguments(recipe, known.longest_prompt)),
+            args=GRPOConfig(output_dir=folder, use_cpu=not is_cuda(), **arguments(recipe, parts.scored.longest_prompt)),
             train_dataset=Dataset.from_list(
                 [{"prompt": problem.prompt, "number": number} for number, problem in enumerate(ahead)]
             ),
@@ -104,7 +102,7 @@ def train_with_trl(parts: Parts) -> None:
         )
         trainer.add_callback(Recorder(parts, scorer))
         trainer.remove_callback(PrinterCallback)
-        parts.run.record(0, (), {**parts.sync.push().metrics(), **parts.evaluate(0)}, parts.observers)
+        parts.journal.start(parts.sync.push())
         trainer.train()
 
 
@@ -124,14 +122,14 @@ class TrlReward:
         rows = zip(number, completion_ids, strict=True)
         groups = [self._group(index, [ids for _, ids in part]) for index, part in groupby(rows, key=itemgetter(0))]
         scoring = Scoring(self._reward)
-        for group in groups:
-            scoring.start(group)
+        for position, group in enumerate(groups):
+            scoring.start(position, group)
         self.groups = scoring.finish(groups)
         self.ended = time.perf_counter()
         return [score.value for group in self.groups for score in group.scores]
 
     def _group(self, index: int, samples: Sequence[list[int]]) -> Group:
-        problem, step = self._problems[index], index // self._recipe.optim.prompts_per_step + 1
+        problem, step = self._problems[index], index // self._recipe.rollout.prompts_per_step + 1
         # TRL samples by a generator of its own; these are the names that seeds have here, for rewards that ask.
         seed = sample_seed(self._recipe.seed, f"step {step}", problem.id)
         completions = tuple(self._completion(ids, step, seed + sample) for sample, ids in enumerate(samples))
@@ -190,13 +188,10 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
     def _record(self, learned: dict[str, float]) -> None:
         parts, recipe, learner = self._parts, self._parts.recipe, self._parts.learner
         learner.step += 1
-        parts.problems.take(recipe.optim.prompts_per_step)  # what a checkpoint has to know
-        groups = assign(self._scorer.groups, recipe.algorithm)
-        rollouts = rollout_metrics(groups, make_batch(groups, recipe.algorithm, recipe.sampling))
-        learned["learner/tokens"] = rollouts["rollout/tokens"] * recipe.algorithm.updates_per_batch
-        timed = self._watch.metrics(rollouts["rollout/tokens"], learned["learner/tokens"])
-        receipt = parts.sync.push()
-        metrics = {**rollouts, **learned, **timed, **receipt.metrics(), **parts.evaluate(learner.step)}
-        parts.run.record(learner.step, groups, metrics, parts.observers)
-        if recipe.checkpoint.is_due(learner.step, recipe.steps):
-            parts.run.save_checkpoint(learner, parts.problems, recipe.checkpoint.keep)
+        parts.problems.take(recipe.rollout.prompts_per_step)  # what a checkpoint has to know
+        batch = learner.batch(self._scorer.groups)
+        num_tokens = sum(len(item.token_ids) for group in batch.groups for item in group.completions)
+        learned["learner/tokens"] = float(num_tokens * recipe.algorithm.updates_per_batch)
+        learned["seconds/update"] = self._watch.seconds.pop("update")
+        rollout = Rollout(batch.groups, seconds=self._watch.seconds)
+        parts.journal.record(StepReport(learner.step, rollout, batch, learned, parts.sync.push()))

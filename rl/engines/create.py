@@ -17,13 +17,16 @@ def create_engine(
     tokenizer: PreTrainedTokenizerBase,
     has_stop_strings: bool = False,
     strategy: Strategy = MERGED,
+    *,
+    is_apart: bool = False,
 ) -> Engine:
     """The engine that the recipe names. `base`: the frozen parameters, from which merged weights are computed.
 
     `has_stop_strings`: whether any sampling will ask for them; vLLM then needs a tokenizer of its own. `strategy`: how
-    adapters will be delivered (`rl.engines.delivery.choose`).
+    adapters will be delivered (`rl.engines.delivery.choose`). `is_apart`: in a process of its own, to
+    sample while this one learns.
     """
-    if config.overlap:
+    if is_apart:
         from doubleback.rl.engines.process import ProcessEngine
 
         return ProcessEngine(config, model, base, tokenizer, has_stop_strings, strategy)

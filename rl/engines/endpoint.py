@@ -9,9 +9,8 @@ from typing import Any
 from openai import BadRequestError, OpenAI, OpenAIError
 
 from doubleback.rewards.types import Completion, ConfigError, Problem, RunError
-from doubleback.rl.config import SamplingConfig
 from doubleback.rl.engines.engine import OnGroup
-from doubleback.rl.types import Group
+from doubleback.rl.types import Group, Sampling
 
 CONCURRENCY = 32
 """Requests that are under way at the same time."""
@@ -54,7 +53,7 @@ class EndpointEngine:
     def sample(
         self,
         problems: Sequence[Problem],
-        sampling: SamplingConfig,
+        sampling: Sampling,
         seeds: Sequence[int],
         on_group: OnGroup | None = None,
     ) -> list[Group]:
@@ -67,9 +66,10 @@ class EndpointEngine:
             }
             try:
                 for future in as_completed(asked):
-                    groups[asked[future]] = future.result()
+                    row = asked[future]
+                    groups[row] = future.result()
                     if on_group is not None:
-                        on_group(groups[asked[future]])
+                        on_group(row, groups[row])
             except (ConfigError, RunError):
                 executor.shutdown(wait=False, cancel_futures=True)
                 raise
@@ -79,7 +79,7 @@ class EndpointEngine:
         """Drop the connections."""
         self._client.close()
 
-    def _ask(self, problem: Problem, sampling: SamplingConfig, seed: int) -> Group:
+    def _ask(self, problem: Problem, sampling: Sampling, seed: int) -> Group:
         for attempt in range(1, TRIES + 1):
             try:
                 choices = self._request(problem, sampling, seed).choices
@@ -101,7 +101,7 @@ class EndpointEngine:
         ordered = sorted(choices, key=lambda choice: choice.index)
         return Group(problem, (), tuple(self._completion(choice, seed) for choice in ordered))
 
-    def _request(self, problem: Problem, sampling: SamplingConfig, seed: int) -> Any:
+    def _request(self, problem: Problem, sampling: Sampling, seed: int) -> Any:
         common: dict[str, Any] = {
             "model": self._model,
             "n": sampling.group_size,

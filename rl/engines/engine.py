@@ -6,26 +6,22 @@ from typing import Protocol
 from transformers import PreTrainedTokenizerBase
 
 from doubleback.rewards.types import ConfigError, Problem
-from doubleback.rl.config import SamplingConfig
 from doubleback.rl.policy.lora import Adapter
-from doubleback.rl.types import Group, TokenSequence
+from doubleback.rl.types import Group, Sampling, TokenSequence
 
-OnGroup = Callable[[Group], None]
-"""Called with each group as soon as it is complete."""
+OnGroup = Callable[[int, Group], None]
+"""Called with each group as soon as it is complete, behind the number of its problem in the call."""
 NO_ADAPTER = "base"
 """The adapter hash of what the bare base sampled."""
 
 
-class Engine(Protocol):
-    """Generates with the frozen base plus the adapter last loaded. A new engine serves the bare base, version 0."""
-
-    def load_adapter(self, adapter: Adapter, version: int) -> None:
-        """Serve `adapter` from now on. Returns when every later token comes from it; `rl.sync` proves that."""
+class Sampler(Protocol):
+    """Draws completions: all that an evaluation needs."""
 
     def sample(
         self,
         problems: Sequence[Problem],
-        sampling: SamplingConfig,
+        sampling: Sampling,
         seeds: Sequence[int],
         on_group: OnGroup | None = None,
     ) -> list[Group]:
@@ -36,11 +32,18 @@ class Engine(Protocol):
         Raises ConfigError where a prompt and max_tokens do not fit the context.
         """
 
-    def score(self, sequences: Sequence[TokenSequence]) -> list[tuple[float, ...]]:
-        """Log-probability in nats, at temperature 1, of each completion id of each sequence."""
-
     def close(self) -> None:
         """Free what the engine holds. The engine is unusable afterwards."""
+
+
+class Engine(Sampler, Protocol):
+    """A sampler with an adapter: the frozen base plus the adapter last loaded. A new one serves the bare base."""
+
+    def load_adapter(self, adapter: Adapter, version: int) -> None:
+        """Serve `adapter` from now on. Returns when every later token comes from it; `rl.sync` proves that."""
+
+    def score(self, sequences: Sequence[TokenSequence]) -> list[tuple[float, ...]]:
+        """Log-probability in nats, at temperature 1, of each completion id of each sequence."""
 
 
 def encode_prompts(

@@ -18,11 +18,11 @@ from torch import Tensor, multiprocessing
 from transformers import PreTrainedTokenizerBase
 
 from doubleback.rewards.types import ConfigError, Problem, RunError
-from doubleback.rl.config import EngineConfig, ModelConfig, SamplingConfig
+from doubleback.rl.config import EngineConfig, ModelConfig
 from doubleback.rl.engines.delivery import Strategy
 from doubleback.rl.engines.engine import Engine, OnGroup
 from doubleback.rl.policy.lora import Adapter
-from doubleback.rl.types import Group, TokenSequence
+from doubleback.rl.types import Group, Sampling, TokenSequence
 
 STALL_SECONDS = 1800.0
 """Longest silence: a group is told as soon as it is complete, so this is far beyond one group."""
@@ -45,11 +45,10 @@ class ProcessEngine:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._lock = Lock()
-        here = config.model_copy(update={"overlap": False})
         apart = second_device(torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES"))
         # What the engine's process cannot see, it cannot be given.
         shared = {name: tensor.cpu() for name, tensor in base.items()} if apart else dict(base)
-        arguments = (here, model, shared, tokenizer, has_stop_strings, strategy)
+        arguments = (config, model, shared, tokenizer, has_stop_strings, strategy)
         self._process = context.Process(target=_serve, args=(theirs, torch.get_num_threads(), arguments), daemon=True)
         before = dict(os.environ)
         os.environ.update(apart)
@@ -67,7 +66,7 @@ class ProcessEngine:
     def sample(
         self,
         problems: Sequence[Problem],
-        sampling: SamplingConfig,
+        sampling: Sampling,
         seeds: Sequence[int],
         on_group: OnGroup | None = None,
     ) -> list[Group]:
@@ -111,7 +110,7 @@ class ProcessEngine:
                 name, text = value
                 raise ERRORS.get(name, RunError)(text)
             if on_group is not None:
-                on_group(value)
+                on_group(*value)
 
 
 def second_device(count: int, visible: str | None) -> dict[str, str]:
@@ -138,7 +137,7 @@ def _serve(pipe: Connection, threads: int, arguments: tuple[Any, ...]) -> None:
             name, values = pipe.recv()
             if name == "close":
                 break
-            pipe.send(_reply(engine, name, values, lambda group: pipe.send(("group", group))))
+            pipe.send(_reply(engine, name, values, lambda *group: pipe.send(("group", group))))
     except (EOFError, BrokenPipeError):
         pass  # the parent is gone
     finally:

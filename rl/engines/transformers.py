@@ -7,14 +7,14 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBase
 
 from doubleback.rewards.types import Completion, Problem
-from doubleback.rl.config import EngineConfig, ModelConfig, SamplingConfig
+from doubleback.rl.config import EngineConfig, ModelConfig
 from doubleback.rl.engines.engine import NO_ADAPTER, OnGroup, completion_text, encode_prompts
 from doubleback.rl.policy.base import DTYPES
 from doubleback.rl.policy.logprobs import token_logprobs
 from doubleback.rl.policy.lora import Adapter
 from doubleback.rl.policy.merging import merged
 from doubleback.rl.policy.routing import Routers
-from doubleback.rl.types import Group, Routes, TokenSequence
+from doubleback.rl.types import Group, Routes, Sampling, TokenSequence
 
 
 class TransformersEngine:
@@ -39,7 +39,7 @@ class TransformersEngine:
     def sample(
         self,
         problems: Sequence[Problem],
-        sampling: SamplingConfig,
+        sampling: Sampling,
         seeds: Sequence[int],
         on_group: OnGroup | None = None,
     ) -> list[Group]:
@@ -60,8 +60,8 @@ class TransformersEngine:
             for problem, ids, part in zip(problems, prompts, parts, strict=True)
         ]
         if on_group is not None:
-            for group in groups:
-                on_group(group)
+            for index, group in enumerate(groups):
+                on_group(index, group)
         return groups
 
     @torch.no_grad()
@@ -78,7 +78,7 @@ class TransformersEngine:
 
     @torch.no_grad()
     def _generate(
-        self, requests: Sequence[tuple[tuple[int, ...], int]], sampling: SamplingConfig
+        self, requests: Sequence[tuple[tuple[int, ...], int]], sampling: Sampling
     ) -> tuple[list[Completion], list[Routes | None]]:
         """One batch, left-padded, sampled token by token until every row has ended."""
         width = max(len(ids) for ids, _ in requests)

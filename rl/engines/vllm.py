@@ -30,14 +30,14 @@ from vllm import LLM, SamplingParams  # noqa: E402
 from vllm.sampling_params import RequestOutputKind  # noqa: E402
 
 from doubleback.rewards.types import Completion, Problem  # noqa: E402
-from doubleback.rl.config import EngineConfig, ModelConfig, SamplingConfig  # noqa: E402
+from doubleback.rl.config import EngineConfig, ModelConfig  # noqa: E402
 from doubleback.rl.engines.delivery import MERGED, Strategy  # noqa: E402
 from doubleback.rl.engines.engine import NO_ADAPTER, OnGroup, completion_text, encode_prompts  # noqa: E402
 from doubleback.rl.engines.vllm_adapters import MergedReload, RuntimeAdapter, correct_vllm  # noqa: E402
 from doubleback.rl.engines.vllm_routes import RouteCapture  # noqa: E402
 from doubleback.rl.policy.families import family, num_experts  # noqa: E402
 from doubleback.rl.policy.lora import Adapter  # noqa: E402
-from doubleback.rl.types import Group, Routes, TokenSequence  # noqa: E402
+from doubleback.rl.types import Group, Routes, Sampling, TokenSequence  # noqa: E402
 
 torch.set_num_threads = _set_num_threads
 
@@ -99,7 +99,7 @@ class VllmEngine:
     def sample(
         self,
         problems: Sequence[Problem],
-        sampling: SamplingConfig,
+        sampling: Sampling,
         seeds: Sequence[int],
         on_group: OnGroup | None = None,
     ) -> list[Group]:
@@ -134,7 +134,7 @@ class VllmEngine:
                 routes = tuple(self._routes(row, prompts[row], sample) for sample in output.outputs)
                 groups[row] = Group(problems[row], prompts[row], completions, routes=routes)
                 if on_group is not None:
-                    on_group(groups[row])
+                    on_group(row, groups[row])
         return [groups[row] for row in range(len(problems))]
 
     def score(self, sequences: Sequence[TokenSequence]) -> list[tuple[float, ...]]:

@@ -6,13 +6,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from doubleback.rl.config import SamplingConfig
 from doubleback.rl.learner.packing import Layout, lay_out
 from doubleback.rl.objective.advantages import step_advantages
 from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.objective.losses import token_weights
 from doubleback.rl.policy.routing import stacked
-from doubleback.rl.types import Batch, Group, Sample
+from doubleback.rl.types import Batch, Group, Sample, Sampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ def assign(groups: Sequence[Group], algorithm: AlgorithmConfig) -> list[Group]:
     return [replace(group, advantages=values) for group, values in zip(groups, advantages_PG, strict=True)]
 
 
-def make_batch(groups: Sequence[Group], algorithm: AlgorithmConfig, sampling: SamplingConfig) -> Batch:
+def make_batch(groups: Sequence[Group], algorithm: AlgorithmConfig, sampling: Sampling) -> Batch:
     """What the learner needs of `groups`.
 
     Left out of the forward pass, and counted: completions without a verdict, cut-off ones if the recipe says so, and

@@ -1,26 +1,31 @@
 """The learner: frozen base + LoRA adapter + AdamW. One `update` is one step. Shapes: B completions, T tokens."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from peft import PeftModel
 from torch import Tensor
 
-from doubleback.rl.config import OptimConfig
-from doubleback.rl.learner.batching import Microbatch, microbatches
+from doubleback.rl.config import OptimConfig, SamplingConfig
+from doubleback.rl.learner.batching import Microbatch, assign, make_batch, microbatches
 from doubleback.rl.learner.forward import Forward
 from doubleback.rl.learner.loss import microbatch_loss
 from doubleback.rl.learner.packing import refuse_stateful
+from doubleback.rl.learner.penalty import penalise
 from doubleback.rl.learner.tally import Tally
 from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.objective.entropy import EntropyCoefficient
 from doubleback.rl.policy import lora
-from doubleback.rl.types import Batch, Group, Sample, TokenSequence
+from doubleback.rl.types import Batch, Group, Sample, Sampling, TokenSequence
 
 ALL_PARTS = frozenset(lora.PARTS)
+DEFAULT_SAMPLING = SamplingConfig().sampling()
+"""For a learner that is given batches, and makes none."""
 QUANTILE = 0.98
 """Share of tokens on which engine and trainer must agree. Not all: a router that is undecided between two experts may
 choose differently on the two sides for a single token. An adapter that is missing, stale or partial moves far more."""
@@ -44,10 +49,16 @@ class Comparison:
 class Learner:
     """Owns the adapter, its optimiser and the step counter."""
 
-    def __init__(self, model: PeftModel, algorithm: AlgorithmConfig, optim: OptimConfig) -> None:
+    def __init__(
+        self,
+        model: PeftModel,
+        algorithm: AlgorithmConfig,
+        optim: OptimConfig,
+        sampling: Sampling = DEFAULT_SAMPLING,
+    ) -> None:
         self.step = 0
         self.model = model
-        self._algorithm, self._optim = algorithm, optim
+        self._algorithm, self._optim, self._sampling = algorithm, optim, sampling
         self._entropy_coef = EntropyCoefficient(
             algorithm.entropy_coef, algorithm.entropy_target, algorithm.entropy_delta, algorithm.entropy_max
         )
@@ -69,12 +80,21 @@ class Learner:
         """A copy of the current adapter."""
         return lora.export(self.model)
 
+    def batch(self, groups: Sequence[Group]) -> Batch:
+        """What a step learns from: the groups with penalties and advantages, and the weight of every token."""
+        started = time.perf_counter()
+        reference = partial(self.score, parts=frozenset(), temperature=self._sampling.temperature)
+        assigned = assign(penalise(groups, reference, self._algorithm), self._algorithm)
+        batch = make_batch(assigned, self._algorithm, self._sampling)
+        return replace(batch, groups=tuple(assigned), seconds=time.perf_counter() - started)
+
     def update(self, batch: Batch) -> dict[str, float]:
         """One step on `batch`: `updates_per_batch` optimiser steps. Returns metrics: groups learner/ and gap/.
 
         A batch without any signal moves nothing, not even the optimiser's state, but still counts as a step.
         """
         self.step += 1
+        started = time.perf_counter()
         tally = Tally()
         old_logprobs: list[Tensor] | None = None
         rate = self._optim.lr * self._optim.warmup(self.step)
@@ -86,7 +106,7 @@ class Learner:
             self.optimiser.step()
             self.optimiser.zero_grad(set_to_none=True)
             tally.add_update(float(norm))
-        metrics = {**tally.means(), "learner/lr": rate}
+        metrics = {**tally.means(), "learner/lr": rate, "seconds/update": time.perf_counter() - started}
         if self._algorithm.has_entropy_bonus:
             metrics["learner/entropy_coef"] = self._entropy_coef.applied
             self._entropy_coef.adapt(metrics["learner/entropy"])

@@ -1,19 +1,19 @@
 """A KL that is taken off the reward, before the advantages. Shapes: T tokens."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
 
-from doubleback.rl.learner.learner import Learner
 from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.objective.kl import kl
-from doubleback.rl.types import Group
+from doubleback.rl.types import Group, TokenSequence
+
+Score = Callable[[Sequence[TokenSequence]], list[tuple[float, ...]]]
+"""Log-probabilities of each completion's tokens under the adapter-off reference, at the sampling temperature."""
 
 
-def penalise(
-    groups: Sequence[Group], learner: Learner, algorithm: AlgorithmConfig, temperature: float
-) -> Sequence[Group]:
+def penalise(groups: Sequence[Group], score: Score, algorithm: AlgorithmConfig) -> Sequence[Group]:
     """With kl_in=reward, the groups with kl_coef * KL(policy || adapter-off reference) of each completion.
 
     Summed over the completion's tokens (RLOO, arXiv:2402.14740). The policy's side is what the sampler reported,
@@ -22,7 +22,7 @@ def penalise(
     if not algorithm.has_kl_reward:
         return groups
     sequences = [(group.prompt_ids, item.token_ids) for group in groups for item in group.completions]
-    references = iter(learner.score(sequences, frozenset(), temperature))
+    references = iter(score(sequences))
     return [
         replace(
             group,

@@ -27,7 +27,7 @@ class AlgorithmConfig(Section):
     old_logprobs: Literal["trainer", "sampler"] = "trainer"
     """What the ratio is to. `trainer`: this policy before the step, in the trainer's own numbers; the importance weight
     makes up for the difference to the sampler. `sampler`: what the engine reported, so that the clip bounds how far the
-    policy has moved since it sampled, steps of engine.overlap included, and no importance weight is taken."""
+    policy has moved since it sampled, steps of rollout.ahead included, and no importance weight is taken."""
     clip_low: Annotated[float, Field(ge=0, le=1)] = 0.2
     """The probability ratio is clipped below at 1 - clip_low. 1: no lower bound."""
     clip_high: Annotated[float, Field(ge=0)] = 0.28
@@ -68,9 +68,6 @@ class AlgorithmConfig(Section):
     drop_zero_variance: bool = True
     """Leave groups whose advantages are all 0 out of the forward pass. They are kept where a KL or entropy term still
     pulls on them. Changes speed, never the gradient."""
-    max_rounds: Annotated[int, Field(ge=1)] = 1
-    """Rounds of sampling in a step. Above 1, groups without spread are replaced by other problems, until all have one
-    or the rounds are used up (DAPO's dynamic sampling)."""
     routing_replay: bool = False
     """Send each token in the trainer to the experts that it was sent to in the engine (R3, arXiv:2510.11370)."""
     updates_per_batch: Annotated[int, Field(ge=1)] = 1
@@ -117,11 +114,6 @@ class AlgorithmConfig(Section):
         yield from self._importance_findings()
         yield from self._kl_findings()
         yield from self._entropy_findings()
-        if self.max_rounds > 1 and not self.drop_zero_variance:
-            yield (
-                f"algorithm.max_rounds={self.max_rounds} replaces the groups that "
-                "algorithm.drop_zero_variance=false keeps; leave the second at true or set the first to 1"
-            )
 
     def _surrogate_findings(self) -> Iterator[str]:
         if self.dual_clip is not None and self.surrogate != "clipped":

@@ -1,7 +1,7 @@
 """Named settings of `algorithm`, one per paper. A recipe names one and may override it key by key. Loads no torch."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -15,6 +15,8 @@ class Preset:
     """Where it comes from."""
     settings: Mapping[str, Any]
     """Key of `algorithm` -> value. The correction between sampler and trainer is left alone unless it is the point."""
+    rollout: Mapping[str, Any] = field(default_factory=dict)
+    """The same of the section `rollout`."""
 
 
 GRPO = {"advantage": "standardise", "normaliser": "sequence"}
@@ -35,7 +37,8 @@ PRESETS: dict[str, Preset] = {
     "dapo": Preset(
         "clip-higher, every token weighs the same, groups without spread are replaced",
         "arXiv:2503.14476",
-        {"advantage": "standardise", "normaliser": "token", "clip_low": 0.2, "clip_high": 0.28, "max_rounds": 10},
+        {"advantage": "standardise", "normaliser": "token", "clip_low": 0.2, "clip_high": 0.28},
+        rollout={"max_rounds": 10},
     ),
     "rloo": Preset(
         "the others' mean as baseline, KL in the reward",

@@ -1,64 +1,82 @@
 """The rollouts of one step: sampled and scored, in one round or until every group has something to teach."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
-from doubleback.rl.config import SamplingConfig
-from doubleback.rl.engines.engine import Engine
+from doubleback.rl.config import RolloutConfig
+from doubleback.rl.engines.engine import Sampler
 from doubleback.rl.objective.advantages import has_spread
-from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.rollout.problems import ProblemSource
-from doubleback.rl.rollout.scoring import Reward, Scoring
+from doubleback.rl.rollout.scoring import Scorer, Scoring
 from doubleback.rl.seeds import sample_seed
 from doubleback.rl.stopwatch import Stopwatch
-from doubleback.rl.types import Group
+from doubleback.rl.types import Group, Sampling
 
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """Scored groups of one step."""
+    """Scored groups of one step.
+
+    For example rollout.prompts_per_step=2 and rollout.max_rounds=2, where the second of the first two problems had four
+    equal rewards: `groups` are those of the first and of a third problem, `replaced` the one of the second, and
+    `num_rounds` is 2.
+    """
 
     groups: tuple[Group, ...]
     """What the step learns from, prompts_per_step of them unless the problems ran out, in the order of sampling."""
-    replaced: tuple[Group, ...]
+    replaced: tuple[Group, ...] = ()
     """Groups without spread in whose place others were sampled."""
-    num_rounds: int
+    num_rounds: int = 1
     """Calls of the engine."""
+    lag: float = 0.0
+    """Mean steps between the adapter that sampled and the one that learns."""
+    problem_metrics: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    """Where filter and curriculum stand after these groups; empty without them."""
+    seconds: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    """Phase -> what it took: rollout, reward."""
 
 
-def roll_out(
-    engine: Engine,
-    source: ProblemSource,
-    reward: Reward,
-    algorithm: AlgorithmConfig,
-    sampling: SamplingConfig,
-    prompts_per_step: int,
-    run_seed: int,
-    step: int,
-    watch: Stopwatch,
-) -> Rollout:
-    """Sample and score a step's problems; with max_rounds > 1 go on in place of groups without spread.
+class RolloutSampler:
+    """Makes the rollout of a step. Every random choice derives from (run seed, step, problem, sample)."""
 
-    DAPO's dynamic sampling (arXiv:2503.14476, eq. 11), with other habits: a round samples only as many problems as are
-    missing, so that nothing with a spread is thrown away; spread is that of the whole reward, not of correctness alone.
-    """
-    groups: list[Group] = []
-    scoring = Scoring(reward)
-    num_missing, num_rounds = prompts_per_step, 0
-    while num_missing and num_rounds < algorithm.max_rounds:
-        problems = source.take(num_missing, excluded=frozenset(group.problem.id for group in groups))
-        if not problems:
-            break
-        seeds = [sample_seed(run_seed, f"step {step}", problem.id) for problem in problems]
-        with watch.phase("rollout"):
-            sampled = engine.sample(problems, sampling, seeds, on_group=scoring.start)
-        with watch.phase("reward"):
-            groups += scoring.finish(sampled)
-        num_missing = prompts_per_step - sum(map(_has_spread, groups))
-        num_rounds += 1
-    source.observe(groups)
-    kept, replaced = select(groups, prompts_per_step)
-    return Rollout(kept, replaced, num_rounds)
+    def __init__(
+        self,
+        engine: Sampler,
+        source: ProblemSource,
+        scorer: Scorer,
+        sampling: Sampling,
+        config: RolloutConfig,
+        run_seed: int,
+    ) -> None:
+        self._engine, self._source, self._scorer = engine, source, scorer
+        self._sampling, self._config, self._run_seed = sampling, config, run_seed
+
+    def __call__(self, step: int) -> Rollout:
+        """Sample and score a step's problems; with max_rounds > 1 go on in place of groups without spread.
+
+        DAPO's dynamic sampling (arXiv:2503.14476, eq. 11), with other habits: a round samples only as many problems as
+        are missing, so that nothing with a spread is thrown away; spread is that of the whole reward, not of
+        correctness alone.
+        """
+        count = self._config.prompts_per_step
+        groups: list[Group] = []
+        scoring, watch = Scoring(self._scorer), Stopwatch()
+        num_missing, num_rounds = count, 0
+        while num_missing and num_rounds < self._config.max_rounds:
+            problems = self._source.take(num_missing, excluded=frozenset(group.problem.id for group in groups))
+            if not problems:
+                break
+            seeds = [sample_seed(self._run_seed, f"step {step}", problem.id) for problem in problems]
+            with watch.phase("rollout"):
+                sampled = self._engine.sample(problems, self._sampling, seeds, on_group=scoring.start)
+            with watch.phase("reward"):
+                groups += scoring.finish(sampled)
+            num_missing = count - sum(map(_has_spread, groups))
+            num_rounds += 1
+        self._source.observe(groups)
+        kept, replaced = select(groups, count)
+        return Rollout(kept, replaced, num_rounds, problem_metrics=self._source.metrics(), seconds=dict(watch.seconds))
 
 
 def select(groups: Sequence[Group], count: int) -> tuple[tuple[Group, ...], tuple[Group, ...]]:

@@ -29,7 +29,7 @@ METRICS: dict[str, str] = {
     "rollout/zero_variance": "share of groups whose rewards do not differ: no gradient",
     "rollout/rounds": "rounds of sampling in the step",
     "rollout/replaced": "groups without spread that other problems replaced",
-    "rollout/lag": "mean steps between the adapter that sampled and the one that learns; 0 without engine.overlap",
+    "rollout/lag": "mean steps between the adapter that sampled and the one that learns; 0 without rollout.ahead",
     "rollout/unusable": "share of completions without a reward (timeout, grader_error): out of all statistics",
     "problems/out_of_range": "share of the training problems whose running pass rate is out of bounds; only with a "
     "filter",
@@ -70,7 +70,7 @@ METRICS: dict[str, str] = {
     "speed/rollout_tokens_per_s": "rollout/tokens over seconds/rollout",
     "speed/update_tokens_per_s": "learner/tokens over the seconds of the update",
     "seconds/rollout": "generation, with the scoring that goes on meanwhile",
-    "seconds/wait": "after the update, for the next batch that is sampled meanwhile; 0 without engine.overlap",
+    "seconds/wait": "after the update, for the next batch that is sampled meanwhile; 0 without rollout.ahead",
     "seconds/reward": "waiting for the scores that are left, and advantages",
     "seconds/update": "forward, backward, optimiser",
     "seconds/sync": "export, push and receipt of the adapter",

@@ -60,7 +60,7 @@ def run(trainer: str, recipe: str, model: str, size: str, steps: int, threads: i
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         keys = [f"trainer={trainer}", f"model.path={model}", f"steps={steps}"]
-        keys += [f"optim.prompts_per_step={NUM_GROUPS[size]}"]
+        keys += [f"rollout.prompts_per_step={NUM_GROUPS[size]}"]
         keys += [f"eval.{key}={json.dumps(value)}" for key, value in EVALUATION.items()]
         command = [sys.executable, "-m", "doubleback.recipes", "train", recipe, *keys, "--out", str(out)]
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}

@@ -19,7 +19,7 @@ PUBLISHED = {  # parameters, billions, as the model cards state them
     "ibm-granite/granite-3.1-3b-a800m-base": 3.30,
     "openai/gpt-oss-20b": 20.9,
 }
-SMALL = ["tiny=true", "steps=2", "optim.prompts_per_step=2", "sampling.group_size=2", "sampling.max_tokens=32"]
+SMALL = ["tiny=true", "steps=2", "rollout.prompts_per_step=2", "sampling.group_size=2", "sampling.max_tokens=32"]
 SMALL += ["reward.components.overlong.args.buffer=8", "model.max_length=512", "eval.n=1", "eval.k=[1]"]
 SMALL += ["eval.validation_n=1", "eval.validation_problems=2", "eval.test_problems=2", "engine.kv_cache_mib=64"]
 NAMES = ("Ann", "Ben", "Cy", "Dee", "Eli", "Fay", "Gus", "Hal")

@@ -12,9 +12,10 @@ from doubleback.rewards.builtin.countdown import Split, problems
 from doubleback.rewards.compose.config import RewardConfig
 from doubleback.rewards.compose.reward import load_reward
 from doubleback.rewards.types import Verdict
-from doubleback.rl.config import EngineConfig, ModelConfig, SamplingConfig
+from doubleback.rl.config import EngineConfig, ModelConfig
 from doubleback.rl.engines.create import create_engine
 from doubleback.rl.policy.base import base_tensors, load_base, load_tokenizer
+from doubleback.rl.types import Sampling
 
 NUM_SAMPLES = 16
 """Completions per problem."""
@@ -42,7 +43,7 @@ def measure_base(folder: Path, config: PretrainConfig) -> Evaluation:
         engine,
         problems(config.num_numbers, Split(config.score_split)),
         load_reward(RewardConfig(), config.budget),
-        SamplingConfig(group_size=NUM_SAMPLES, max_tokens=config.budget),
+        Sampling(NUM_SAMPLES, 1.0, config.budget),
         [1, NUM_SAMPLES],
         suite=config.score_split,
         step=0,

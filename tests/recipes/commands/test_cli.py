@@ -14,7 +14,7 @@ from support.faulty import Faulty
 SMALL = [
     "engine.name=transformers",
     "steps=2",
-    "optim.prompts_per_step=2",
+    "rollout.prompts_per_step=2",
     "sampling.group_size=4",
     "sampling.max_tokens=32",
     "reward.components.overlong.args.buffer=16",

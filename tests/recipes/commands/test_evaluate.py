@@ -151,7 +151,7 @@ def trained(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "trained"
     small = [
         "steps=3",
-        "optim.prompts_per_step=4",
+        "rollout.prompts_per_step=4",
         "sampling.max_tokens=48",
         "reward.components.overlong.args.buffer=16",
     ]

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 STEPS = 8
 OVERRIDES = [
     f"steps={STEPS}",
-    "optim.prompts_per_step=4",
+    "rollout.prompts_per_step=4",
     "sampling.group_size=4",
     "sampling.max_tokens=48",
     "reward.components.overlong.args.buffer=16",
@@ -97,7 +97,7 @@ def test_killed_and_resumed_equals_uninterrupted(attempt, uninterrupted, tmp_pat
 
 @pytest.mark.timeout(900)
 def test_a_run_that_samples_ahead_resumes_exactly_and_leaves_no_process(tmp_path):
-    ahead = ["engine.overlap=true", "checkpoint.every=3"]
+    ahead = ["rollout.ahead=true", "checkpoint.every=3"]
     run_to_the_end(tmp_path / "whole", *ahead)
     lags = [line["rollout/lag"] for line in untimed_metrics(tmp_path / "whole")[1:]]
     assert lags == [0, 1, 1, 0, 1, 1, 0, 1]  # steps 3 and 6 are saved: nothing is sampled ahead of them
@@ -128,7 +128,7 @@ def test_a_run_keeps_its_files_and_its_recipe(uninterrupted):
 STATEFUL = [
     "engine.name=transformers",
     "algorithm.preset=dapo",
-    "algorithm.max_rounds=3",
+    "rollout.max_rounds=3",
     "algorithm.entropy_coef=0.02",
     "algorithm.entropy_target=2.0",
     "algorithm.kl_coef=0.01",

@@ -36,7 +36,7 @@ def test_a_preset_fills_in_its_keys_and_explicit_ones_win():
 
 
 def test_what_lags_is_clipped_against_the_sampler_unless_the_recipe_says_otherwise():
-    ahead = "engine.overlap=true"
+    ahead = "rollout.ahead=true"
     assert load_recipe("countdown").algorithm.old_logprobs == "trainer"
     assert load_recipe("countdown", [ahead]).algorithm.old_logprobs == "sampler"
     assert load_recipe("countdown", [ahead, "algorithm.old_logprobs=trainer"]).algorithm.old_logprobs == "trainer"
@@ -133,3 +133,29 @@ def test_front_door_is_light():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("optim.prompts_per_step=4", "rollout.prompts_per_step"),
+        ("algorithm.max_rounds=2", "rollout.max_rounds"),
+        ("engine.overlap=true", "rollout.ahead"),
+        ("engine.max_lag=1", "rollout.max_lag"),
+    ],
+)
+def test_a_key_that_has_moved_is_named_with_its_place(old, new):
+    (line,) = findings("countdown", old)
+    assert line.startswith(old.partition("=")[0])
+    assert line.endswith(f" is {new} now; write it there")
+
+
+def test_rounds_that_replace_what_is_kept_are_refused():
+    (line,) = findings("countdown", "rollout.max_rounds=5", "algorithm.drop_zero_variance=false")
+    assert "rollout.max_rounds=5 replaces the groups that algorithm.drop_zero_variance=false keeps" in line
+
+
+def test_a_preset_says_its_rounds_and_the_recipe_wins():
+    assert load_recipe("countdown").rollout.max_rounds == 1
+    assert load_recipe("countdown", ["algorithm.preset=dapo"]).rollout.max_rounds == 10
+    assert load_recipe("countdown", ["algorithm.preset=dapo", "rollout.max_rounds=3"]).rollout.max_rounds == 3

@@ -17,7 +17,7 @@ WRONG = {
     ),
     "router": ({"router": "mlp.router"}, "no router under the name 'mlp.router' in this qwen3_moe model"),
 }
-SMALL = ["steps=1", "optim.prompts_per_step=2", "sampling.group_size=4", "sampling.max_tokens=32", "lora.rank=4"]
+SMALL = ["steps=1", "rollout.prompts_per_step=2", "sampling.group_size=4", "sampling.max_tokens=32", "lora.rank=4"]
 SMALL += ["reward.components.overlong.args.buffer=16"]
 
 

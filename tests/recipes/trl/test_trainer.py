@@ -23,7 +23,7 @@ from doubleback.rl.run.directory import read_samples
 
 PROMPT = 16
 """Tokens of the longest prompt."""
-SMALL = ["steps=2", "optim.prompts_per_step=2", "sampling.group_size=4", "sampling.max_tokens=32", "eval.n=2"]
+SMALL = ["steps=2", "rollout.prompts_per_step=2", "sampling.group_size=4", "sampling.max_tokens=32", "eval.n=2"]
 SMALL += ["eval.k=[1]", "eval.test_problems=4", "eval.validation_problems=2", "eval.validation_n=1"]
 SMALL += ["reward.components.overlong.args.buffer=16", "engine.name=transformers"]
 
@@ -63,7 +63,7 @@ CHANGES = {
     "algorithm.advantage": ("standardise", "scale_rewards", "group"),
     "algorithm.normaliser": ("token", "loss_type", "dapo"),
     "optim.max_grad_norm": (0.5, "max_grad_norm", 0.5),
-    "optim.prompts_per_step": (8, "gradient_accumulation_steps", 4),
+    "rollout.prompts_per_step": (8, "gradient_accumulation_steps", 4),
     "optim.microbatch_tokens": (1000, "per_device_train_batch_size", 4),  # 5 would fit, but not divide 256
     "optim.gradient_checkpointing": ("true", "gradient_checkpointing", True),
     "sampling.temperature": (0.7, "temperature", 0.7),
@@ -108,11 +108,11 @@ def test_names_are_trls_own(tmp_path):
             "algorithm.routing_replay=true",
             "algorithm.routing_replay=True: trainer=trl has no such thing; set",
         ),
-        ("algorithm.max_rounds=3", "algorithm.max_rounds=3: trainer=trl has no such thing"),
+        ("rollout.max_rounds=3", "rollout.max_rounds=3: trainer=trl has no such thing"),
         ("algorithm.advantage=maxrl", "algorithm.advantage=maxrl: trainer=trl knows centre, standardise"),
         ("algorithm.surrogate=sapo", "algorithm.surrogate=sapo with algorithm.normaliser=constant: trainer=trl knows"),
         ("problems.max_pass_rate=0.9", "problems.max_pass_rate=0.9: trainer=trl has no such thing"),
-        ("engine.overlap=true", "engine.overlap=True: trainer=trl generates in the same process; set engine.overlap"),
+        ("rollout.ahead=true", "rollout.ahead=True: trainer=trl generates in the same process; set rollout.ahead"),
         ("algorithm.kl_coef=0.1 algorithm.kl_in=reward", "algorithm.kl_in=reward with algorithm.kl_estimator=k3"),
         ("algorithm.kl_coef=0.1 algorithm.kl_estimator=k2", "algorithm.kl_in=loss with algorithm.kl_estimator=k2"),
         ("algorithm.importance_floor=1.5", "algorithm.importance_floor=1.5 with algorithm.importance_cap=2.0"),
@@ -220,7 +220,7 @@ def test_a_run_on_trl_is_a_run(run, tmp_path):
 
 
 GRPO = ["algorithm.preset=grpo", "optim.microbatch_tokens=200", "optim.warmup_steps=0"]
-DAPO = ["algorithm.preset=dapo", "algorithm.max_rounds=1", "algorithm.mask_truncated=true"]
+DAPO = ["algorithm.preset=dapo", "rollout.max_rounds=1", "algorithm.mask_truncated=true"]
 TWICE = ["algorithm.updates_per_batch=2", "optim.weight_decay=0.1"]
 
 

@@ -39,9 +39,11 @@ class Setup:
         self.tokenizer = load_tokenizer(folder)
         model = lora.attach(base, LoraSettings(rank=4, alpha=8.0, targets=targets), seed=0)
         asked = "runtime" if is_runtime else "merged"
-        kind = EngineConfig(name="vllm", overlap=True) if name == PROCESS else EngineConfig(name=name)
+        kind = EngineConfig(name="vllm" if name == PROCESS else name)
         strategy = choose(asked, lora.targets(model), family(base.config), kind.name, is_cuda=False)
-        self.engine = create_engine(kind, config, self.base, self.tokenizer, has_stop_strings=True, strategy=strategy)
+        self.engine = create_engine(
+            kind, config, self.base, self.tokenizer, has_stop_strings=True, strategy=strategy, is_apart=name == PROCESS
+        )
         self.learner = Learner(model, AlgorithmConfig(), OptimConfig())
 
     def randomise_adapter(self, seed: int, scale: float = 0.1) -> None:
@@ -90,8 +92,10 @@ def test_group_holds_what_was_asked_for(setup):
 def test_each_group_is_handed_over_once_and_unchanged(setup):
     """What overlapped scoring relies on."""
     handed = []
-    groups = setup.engine.sample(PROBLEMS, SamplingConfig(group_size=3, max_tokens=30), SEEDS, on_group=handed.append)
-    assert sorted(handed, key=lambda group: PROBLEMS.index(group.problem)) == groups
+    sampling = SamplingConfig(group_size=3, max_tokens=30).sampling()
+    twice = [*PROBLEMS, PROBLEMS[0]]  # a problem that stands twice is told apart by its number
+    groups = setup.engine.sample(twice, sampling, [*SEEDS, 999], on_group=lambda *group: handed.append(group))
+    assert sorted(handed, key=lambda pair: pair[0]) == list(enumerate(groups))
 
 
 def test_routes_are_the_trainers_own_at_every_position(setup):
@@ -241,7 +245,7 @@ def test_vllm_hands_a_group_over_while_others_are_still_sampled(tiny_model_folde
     engine_step = made.engine._llm.llm_engine.step
     made.engine._llm.llm_engine.step = lambda: steps.append(1) or engine_step()
     sampling = SamplingConfig(group_size=2, max_tokens=300)
-    groups = made.engine.sample(PROBLEMS, sampling, SEEDS, on_group=lambda group: handed.append(len(steps)))
+    groups = made.engine.sample(PROBLEMS, sampling, SEEDS, on_group=lambda index, group: handed.append(len(steps)))
     made.engine.close()
     assert len(handed) == len(groups)
     assert handed[0] < handed[-1] == len(steps)

@@ -8,6 +8,7 @@ Where the two differ by design:
 
 import itertools
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -80,7 +81,7 @@ def test_advantages_and_gradient_equal_trl(make_policy, tiny_model_folder, tmp_p
         replace(group, completions=tuple(replace(c, sampler_logprobs=next(scores)) for c in group.completions))
         for group in groups
     ]
-    groups = assign(penalise(groups, learner, algorithm, temperature=1.0), algorithm)
+    groups = assign(penalise(groups, partial(learner.score, parts=frozenset()), algorithm), algorithm)
     adapter = {name: tensor.clone() for name, tensor in get_peft_model_state_dict(learner.model).items()}
     settings = learner.model.peft_config["default"]
     trainer, inputs = make_trainer(tiny_model_folder, tmp_path, groups, settings, adapter, kl_coef)

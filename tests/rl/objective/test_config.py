@@ -40,7 +40,6 @@ def test_without_a_preset_the_defaults_stand():
         "entropy_max": 1.0,
         "mask_truncated": False,
         "drop_zero_variance": True,
-        "max_rounds": 1,
         "routing_replay": False,
         "updates_per_batch": 1,
     }
@@ -88,7 +87,6 @@ CONTRADICTIONS = [
     ({"preset": "maxrl", "kl_in": "reward", "kl_coef": 0.1}, ["advantage=maxrl", "kl_in=reward", "kl_coef=0.1"]),
     ({"entropy_delta": 0.1}, ["entropy_delta=0.1", "entropy_target=null", "leave it at 0.005"]),
     ({"entropy_coef": 2.0, "entropy_target": 0.5}, ["entropy_coef=2.0", "entropy_max=1.0"]),
-    ({"max_rounds": 5, "drop_zero_variance": False}, ["max_rounds=5", "drop_zero_variance=false"]),
 ]
 
 

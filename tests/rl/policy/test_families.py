@@ -18,6 +18,7 @@ from doubleback.rl.config import (
     ModelConfig,
     OptimConfig,
     ProblemsConfig,
+    RolloutConfig,
     SamplingConfig,
     SyncConfig,
 )
@@ -28,8 +29,11 @@ from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.policy import lora, merging
 from doubleback.rl.policy.base import base_tensors, load_base, load_tokenizer
 from doubleback.rl.policy.families import FAMILIES, family
+from doubleback.rl.rollout.prefetch import Rollouts
 from doubleback.rl.rollout.problems import ProblemSource
+from doubleback.rl.rollout.sampler import RolloutSampler
 from doubleback.rl.run.directory import RunDirectory
+from doubleback.rl.run.journal import Checkpoints, Journal
 from doubleback.rl.sync import AdapterSync
 from doubleback.rl.train import train
 
@@ -62,7 +66,7 @@ class Trained:
         self.tensors, self.before = base_tensors(base), lora.hash_tensors(base_tensors(base))
         model = lora.attach(base, LoraSettings(rank=4, alpha=8.0, targets=targets, **settings), seed=0)
         algorithm, sampling = AlgorithmConfig(), SamplingConfig(group_size=4, max_tokens=40)
-        self.learner = Learner(model, algorithm, OptimConfig(lr=1e-2, warmup_steps=0))
+        self.learner = Learner(model, algorithm, OptimConfig(lr=1e-2, warmup_steps=0), sampling.sampling())
         known = family(base.config)
         self.strategy = choose("auto", lora.targets(model), known, "vllm", is_cuda=False)
         tokenizer = load_tokenizer(str(self.folder))
@@ -70,10 +74,11 @@ class Trained:
         try:
             sync = AdapterSync(engine, self.learner, PROBLEMS, SyncConfig(bound=BOUND), "float32", seed=0)
             run = RunDirectory(tmp_path / "run")
-            keys = {"prompts_per_step": 3, "steps": 5, "seed": 0, "checkpoint": CheckpointConfig()}
-            keys |= {"algorithm": algorithm, "sampling": sampling, "ahead": EngineConfig()}
-            problems = ProblemSource(PROBLEMS, ProblemsConfig(), run_seed=0)
-            train(self.learner, engine, sync, problems, Luck(), lambda step: {}, [], run, **keys)
+            problems, config = ProblemSource(PROBLEMS, ProblemsConfig(), run_seed=0), RolloutConfig(prompts_per_step=3)
+            sampler = RolloutSampler(engine, problems, Luck(), sampling.sampling(), config, run_seed=0)
+            checkpoints = Checkpoints(self.learner, problems, CheckpointConfig(), last_step=5)
+            journal = Journal(run, checkpoints, lambda step: {}, [])
+            train(self.learner, Rollouts(sampler, config), sync, journal, range(1, 6))
         finally:
             engine.close()
         self.lines, self.adapter = run.metrics_lines(), run.path / "checkpoints" / "step-00005"

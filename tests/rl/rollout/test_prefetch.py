@@ -10,47 +10,54 @@ import pytest
 from support.rollouts import make_completion, make_group
 
 from doubleback.rewards.types import ConfigError, Problem, RunError
-from doubleback.rl.config import EngineConfig, ModelConfig, SamplingConfig
+from doubleback.rl.config import EngineConfig, ModelConfig, RolloutConfig, SamplingConfig
 from doubleback.rl.engines.create import create_engine
 from doubleback.rl.engines.process import second_device
 from doubleback.rl.policy.base import base_tensors, load_base, load_tokenizer
 from doubleback.rl.rollout.prefetch import Rollouts, require_lag
-from doubleback.rl.stopwatch import Stopwatch
+from doubleback.rl.rollout.sampler import Rollout
+
+AHEAD = RolloutConfig(ahead=True)
 
 
 def test_a_rollout_is_made_once_and_beside_the_caller():
     made, gate = [], threading.Event()
 
-    def sample(step, watch):
+    def sample(step):
         made.append((step, threading.current_thread() is threading.main_thread()))
         if step == 2:
-            gate.wait(5)
-        with watch.phase("rollout"):
-            return f"rollout {step}"
+            gate.wait(60)
+        return Rollout((), num_rounds=step)
 
-    rollouts = Rollouts(sample)
-    watch = Stopwatch()
-    assert rollouts.take(1, watch) == "rollout 1"
-    rollouts.begin(2)
-    assert rollouts._pending is not None
+    rollouts = Rollouts(sample, AHEAD)
+    assert rollouts.take(1).num_rounds == 1
+    rollouts.begin(2, unless=False)  # returns, though the sampler waits for what comes next
     gate.set()
-    rollouts.wait()
-    assert rollouts.take(2, watch) == "rollout 2"
-    assert rollouts.take(3, watch) == "rollout 3"
+    assert rollouts.wait() >= 0
+    assert [rollouts.take(step).num_rounds for step in (2, 3)] == [2, 3]
     rollouts.close()
     assert made == [(1, True), (2, False), (3, True)]
-    assert "rollout" in watch._seconds
+
+
+@pytest.mark.parametrize(("config", "unless"), [(RolloutConfig(), False), (AHEAD, True)])
+def test_nothing_is_sampled_ahead_unasked_or_of_a_checkpoint(config, unless):
+    made = []
+    rollouts = Rollouts(lambda step: made.append(step) or Rollout(()), config)
+    rollouts.begin(2, unless=unless)
+    rollouts.wait()
+    rollouts.close()
+    assert made == []
 
 
 def test_what_went_wrong_ahead_is_raised_where_it_is_taken():
-    def sample(step, watch):
+    def sample(step):
         raise RunError(f"step {step} broke")
 
-    rollouts = Rollouts(sample)
-    rollouts.begin(1)
+    rollouts = Rollouts(sample, AHEAD)
+    rollouts.begin(1, unless=False)
     rollouts.wait()
     with pytest.raises(RunError, match="step 1 broke"):
-        rollouts.take(1, Stopwatch())
+        rollouts.take(1)
     rollouts.close()
 
 
@@ -59,7 +66,7 @@ def test_lag_by_hand():
     group = make_group((1, 5), completions, [0.0, 1.0])
     assert require_lag([group], 4, 1) == 0.5
     with pytest.raises(
-        RunError, match=r"completions of adapter 3 came to a learner at 5; engine\.max_lag=1 allows less"
+        RunError, match=r"completions of adapter 3 came to a learner at 5; rollout\.max_lag=1 allows less"
     ):
         require_lag([group], 5, 1)
 
@@ -76,7 +83,7 @@ def test_the_engines_process_alone_is_moved(tiny_model_folder, monkeypatch):
     before = dict(os.environ)
     config = ModelConfig(path=str(tiny_model_folder))
     tensors, tokenizer = base_tensors(load_base(config)), load_tokenizer(config.path)
-    engine = create_engine(EngineConfig(name="transformers", overlap=True), config, tensors, tokenizer)
+    engine = create_engine(EngineConfig(name="transformers"), config, tensors, tokenizer, is_apart=True)
     assert psutil.Process(engine._process.pid).environ()["CUDA_VISIBLE_DEVICES"] == "1"
     assert dict(os.environ) == before
     (scores,) = engine.score([((1, 5), (6, 7))])
@@ -85,15 +92,15 @@ def test_the_engines_process_alone_is_moved(tiny_model_folder, monkeypatch):
 
 
 def test_overlap_needs_a_lag():
-    with pytest.raises(ValueError, match=r"engine\.overlap=true samples one step ahead, engine\.max_lag=0 forbids it"):
-        EngineConfig(overlap=True, max_lag=0)
+    with pytest.raises(ValueError, match=r"rollout\.ahead=true samples one step ahead, rollout\.max_lag=0 forbids it"):
+        RolloutConfig(ahead=True, max_lag=0)
 
 
 @pytest.fixture
 def engine(tiny_model_folder):
     config = ModelConfig(path=str(tiny_model_folder), max_length=448)
     tensors = base_tensors(load_base(config))
-    made = create_engine(EngineConfig(name="transformers", overlap=True), config, tensors, load_tokenizer(config.path))
+    made = create_engine(EngineConfig(name="transformers"), config, tensors, load_tokenizer(config.path), is_apart=True)
     yield made
     made.close()
 

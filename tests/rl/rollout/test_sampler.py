@@ -1,24 +1,24 @@
 """A step's rollouts: one round, or rounds until every group has a spread; and the KL that is taken off rewards."""
 
 import math
+from functools import partial
 
 import pytest
 from support import reference
 from support.rollouts import make_completion, make_score, random_groups
 
 from doubleback.rewards.types import Problem
-from doubleback.rl.config import OptimConfig, ProblemsConfig, SamplingConfig
+from doubleback.rl.config import OptimConfig, ProblemsConfig, RolloutConfig
 from doubleback.rl.learner.batching import assign
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.learner.penalty import kl_penalty, penalise
 from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.rollout.problems import ProblemSource
-from doubleback.rl.rollout.sampler import roll_out, select
+from doubleback.rl.rollout.sampler import RolloutSampler, select
 from doubleback.rl.seeds import sample_seed
-from doubleback.rl.stopwatch import Stopwatch
-from doubleback.rl.types import Group
+from doubleback.rl.types import Group, Sampling
 
-SAMPLING = SamplingConfig(group_size=2)
+SAMPLING = Sampling(group_size=2, temperature=1.0, max_tokens=128)
 FLAT = (0.5, 0.5)
 
 
@@ -31,8 +31,8 @@ class FakeEngine:
     def sample(self, problems, sampling, seeds, on_group):
         self.asked.append([(problem.id, seed) for problem, seed in zip(problems, seeds, strict=True)])
         groups = [Group(problem, (1,), (make_completion([int(problem.id)]),) * 2) for problem in problems]
-        for group in groups:
-            on_group(group)
+        for index, group in enumerate(groups):
+            on_group(index, group)
         return groups
 
 
@@ -54,21 +54,12 @@ def ten_problems(**settings):
     return ProblemSource([Problem(str(index), "") for index in range(10)], ProblemsConfig(**settings), 0)
 
 
-def run(rewards, source=None, **algorithm):
-    engine, watch = FakeEngine(), Stopwatch()
+def run(rewards, source=None, max_rounds=1):
+    engine = FakeEngine()
     reward = rewards if isinstance(rewards, FakeReward) else FakeReward(rewards)
-    rollout = roll_out(
-        engine,
-        source or ten_problems(),
-        reward,
-        AlgorithmConfig(**algorithm),
-        SAMPLING,
-        prompts_per_step=4,
-        run_seed=0,
-        step=3,
-        watch=watch,
-    )
-    return rollout, engine.asked
+    config = RolloutConfig(prompts_per_step=4, max_rounds=max_rounds)
+    sampler = RolloutSampler(engine, source or ten_problems(), reward, SAMPLING, config, run_seed=0)
+    return sampler(3), engine.asked
 
 
 def ids(groups):
@@ -150,13 +141,13 @@ def test_penalise_measures_the_sampler_against_the_bare_base(make_policy):
     learner = Learner(make_policy(), AlgorithmConfig(), OptimConfig())
     algorithm = AlgorithmConfig(kl_coef=0.1, kl_in="reward", kl_estimator="k1")
     groups = random_groups([[1.0, 0.0], [0.5, 0.5]])
-    found = penalise(groups, learner, algorithm, temperature=0.8)
+    found = penalise(groups, partial(learner.score, parts=frozenset(), temperature=0.8), algorithm)
     for group, penalised in zip(groups, found, strict=True):
         sequences = [(group.prompt_ids, item.token_ids) for item in group.completions]
         references = learner.score(sequences, frozenset(), temperature=0.8)
         for item, ref, penalty in zip(group.completions, references, penalised.penalties, strict=True):
             assert penalty == pytest.approx(0.1 * (math.fsum(item.sampler_logprobs) - math.fsum(ref)), rel=1e-6)
-    assert penalise(groups, learner, AlgorithmConfig(kl_coef=0.1), temperature=0.8) is groups
+    assert penalise(groups, learner.score, AlgorithmConfig(kl_coef=0.1)) is groups
 
 
 def test_penalties_turn_equal_rewards_into_a_signal():

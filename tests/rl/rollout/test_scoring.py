@@ -37,8 +37,8 @@ def groups(*prompts):
 def test_scores_are_started_as_groups_arrive_and_waited_for_at_the_end():
     reward, sampled = Recorded(), groups(5, 6)
     scoring = Scoring(reward)
-    for group in reversed(sampled):
-        scoring.start(group)
+    for index, group in reversed(list(enumerate(sampled))):
+        scoring.start(index, group)
     assert reward.events == [("start", "6"), ("start", "5")]
     scored = scoring.finish(sampled)
     assert [group.problem.id for group in scored] == ["5", "6"]
@@ -54,17 +54,17 @@ def test_scores_are_started_as_groups_arrive_and_waited_for_at_the_end():
 
 def test_a_problem_that_stands_twice_in_a_step_keeps_its_scores_apart():
     reward, (first,) = Recorded(), groups(5)
-    second = make_group((5,), [make_completion([1] * 7)], [0.0])
+    second = make_group((5,), [make_completion([1] * 7)], [0.0])  # the same problem
     scoring = Scoring(reward)
-    for group in (first, second):
-        scoring.start(group)
+    for index, group in enumerate((first, second)):
+        scoring.start(index, group)
     scored = scoring.finish([first, second])
     assert [[score.value for score in group.scores] for group in scored] == [[2.0, 3.0], [7.0]]
 
 
 def test_too_many_faults_stop_the_step():
     scoring, sampled = Scoring(Recorded()), groups(5, 6, 7)
-    for group in sampled:
-        scoring.start(group)
+    for index, group in enumerate(sampled):
+        scoring.start(index, group)
     with pytest.raises(RunError, match="too many"):
         scoring.finish(sampled)

@@ -2,7 +2,6 @@
 
 import math
 import re
-import time
 from dataclasses import replace
 
 import pytest
@@ -17,8 +16,10 @@ from doubleback.rl.learner.learner import Learner
 from doubleback.rl.learner.tally import Tally
 from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.rollout.problems import ProblemSource
-from doubleback.rl.run.metrics import METRICS, TIMED, rollout_metrics
-from doubleback.rl.stopwatch import Stopwatch
+from doubleback.rl.rollout.sampler import Rollout
+from doubleback.rl.run.journal import StepReport
+from doubleback.rl.run.metrics import METRICS, rollout_metrics
+from doubleback.rl.sync import Receipt
 from doubleback.rl.types import Group, Sample
 
 CPU = torch.device("cpu")
@@ -38,12 +39,11 @@ def curriculum_metrics():
     return ProblemSource(problems, ProblemsConfig(level="level", max_pass_rate=0.9), 0).metrics()
 
 
-def stopwatch_metrics():
-    watch = Stopwatch()
-    for phase in ("rollout", "reward", "update", "wait", "sync"):
-        with watch.phase(phase):
-            time.sleep(0.002)
-    return watch.metrics(rollout_tokens=100.0, update_tokens=50.0)
+def report(learned, groups, batch, **rollout):
+    """The report of a step: half a second of sampling, a quarter and an eighth of scoring, a sixteenth of sync."""
+    rollout = Rollout(tuple(groups), seconds={"rollout": 0.5, "reward": 0.25}, **rollout)
+    receipt = Receipt(1, "hash", mean_abs=1e-6, max_abs=2e-6, moved=0.1, from_base=0.2, seconds=0.0625)
+    return StepReport(1, rollout, replace(batch, groups=tuple(groups), seconds=0.125), learned, receipt, 0.03125)
 
 
 EVERYTHING = AlgorithmConfig(kl_coef=0.1, dual_clip=3.0, importance_floor=0.5, entropy_target=1.0)
@@ -58,7 +58,7 @@ def test_every_metric_is_documented(make_policy, algorithm, rewards):
     groups = assign(random_groups(rewards), algorithm)
     batch = make_batch(groups, algorithm, SAMPLING)
     learned = Learner(make_policy(), algorithm, OptimConfig()).update(batch)
-    names = [*learned, *rollout_metrics(groups, batch), *stopwatch_metrics()]
+    names = report(learned, groups, batch).metrics(2.0)
     assert [name for name in names if not is_documented(name)] == []
     assert {name.split("/")[0] for name in names} >= {
         "learner",
@@ -76,11 +76,9 @@ def test_every_documented_metric_of_a_step_is_reported(make_policy):
     groups = assign(groups, EVERYTHING)
     batch = make_batch(groups, EVERYTHING, SAMPLING)
     learned = Learner(make_policy(), EVERYTHING, OptimConfig()).update(batch)
-    rollout = {name.replace("/task", "/NAME") for name in rollout_metrics(groups, batch)}
-    loops_own = {"rollout/lag"}
-    names = {*learned, *rollout, *stopwatch_metrics(), *curriculum_metrics(), *loops_own}
-    expected = {name for name in METRICS if not name.startswith(("sync/", "eval/"))}
-    assert expected - names == set()
+    names = report(learned, groups, batch, problem_metrics=curriculum_metrics()).metrics(2.0)
+    expected = {name for name in METRICS if not name.startswith("eval/")}
+    assert expected - {name.replace("/task", "/NAME") for name in names} == set()
 
 
 def test_length_correlation_and_weighted_parts_by_hand():
@@ -96,14 +94,16 @@ def test_length_correlation_and_weighted_parts_by_hand():
     assert math.isnan(rollout_metrics([constant], batch)["reward/length_correlation/task"])
 
 
-def test_stopwatch_by_hand():
-    metrics = stopwatch_metrics()
-    phases = [metrics[f"seconds/{phase}"] for phase in ("rollout", "reward", "update", "sync")]
-    assert min(phases) >= 0.002
-    assert metrics["seconds/step"] >= sum(phases)
-    assert metrics["speed/rollout_tokens_per_s"] == 100 / metrics["seconds/rollout"]
-    assert metrics["speed/update_tokens_per_s"] == 50 / metrics["seconds/update"]
-    assert all(name.startswith(TIMED) for name in metrics)
+def test_times_and_speeds_of_a_report_by_hand():
+    groups = assign(random_groups([[1.0, 0.0]]), AlgorithmConfig())
+    batch = make_batch(groups, AlgorithmConfig(), SAMPLING)
+    learned = {"learner/tokens": 50.0, "seconds/update": 0.25}
+    metrics = report(learned, groups, batch).metrics(step_seconds=2.0)
+    seconds = {"rollout": 0.5, "reward": 0.375, "update": 0.25, "wait": 0.03125, "sync": 0.0625, "step": 2.0}
+    assert {name: metrics[f"seconds/{name}"] for name in seconds} == seconds
+    num_tokens = sum(len(item.token_ids) for group in groups for item in group.completions)
+    assert metrics["speed/rollout_tokens_per_s"] == 2 * num_tokens
+    assert metrics["speed/update_tokens_per_s"] == 200.0
 
 
 def test_rollout_metrics_by_hand():

@@ -1,0 +1,103 @@
+"""What a run writes down: a report of each step into the run's folder, evaluations, checkpoints; and who is told."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from doubleback.rl.config import CheckpointConfig
+from doubleback.rl.learner.learner import Learner
+from doubleback.rl.rollout.problems import ProblemSource
+from doubleback.rl.rollout.sampler import Rollout
+from doubleback.rl.run.directory import RunDirectory
+from doubleback.rl.run.metrics import rollout_metrics
+from doubleback.rl.sync import Receipt
+from doubleback.rl.types import Batch, Group
+
+Evaluate = Callable[[int], dict[str, float]]
+"""Step -> metrics of group eval/, empty where the step is not due."""
+Observe = Callable[[int, dict[str, float]], None]
+"""Called with every step's metrics once they are on disk: progress bars, trackers."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """What one step did, as its stages returned it."""
+
+    step: int
+    """The first is 1."""
+    rollout: Rollout
+    batch: Batch
+    learned: Mapping[str, float]
+    """Groups learner/ and gap/ of the metrics, and seconds/update."""
+    receipt: Receipt
+    waited_seconds: float = 0.0
+    """After the update, for what is sampled ahead."""
+
+    @property
+    def groups(self) -> list[Group]:
+        """All that was sampled: what the step learned from, then what was replaced."""
+        return [*self.batch.groups, *self.rollout.replaced]
+
+    def metrics(self, step_seconds: float) -> dict[str, float]:
+        """Every metric of the step but those of its evaluation. The one place where they come together."""
+        seconds = {
+            **self.rollout.seconds,
+            "reward": self.rollout.seconds["reward"] + self.batch.seconds,
+            "wait": self.waited_seconds,
+            "sync": self.receipt.seconds,
+            "step": step_seconds,
+        }
+        rollout = rollout_metrics(self.groups, self.batch, self.rollout.num_rounds)
+        return {
+            **rollout,
+            "rollout/lag": self.rollout.lag,
+            **self.rollout.problem_metrics,
+            **self.learned,
+            **self.receipt.metrics(),
+            **{f"seconds/{name}": value for name, value in seconds.items()},
+            "speed/rollout_tokens_per_s": rollout["rollout/tokens"] / seconds["rollout"],
+            "speed/update_tokens_per_s": self.learned["learner/tokens"] / self.learned["seconds/update"],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoints:
+    """When a run is saved, and what of it."""
+
+    learner: Learner
+    problems: ProblemSource
+    config: CheckpointConfig
+    last_step: int
+    """Always saved."""
+
+
+class Journal:
+    """Writes a run down, step by step: rollouts, metrics, evaluation, checkpoint."""
+
+    def __init__(
+        self, run: RunDirectory, checkpoints: Checkpoints, evaluate: Evaluate, observers: Sequence[Observe]
+    ) -> None:
+        self._run, self._checkpoints, self._evaluate, self._observers = run, checkpoints, evaluate, observers
+        self._step_began = time.perf_counter()
+
+    def start(self, receipt: Receipt) -> None:
+        """Before the first step: a new run is measured as it is; one that goes on has been."""
+        if self._checkpoints.learner.step == 0:
+            self._write(0, [], receipt.metrics())
+        self._step_began = time.perf_counter()
+
+    def saves(self, step: int) -> bool:
+        """Whether a checkpoint follows `step`."""
+        return self._checkpoints.config.is_due(step, self._checkpoints.last_step)
+
+    def record(self, report: StepReport) -> None:
+        """The step on disk: its rollouts, then its line of metrics, then a checkpoint where one is due."""
+        self._write(report.step, report.groups, report.metrics(time.perf_counter() - self._step_began))
+        if self.saves(report.step):
+            self._run.save_checkpoint(
+                self._checkpoints.learner, self._checkpoints.problems, self._checkpoints.config.keep
+            )
+        self._step_began = time.perf_counter()
+
+    def _write(self, step: int, groups: Sequence[Group], metrics: Mapping[str, float]) -> None:
+        self._run.record(step, groups, {**metrics, **self._evaluate(step)}, self._observers)

@@ -1,0 +1,103 @@
+"""The loop: what happens in which order, what reaches what, and what is left on disk."""
+
+import pytest
+from support.loop import SAMPLING, Loop
+
+from doubleback.rewards.types import RunError
+from doubleback.rl.objective.advantages import centre
+from doubleback.rl.run.directory import read_samples
+
+TIMED = ("seconds/", "speed/")
+
+
+@pytest.fixture
+def loop(make_policy, tmp_path):
+    return lambda name="run", **settings: Loop(make_policy(b_std=0.0), tmp_path / name, **settings)
+
+
+def untimed(lines):
+    return [{key: value for key, value in line.items() if not key.startswith(TIMED)} for line in lines]
+
+
+def test_an_adapter_is_pushed_before_anything_is_sampled_of_it(loop):
+    run = loop()
+    lines = run.train(range(1, 4))
+    steps = [event for step in range(3) for event in (f"sample of {step}", f"push {step + 1}")]
+    assert run.engine.events == ["push 0", *steps]
+    assert [line["rollout/lag"] for line in lines[1:]] == [0.0, 0.0, 0.0]
+    assert run.seen == [line["step"] for line in lines] == [0, 1, 2, 3]
+
+
+def test_ahead_lags_by_one_but_behind_a_checkpoint(loop):
+    run = loop(rollout={"ahead": True}, checkpoint={"every": 2}, last_step=4)
+    lines = run.train(range(1, 5))
+    assert [line["rollout/lag"] for line in lines[1:]] == [0.0, 1.0, 0.0, 1.0]
+    assert run.engine.events == [
+        *("push 0", "sample of 0", "sample of 0", "push 1", "push 2"),  # nothing is sampled ahead of checkpoint 2
+        *("sample of 2", "sample of 2", "push 3", "push 4"),
+    ]
+
+
+def test_no_adapter_is_pushed_while_the_engine_samples(loop):
+    run = loop(rollout={"ahead": True}, checkpoint={"every": 4}, hold_seconds=0.3)
+    run.train(range(1, 4))
+    assert "push while sampling" not in run.engine.events
+    assert run.engine.events.count("sample of 0") == 2
+
+
+def test_more_lag_than_is_allowed_stops_the_run(loop):
+    run = loop(rollout={"max_lag": 0})
+    run.learner.step = 3  # an engine that serves step 3 to a learner that is told to make step 5
+    with pytest.raises(RunError, match=r"step 5: completions of adapter 3 came to a learner at 4; rollout\.max_lag=0"):
+        run.train(range(5, 6))
+
+
+def test_penalties_reach_the_advantages(loop):
+    """kl_in=reward, k1: a completion's reward less kl_coef * sum(sampler - reference), then the group's mean off."""
+    run = loop(algorithm={"kl_in": "reward", "kl_coef": 0.25, "kl_estimator": "k1"})
+    lines = run.train(range(1, 2))
+    samples = read_samples(run.run.path / "rollouts" / "step-00001.jsonl.gz")
+    references = run.learner.score([((1, 5, 6), tuple(sample["token_ids"])) for sample in samples], frozenset())
+    penalties = [0.25 * sum(-1.0 - value for value in row) for row in references]
+    for start in range(0, len(samples), SAMPLING.group_size):
+        part = slice(start, start + SAMPLING.group_size)
+        rewards = [sample["score"] - penalty for sample, penalty in zip(samples[part], penalties[part], strict=True)]
+        assert [sample["advantage"] for sample in samples[part]] == pytest.approx(centre(rewards), abs=1e-4)
+    assert lines[1]["reward/kl_penalty"] == pytest.approx(sum(penalties) / len(penalties), abs=1e-4)
+    assert abs(lines[1]["reward/kl_penalty"]) > 0.1
+
+
+def test_the_newest_checkpoints_are_kept_and_the_last_step_is_saved(loop):
+    run = loop(checkpoint={"every": 1, "keep": 2}, last_step=5)
+    run.train(range(1, 6))
+    assert run.run.checkpoint_steps() == [4, 5]
+    run = loop("other", checkpoint={"every": 3, "keep": 9}, last_step=5)
+    run.train(range(1, 6))
+    assert run.run.checkpoint_steps() == [3, 5]
+
+
+@pytest.mark.parametrize("rollout", [{}, {"ahead": True}])
+def test_a_run_that_goes_on_forgets_what_came_after_its_checkpoint_and_is_the_same_run(loop, rollout):
+    settings = {"rollout": rollout, "checkpoint": {"every": 2, "keep": 9}, "last_step": 6}
+    whole = untimed(loop("whole", **settings).train(range(1, 7)))
+    stopped = loop("stopped", **settings)
+    stopped.train(range(1, 4))
+    assert [line["step"] for line in stopped.run.metrics_lines()] == [0, 1, 2, 3]
+    resumed = loop("stopped", **settings)
+    assert resumed.run.restore_latest(resumed.learner, resumed.problems) == 2
+    assert [line["step"] for line in resumed.run.metrics_lines()] == [0, 1, 2]
+    assert sorted(path.name for path in (resumed.run.path / "rollouts").iterdir()) == [
+        "step-00001.jsonl.gz",
+        "step-00002.jsonl.gz",
+    ]
+    lines = untimed(resumed.train(range(3, 7)))
+    assert resumed.seen == [3, 4, 5, 6]  # step 0 is not measured again
+    assert lines == whole
+
+
+def test_a_step_is_timed_by_phase(loop):
+    (_, line) = loop().train(range(1, 2))
+    phases = {key.removeprefix("seconds/") for key in line if key.startswith("seconds/")}
+    assert phases == {"rollout", "reward", "update", "wait", "sync", "step"}
+    assert sum(line[f"seconds/{phase}"] for phase in phases - {"step"}) <= line["seconds/step"]
+    assert line["speed/update_tokens_per_s"] == pytest.approx(line["learner/tokens"] / line["seconds/update"])

@@ -1,0 +1,109 @@
+"""A run of the loop in a second: a fake engine and a fake reward around a real learner, sync, journal and folder."""
+
+import random
+import threading
+from dataclasses import replace
+
+from doubleback.rewards.types import Problem
+from doubleback.rl.config import CheckpointConfig, OptimConfig, ProblemsConfig, RolloutConfig, SyncConfig
+from doubleback.rl.learner.learner import Learner
+from doubleback.rl.objective.config import AlgorithmConfig
+from doubleback.rl.rollout.prefetch import Rollouts
+from doubleback.rl.rollout.problems import ProblemSource
+from doubleback.rl.rollout.sampler import RolloutSampler
+from doubleback.rl.run.directory import RunDirectory
+from doubleback.rl.run.journal import Checkpoints, Journal
+from doubleback.rl.sync import AdapterSync
+from doubleback.rl.train import train
+from doubleback.rl.types import Group, Sampling
+from support.rollouts import EOS, FIRST_WORD, NUM_WORDS, make_completion, make_score
+
+SAMPLING = Sampling(group_size=4, temperature=1.0, max_tokens=6)
+PROBLEMS = [Problem(f"p{index}", f"{index} 2 3 -> 5") for index in range(7)]
+
+
+class FakeEngine:
+    """Samples words by seed alone, scores as the learner does, and writes down what it is asked, in order."""
+
+    def __init__(self, learner, hold_seconds=0.0):
+        self.events = []
+        self._learner, self._hold_seconds = learner, hold_seconds
+        self._parts, self._version, self._adapter_hash = frozenset(), 0, "base"
+        self._is_sampling = False
+        self._pushed = threading.Event()
+
+    def load_adapter(self, adapter, version):
+        self.events.append("push while sampling" if self._is_sampling else f"push {version}")
+        self._pushed.set()
+        self._parts, self._version, self._adapter_hash = None, version, adapter.hash
+
+    def sample(self, problems, sampling, seeds, on_group=None):
+        self._is_sampling = True
+        self.events.append(f"sample of {self._version}")
+        version, adapter_hash = self._version, self._adapter_hash
+        if self._hold_seconds and threading.current_thread() is not threading.main_thread():
+            self._pushed.clear()
+            self._pushed.wait(self._hold_seconds)  # a push that does not wait comes in this time
+        groups = []
+        for index, (problem, seed) in enumerate(zip(problems, seeds, strict=True)):
+            completions = tuple(
+                replace(_completion(seed + sample), policy_version=version, adapter_hash=adapter_hash)
+                for sample in range(sampling.group_size)
+            )
+            groups.append(Group(problem, (1, 5, 6), completions))
+            if on_group is not None:
+                on_group(index, groups[-1])
+        self._is_sampling = False
+        return groups
+
+    def score(self, sequences):
+        return self._learner.score(sequences, **({} if self._parts is None else {"parts": self._parts}))
+
+    def close(self):
+        """Nothing is held."""
+
+
+def _completion(seed):
+    rng = random.Random(seed)
+    words = [rng.randrange(FIRST_WORD, NUM_WORDS) for _ in range(rng.randint(1, 5))]
+    return replace(make_completion([*words, EOS]), seed=seed)
+
+
+class FakeReward:
+    """Pays for an even first word."""
+
+    def start(self, problem, completions):
+        return lambda: [make_score(float(completion.token_ids[0] % 2 == 0)) for completion in completions]
+
+    def refuse_faults(self, judged):
+        """All can be judged."""
+
+
+class Loop:
+    """The parts of a run in `folder`, put together as a recipe does."""
+
+    def __init__(self, model, folder, *, algorithm=None, rollout=None, checkpoint=None, last_step=4, hold_seconds=0.0):
+        algorithm = AlgorithmConfig(**algorithm or {})
+        self.learner = Learner(model, algorithm, OptimConfig(lr=1e-2, warmup_steps=0), SAMPLING)
+        self.engine = FakeEngine(self.learner, hold_seconds)
+        self.problems = ProblemSource(PROBLEMS, ProblemsConfig(), 0)
+        self.run = RunDirectory(folder)
+        self.seen = []
+        config = RolloutConfig(prompts_per_step=3, **rollout or {})
+        self._rollouts = Rollouts(
+            RolloutSampler(self.engine, self.problems, FakeReward(), SAMPLING, config, run_seed=0), config
+        )
+        checkpoints = Checkpoints(self.learner, self.problems, CheckpointConfig(**checkpoint or {}), last_step)
+        self._journal = Journal(
+            self.run,
+            checkpoints,
+            lambda step: {"eval/test/pass@1": step / 10},
+            [lambda step, _: self.seen.append(step)],
+        )
+
+    def train(self, steps):
+        """Through `steps`, counted from 1. The canaries are drawn before the first push."""
+        sync = AdapterSync(self.engine, self.learner, PROBLEMS[:2], SyncConfig(), "float32", seed=0)
+        self.engine.events.clear()
+        train(self.learner, self._rollouts, sync, self._journal, steps)
+        return self.run.metrics_lines()

@@ -5,9 +5,10 @@ import math
 import pytest
 
 from doubleback.eval.evaluate import evaluate
+from doubleback.eval.run import generate
 from doubleback.rewards.compose.config import RewardConfig
 from doubleback.rewards.compose.reward import load_reward
-from doubleback.rewards.types import Completion, Problem, Score, Verdict
+from doubleback.rewards.types import Completion, Problem, RunError, Score, Verdict
 from doubleback.rl.config import SamplingConfig
 from doubleback.rl.types import Group, Sampling
 
@@ -123,3 +124,27 @@ def test_what_could_not_be_judged_enters_no_statistic_of_training_either():
     found = evaluate(Scripted(), PROBLEMS, HalfJudged(), sampling, [1, 4], suite="validation", step=0, seed=0)
     assert found.pass_at_k[1].value == 1.0
     assert math.isnan(found.pass_at_k[4].value)
+
+
+class Broken(HalfJudged):
+    """Will not let half of them pass."""
+
+    def refuse_faults(self, judged):
+        raise RunError(f"{len(judged)} were judged")
+
+
+def test_an_evaluation_with_too_many_faults_stops(tmp_path):
+    sampling = Sampling(group_size=4, temperature=1.0, max_tokens=8)
+    with pytest.raises(RunError, match="8 were judged"):
+        generate(
+            Scripted(),
+            PROBLEMS,
+            Broken(),
+            sampling,
+            tmp_path / "samples.jsonl",
+            suite="test",
+            seed=0,
+            observe=lambda lines: None,
+        )
+    with pytest.raises(RunError, match="8 were judged"):
+        evaluate(Scripted(), PROBLEMS, Broken(), sampling, [1], suite="validation", step=0, seed=0)

@@ -8,8 +8,11 @@ import sys
 import time
 
 import pytest
+import yaml
 from support.commands import errors
 from support.faulty import Faulty
+
+from doubleback.recipes.recipe.loading import load_recipe
 
 SMALL = [
     "engine.name=transformers",
@@ -215,3 +218,17 @@ def test_broken_sync_stops_the_run_and_is_named(run, tmp_path, monkeypatch):
     assert line.startswith("stopped: step 2: the adapter did not reach the engine:")
     assert line.endswith("it serves the adapter of an earlier push (stale)")
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2  # steps 0 and 1
+
+
+def test_a_run_goes_on_with_more_steps_but_not_with_fewer(run, tmp_path):
+    """Refused before anything is loaded or written: a model folder that is not there would be named otherwise."""
+    nowhere = f"model.path={tmp_path / 'nowhere'}"
+    stored = load_recipe("countdown", ["steps=5", nowhere]).model_dump(mode="json")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.yaml").write_text(yaml.safe_dump(stored))
+    code, _, err = run("train", "countdown", "steps=3", nowhere, "--out", tmp_path / "run", "--resume")
+    (line,) = errors(err)
+    assert (code, "steps is 3, the run has 5" in line) == (2, True)
+    _, _, err = run("train", "countdown", "steps=6", nowhere, "--out", tmp_path / "run", "--resume")
+    assert "nowhere" in err
+    assert "the run has" not in err

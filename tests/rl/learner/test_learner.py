@@ -12,6 +12,7 @@ from support.gradients import BARE_GRADIENT, ByHand, completion_logits, completi
 from support.rollouts import random_groups
 from torch.testing import assert_close
 
+from doubleback.rewards.types import ConfigError
 from doubleback.rl.config import ModelConfig, OptimConfig, SamplingConfig
 from doubleback.rl.learner.batching import assign, make_batch
 from doubleback.rl.learner.learner import ALL_PARTS, Learner
@@ -299,3 +300,11 @@ def test_learner_metrics_by_direct_computation(make_policy, tiny_base):
     assert metrics["learner/kl_ref"] == pytest.approx(math.fsum(kls) / count, rel=1e-4)
     assert metrics["learner/importance_capped"] == sum(gap >= math.log(2) for gap in gaps) / count
     assert metrics["learner/clip_low"] == metrics["learner/clip_high"] == 0
+
+
+def test_a_learner_refuses_layers_that_would_mix_what_shares_a_row(make_policy):
+    model = make_policy()
+    model.get_base_model().config.layer_types = ["linear_attention", "full_attention"]
+    with pytest.raises(ConfigError, match=r"optim\.pack=true: qwen3_moe has linear_attention layers"):
+        make_learner(model)
+    assert make_learner(model, pack=False, share_prompts=False).step == 0

@@ -114,6 +114,18 @@ def test_errors_keep_their_name_and_the_engine_goes_on(engine):
 
 
 @pytest.mark.slow
+def test_an_engine_that_says_nothing_is_named(engine, monkeypatch):
+    monkeypatch.setattr("doubleback.rl.engines.process.STALL_SECONDS", 0.0)
+    (process,) = (child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline()))
+    process.suspend()
+    try:
+        with pytest.raises(RunError, match="the engine's process has said nothing for 0 s"):
+            engine.sample([Problem("p", "3 5 7 -> 22")], SamplingConfig(group_size=2, max_tokens=4), [1])
+    finally:
+        process.kill()
+
+
+@pytest.mark.slow
 def test_an_engine_that_dies_is_named(engine):
     os.kill(engine._process.pid, signal.SIGKILL)
     with pytest.raises(RunError, match=r"the engine's process has ended \(exit code -9\)"):

@@ -2,11 +2,13 @@
 
 import gzip
 import json
+import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -43,9 +45,25 @@ def run_to_the_end(out, *more):
     assert done.returncode == 0, done.stderr
 
 
+MARK = "DOUBLEBACK_TEST_RUN"
+"""Variable by which the processes of a run are known, whatever else the machine is doing."""
+
+
+def processes_of(out):
+    """Those of the run that was started with this folder."""
+    marked = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get(MARK) == str(out):
+                marked.append(process)
+    return marked
+
+
 def kill_in_step(out, step, delay, *more):
     """Start, wait until `step` is recorded, a little longer, kill -9."""
-    process = subprocess.Popen(command(out, *more), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command(out, *more), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, MARK: str(out)}
+    )
     deadline = time.monotonic() + DEADLINE
     metrics = Path(out) / "metrics.jsonl"
     while not metrics.exists() or len(metrics.read_text().splitlines()) <= step:
@@ -102,10 +120,8 @@ def test_a_run_that_samples_ahead_resumes_exactly_and_leaves_no_process(tmp_path
     lags = [line["rollout/lag"] for line in untimed_metrics(tmp_path / "whole")[1:]]
     assert lags == [0, 1, 1, 0, 1, 1, 0, 1]  # steps 3 and 6 are saved: nothing is sampled ahead of them
     out = tmp_path / "run"
-    before = set(psutil.pids())
     kill_in_step(out, 5, 0.0, *ahead)
-    gone = [psutil.Process(pid) for pid in set(psutil.pids()) - before if psutil.pid_exists(pid)]
-    assert psutil.wait_procs(gone, timeout=60)[1] == []
+    assert psutil.wait_procs(processes_of(out), timeout=60)[1] == []
     run_to_the_end(out, *ahead, "--resume")
     assert untimed_metrics(out) == untimed_metrics(tmp_path / "whole")
     assert rollouts(out) == rollouts(tmp_path / "whole")

@@ -205,8 +205,9 @@ def test_a_run_on_trl_is_a_run(run, tmp_path):
     places = [(folder / "checkpoints" / "step-00003" / "problems.json").read_text() for folder in folders.values()]
     assert places[0] == places[1]
     for line in lines[1:]:
-        parts = line["seconds/rollout"] + line["seconds/reward"] + line["seconds/update"]
-        assert 0 < parts <= line["seconds/step"] < 1.2 * parts + 0.1
+        phases = [line[f"seconds/{phase}"] for phase in ("rollout", "reward", "update", "sync")]
+        assert min(phases) > 0
+        assert sum(phases) <= line["seconds/step"]
         assert line["learner/grad_norm"] > 0
         assert 0 < line["sync/mean_abs"] < 1e-5 < line["sync/moved"]
     folder = folders["trl"]

@@ -109,9 +109,9 @@ class Recipe(Section):
         that the clip bounds what lags. What the recipe says itself wins."""
         if not isinstance(data, dict):
             return data
-        match data.get("algorithm"):
-            case {"preset": str(preset)} if preset in PRESETS:
-                data = {**data, "rollout": {**PRESETS[preset].rollout, **(data.get("rollout") or {})}}
+        match data.get("algorithm"), data.get("rollout", {}):
+            case {"preset": str(preset)}, {**given} if preset in PRESETS:
+                data = {**data, "rollout": {**PRESETS[preset].rollout, **given}}
         match data, data.get("algorithm", {}):
             case {"rollout": {"ahead": True}}, {**given}:
                 return {**data, "algorithm": {"old_logprobs": "sampler", **given}}

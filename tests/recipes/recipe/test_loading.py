@@ -159,3 +159,9 @@ def test_a_preset_says_its_rounds_and_the_recipe_wins():
     assert load_recipe("countdown").rollout.max_rounds == 1
     assert load_recipe("countdown", ["algorithm.preset=dapo"]).rollout.max_rounds == 10
     assert load_recipe("countdown", ["algorithm.preset=dapo", "rollout.max_rounds=3"]).rollout.max_rounds == 3
+
+
+@pytest.mark.parametrize("preset", ["dapo", "grpo"])
+def test_a_value_in_the_place_of_a_section_is_named(preset):
+    (line,) = findings("countdown", f"algorithm.preset={preset}", "rollout=5")
+    assert line.startswith("rollout=5: input should be")

@@ -1,6 +1,6 @@
 """Settings as people write them: sections that refuse unknown keys, YAML, overrides, "did you mean".
 
-One reader for recipes, suites, prompts and models. Pure Python; importing this loads no torch.
+One reader for recipes, suites and prompts. Pure Python; importing this loads no torch.
 """
 
 import re
@@ -73,7 +73,7 @@ def find_yaml(name: str, folder: Path, what: str) -> Path:
         return path
     if path.suffix in (".yaml", ".yml") or "/" in name:
         raise ConfigError(f"{what} {name}: there is no such file")
-    raise ConfigError(f"{what} {name!r} is not shipped; {nearest(name, known)} Or give a YAML file")
+    raise ConfigError(f"{what} {name!r} is no YAML file and not shipped; {nearest(name, known)}")
 
 
 def read_yaml(path: Path, what: str) -> dict[str, Any]:

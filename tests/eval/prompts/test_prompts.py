@@ -130,5 +130,5 @@ def test_a_bad_prompt_is_named(tmp_path, content, message):
 
 
 def test_an_unknown_prompt_is_named_with_the_nearest():
-    with pytest.raises(ConfigError, match="prompt 'boxd' is not shipped; did you mean boxed"):
+    with pytest.raises(ConfigError, match="prompt 'boxd' is no YAML file and not shipped; did you mean boxed"):
         load_prompt("boxd")

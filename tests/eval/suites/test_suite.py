@@ -108,7 +108,7 @@ def test_a_bad_suite_is_named(tmp_path, content, message):
 
 
 def test_an_unknown_suite_is_named_with_the_nearest():
-    with pytest.raises(ConfigError, match="suite 'gsm8' is not shipped; did you mean gsm8k"):
+    with pytest.raises(ConfigError, match="suite 'gsm8' is no YAML file and not shipped; did you mean gsm8k"):
         load_suite("gsm8")
     with pytest.raises(ConfigError, match="there is no such file"):
         load_suite("nowhere.yaml")

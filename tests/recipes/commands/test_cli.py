@@ -115,7 +115,7 @@ def test_bad_input_is_one_line(run, tmp_path, overrides, line):
 
 def test_unknown_recipe(run):
     code, _, err = run("train", "countdwn")
-    said = "error: recipe 'countdwn' is not shipped; did you mean countdown? Or give a YAML file"
+    said = "error: recipe 'countdwn' is no YAML file and not shipped; did you mean countdown?"
     assert (code, errors(err)) == (2, [said])
 
 

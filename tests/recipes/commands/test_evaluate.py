@@ -108,12 +108,12 @@ def test_thinking_on_and_off_are_run_and_compared(run, questions, text_model, tm
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--suite", "gsm8"], "suite 'gsm8' is not shipped; did you mean gsm8k"),
+        (["--suite", "gsm8"], "suite 'gsm8' is no YAML file and not shipped; did you mean gsm8k"),
         (["--k", "1,9"], "--k 9 must be from 1 to --n 4; drop it or raise --n"),
         (["--k", "one"], "--k one: write whole numbers with commas between, as in 1,4,16"),
         (["--thinking", "maybe"], "--thinking maybe: choose on, off or both"),
         (["--temperature", "0"], "--temperature 0 gives n=4 equal samples; use --n 1, or a temperature above 0"),
-        (["--prompt", "r2"], "prompt 'r2' is not shipped; known: boxed"),
+        (["--prompt", "r2"], "prompt 'r2' is no YAML file and not shipped; known: boxed"),
         (["--prompt", "r1"], "--prompt r1 is for chat models, and the tokenizer has no chat template"),
         (["--adapter", "nowhere"], "--adapter nowhere is no adapter in PEFT's layout"),
         (["--max-tokens", "4000"], "model.max_length="),

@@ -68,7 +68,7 @@ def test_unknown_preset_suggests_the_nearest():
 
 
 def test_unknown_recipe_suggests_the_nearest():
-    assert findings("countdwn") == ["recipe 'countdwn' is not shipped; did you mean countdown? Or give a YAML file"]
+    assert findings("countdwn") == ["recipe 'countdwn' is no YAML file and not shipped; did you mean countdown?"]
 
 
 def test_missing_file_is_named():

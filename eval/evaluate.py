@@ -75,7 +75,7 @@ class Evaluation:
     measures: Mapping[str, Estimate]
 
     def summary(self) -> dict[str, Any]:
-        """What eval/*.json holds. Intervals: 95 %, bootstrap over problems."""
+        """What eval/*.json holds. Intervals of 95 %: a bootstrap over problems, Wilson's for one sample a problem."""
         return {
             "suite": self.suite,
             "step": self.step,

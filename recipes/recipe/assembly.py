@@ -95,7 +95,7 @@ def assembled(
     with console.status(f"starting {recipe.engine.name} and the trainer"):
         base = load_base(model)
         num_base = base.num_parameters()
-        tensors = base_tensors(base)  # shared by trainer and engine: the frozen base is in memory once
+        tensors = base_tensors(base)  # the trainer's own, from which the engine's merged weights are computed
         learner = Learner(
             lora.attach(base, recipe.lora, recipe.seed), recipe.algorithm, recipe.optim, recipe.sampling.sampling()
         )

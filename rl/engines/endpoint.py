@@ -22,8 +22,7 @@ Conversation = Sequence[Mapping[str, str]]
 
 
 class EndpointEngine:
-    """The `sample` of `rl.engines.engine.Engine`. Problems that have a conversation go to the chat endpoint, others as
-    text.
+    """A `rl.engines.engine.Sampler`. Problems that have a conversation go to the chat endpoint, others as text.
 
     `template_options` are given to the server's chat template. A failed request is tried again, and `on_retry` is told
     which and why; RunError names a problem whose request failed every time. The key is OPENAI_API_KEY's.

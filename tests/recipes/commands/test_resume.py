@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
+from support.untimed import untimed
 
 pytestmark = pytest.mark.slow
 
@@ -76,8 +77,7 @@ def kill_in_step(out, step, delay, *more):
 
 
 def untimed_metrics(out):
-    lines = [json.loads(line) for line in (Path(out) / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if not k.startswith(("seconds/", "speed/"))} for line in lines]
+    return [untimed(json.loads(line)) for line in (Path(out) / "metrics.jsonl").read_text().splitlines()]
 
 
 def rollouts(out):

@@ -11,7 +11,6 @@ from doubleback.rewards.checks.golds import listed, matched_as_text_only, refuse
 from doubleback.rewards.compose.reward import load_reward
 from doubleback.rewards.types import ConfigError, Problem
 
-"""Public files beside the checkout, where there are some; the rows below stand in for them elsewhere."""
 STAND_INS = {
     "gsm8k_train.jsonl": [
         {"question": "a", "answer": "She sold 48/2 = <<48/2=24>>24.\n#### 1,072"},

@@ -168,9 +168,8 @@ def test_saved_adapter_loads_with_peft_and_gives_the_same_logits(
     base = load_base(ModelConfig(path=str(tiny_model_folder), dtype=dtype))
     loaded = PeftModel.from_pretrained(base, tmp_path)
     assert lora.export(loaded).hash == lora.export(model).hash
-    gap = (
-        logits(loaded) - logits(model)
-    ).abs()  # PEFT rounds W + B A to the base's precision, rl.policy.experts does not
+    # PEFT rounds W + B A to the base's precision, rl.policy.experts does not.
+    gap = (logits(loaded) - logits(model)).abs()
     assert gap.max() < 1e-4 if dtype == "float32" else gap.mean() < 0.05
     again = lora.restore(load_base(ModelConfig(path=str(tiny_model_folder), dtype=dtype)), tmp_path)
     assert torch.equal(logits(again), logits(model))

@@ -36,7 +36,7 @@ class Receipt:
     """Mean |this adapter - the one before| (trainer). Under the bound, a stale engine could not be told apart."""
     from_base: float
     """Mean |this adapter - bare base| (trainer)."""
-    seconds: float = 0.0
+    seconds: float
     """What the push and its proof took."""
 
     def metrics(self) -> dict[str, float]:

@@ -3,6 +3,7 @@
 Each stage returns a new value with one more field filled; nothing is edited in place.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,18 +54,6 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelSource:
-    """The base as engine and trainer load it."""
-
-    path: str
-    """A folder or a hub id."""
-    dtype: str
-    """"float32" or "bfloat16"."""
-    max_length: int
-    """Context in tokens, prompt and completion."""
-
-
-@dataclass(frozen=True, slots=True)
 class Group:
     """All completions of one problem in one step."""
 
@@ -112,11 +101,12 @@ class Batch:
     """Completions that can carry a gradient, in rollout order."""
     temperature: float
     """The sampling temperature, at which log-probabilities are taken."""
-    num_groups: int
-    """Groups that were rolled out."""
-    num_zero_variance: int
-    """Groups without any difference in reward; left out of the forward pass unless another term needs them."""
-    groups: tuple[Group, ...] = ()
-    """What the samples come from, with penalties and advantages."""
-    seconds: float = 0.0
-    """What making it took."""
+    groups: tuple[Group, ...]
+    """What was rolled out, with penalties and advantages: the samples are of these."""
+    seconds: float = math.nan
+    """What making it took. NaN where it was not timed."""
+
+    @property
+    def num_zero_variance(self) -> int:
+        """Groups without any difference in reward; left out of the forward pass unless another term needs them."""
+        return sum(not group.has_signal for group in self.groups)

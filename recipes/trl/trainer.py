@@ -84,9 +84,8 @@ def train_with_trl(parts: Parts) -> None:
 
     recipe, learner = parts.recipe, parts.learner
     updates = recipe.algorithm.updates_per_batch
-    ahead = deepcopy(parts.problems).take(
-        recipe.steps * recipe.rollout.prompts_per_step
-    )  # TRL wants all of them at once
+    count = recipe.steps * recipe.rollout.prompts_per_step
+    ahead = deepcopy(parts.problems).take(count)  # TRL wants all of them at once
     scorer = TrlReward(recipe, parts.scored.reward, ahead, load_tokenizer(parts.scored.model.path))
     schedule = LambdaLR(learner.optimiser, lambda update: recipe.optim.warmup(update // updates + 1))
     with TemporaryDirectory() as folder:  # TRL insists on one; what it would save there is saved by the recorder
@@ -192,6 +191,6 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         batch = learner.batch(self._scorer.groups)
         num_tokens = sum(len(item.token_ids) for group in batch.groups for item in group.completions)
         learned["learner/tokens"] = float(num_tokens * recipe.algorithm.updates_per_batch)
-        learned["seconds/update"] = self._watch.seconds.pop("update")
+        learned["seconds/update"] = self._watch.seconds["update"]
         rollout = Rollout(batch.groups, seconds=self._watch.seconds)
         parts.journal.record(StepReport(learner.step, rollout, batch, learned, parts.sync.push()))

@@ -73,8 +73,7 @@ def make_batch(groups: Sequence[Group], algorithm: AlgorithmConfig, sampling: Sa
         for (group, completion, advantage, routes), masked, weight in zip(rows, is_masked, weights, strict=True)
         if not masked and (keeps_all or group.has_signal)
     )
-    num_zero_variance = sum(not group.has_signal for group in groups)
-    return Batch(samples, sampling.temperature, len(groups), num_zero_variance)
+    return Batch(samples, sampling.temperature, tuple(groups))
 
 
 def microbatches(

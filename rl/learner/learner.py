@@ -11,7 +11,7 @@ import torch
 from peft import PeftModel
 from torch import Tensor
 
-from doubleback.rl.config import OptimConfig, SamplingConfig
+from doubleback.rl.config import OptimConfig
 from doubleback.rl.learner.batching import Microbatch, assign, make_batch, microbatches
 from doubleback.rl.learner.forward import Forward
 from doubleback.rl.learner.loss import microbatch_loss
@@ -24,8 +24,6 @@ from doubleback.rl.policy import lora
 from doubleback.rl.types import Batch, Group, Sample, Sampling, TokenSequence
 
 ALL_PARTS = frozenset(lora.PARTS)
-DEFAULT_SAMPLING = SamplingConfig().sampling()
-"""For a learner that is given batches, and makes none."""
 QUANTILE = 0.98
 """Share of tokens on which engine and trainer must agree. Not all: a router that is undecided between two experts may
 choose differently on the two sides for a single token. An adapter that is missing, stale or partial moves far more."""
@@ -54,7 +52,7 @@ class Learner:
         model: PeftModel,
         algorithm: AlgorithmConfig,
         optim: OptimConfig,
-        sampling: Sampling = DEFAULT_SAMPLING,
+        sampling: Sampling,
     ) -> None:
         self.step = 0
         self.model = model
@@ -84,9 +82,9 @@ class Learner:
         """What a step learns from: the groups with penalties and advantages, and the weight of every token."""
         started = time.perf_counter()
         reference = partial(self.score, parts=frozenset(), temperature=self._sampling.temperature)
-        assigned = assign(penalise(groups, reference, self._algorithm), self._algorithm)
-        batch = make_batch(assigned, self._algorithm, self._sampling)
-        return replace(batch, groups=tuple(assigned), seconds=time.perf_counter() - started)
+        groups = assign(penalise(groups, reference, self._algorithm), self._algorithm)
+        batch = make_batch(groups, self._algorithm, self._sampling)
+        return replace(batch, seconds=time.perf_counter() - started)
 
     def update(self, batch: Batch) -> dict[str, float]:
         """One step on `batch`: `updates_per_batch` optimiser steps. Returns metrics: groups learner/ and gap/.

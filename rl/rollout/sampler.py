@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from doubleback.rl.config import RolloutConfig
 from doubleback.rl.engines.engine import Sampler
@@ -31,9 +30,9 @@ class Rollout:
     """Calls of the engine."""
     lag: float = 0.0
     """Mean steps between the adapter that sampled and the one that learns."""
-    problem_metrics: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    problem_metrics: Mapping[str, float] = field(default_factory=dict)
     """Where filter and curriculum stand after these groups; empty without them."""
-    seconds: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    seconds: Mapping[str, float] = field(default_factory=dict)
     """Phase -> what it took: rollout, reward."""
 
 

@@ -84,7 +84,7 @@ TIMED = ("seconds/", "speed/")
 
 def rollout_metrics(groups: Sequence[Group], batch: Batch, num_rounds: int = 1) -> dict[str, float]:
     """Groups reward/, verdict/ and rollout/ of one step, over all that was sampled; `batch` may hold fewer groups."""
-    num_replaced = len(groups) - batch.num_groups
+    num_replaced = len(groups) - len(batch.groups)
     penalties = [penalty for group in groups for penalty in group.penalties]
     completions = [completion for group in groups for completion in group.completions]
     scores = [item for group in groups for item in group.scores]

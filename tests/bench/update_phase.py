@@ -22,7 +22,7 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # of `rollout_func`
 
 import torch
 from sizes import NUM_GROUPS, prompt_length, vocabulary
-from support.rollouts import make_completion, make_group
+from support.rollouts import SAMPLING, make_completion, make_group
 
 from doubleback.rl.config import LoraSettings, ModelConfig, OptimConfig, SamplingConfig
 from doubleback.rl.learner.batching import assign, make_batch
@@ -73,7 +73,7 @@ class Ours:
         settings = LoraSettings(rank=16, alpha=32.0, expert_compute=compute)
         keys = AlgorithmConfig(importance_cap=None, **algorithm)
         adapted = lora.attach(base, settings, seed=0)
-        self._learner = Learner(adapted, keys, OptimConfig(lr=1e-5, **optim))
+        self._learner = Learner(adapted, keys, OptimConfig(lr=1e-5, **optim), SAMPLING)
         self._batch = make_batch(assign(groups, keys), keys, SamplingConfig(max_tokens=MAX_TOKENS))
 
     def step(self) -> float:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from support.faulty import Faulty
+from support.rollouts import SAMPLING
 
 from doubleback.rewards.types import Problem, RunError
 from doubleback.rl.config import EngineConfig, LoraSettings, ModelConfig, OptimConfig, SyncConfig
@@ -32,7 +33,7 @@ def engine_and_model(request, tiny_model_folder):
 def learner(engine_and_model):
     engine, model, fresh = engine_and_model
     lora.load(model, fresh)
-    learner = Learner(model, AlgorithmConfig(), OptimConfig())
+    learner = Learner(model, AlgorithmConfig(), OptimConfig(), SAMPLING)
     engine.load_adapter(learner.adapter(), version=0)
     return learner
 

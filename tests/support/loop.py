@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from doubleback.rewards.types import Problem
 from doubleback.rl.config import CheckpointConfig, OptimConfig, ProblemsConfig, RolloutConfig, SyncConfig
-from doubleback.rl.learner.learner import Learner
+from doubleback.rl.learner.learner import ALL_PARTS, Learner
 from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.rollout.prefetch import Rollouts
 from doubleback.rl.rollout.problems import ProblemSource
@@ -35,7 +35,7 @@ class FakeEngine:
     def load_adapter(self, adapter, version):
         self.events.append("push while sampling" if self._is_sampling else f"push {version}")
         self._pushed.set()
-        self._parts, self._version, self._adapter_hash = None, version, adapter.hash
+        self._parts, self._version, self._adapter_hash = ALL_PARTS, version, adapter.hash
 
     def sample(self, problems, sampling, seeds, on_group=None):
         self._is_sampling = True
@@ -57,7 +57,7 @@ class FakeEngine:
         return groups
 
     def score(self, sequences):
-        return self._learner.score(sequences, **({} if self._parts is None else {"parts": self._parts}))
+        return self._learner.score(sequences, self._parts)
 
     def close(self):
         """Nothing is held."""

@@ -4,8 +4,10 @@ import random
 from collections.abc import Sequence
 
 from doubleback.rewards.types import Completion, Problem, Score, Verdict
-from doubleback.rl.types import Group
+from doubleback.rl.types import Group, Sampling
 
+SAMPLING = Sampling(group_size=4, temperature=1.0, max_tokens=12)
+"""For a learner whose batches are made by the test itself."""
 EOS = 2
 FIRST_WORD, NUM_WORDS = 3, 118
 """Ids below the first are special."""

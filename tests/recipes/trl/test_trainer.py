@@ -255,4 +255,9 @@ def test_a_step_on_trl_is_ours(run, tmp_path, keys):
 
 
 def make_learner(model, recipe):
-    return Learner(lora.attach(load_base(model), recipe.lora, recipe.seed), recipe.algorithm, recipe.optim)
+    return Learner(
+        lora.attach(load_base(model), recipe.lora, recipe.seed),
+        recipe.algorithm,
+        recipe.optim,
+        recipe.sampling.sampling(),
+    )

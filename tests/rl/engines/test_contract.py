@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 import torch
+from support.rollouts import SAMPLING
 
 from doubleback.rewards.types import ConfigError, Problem
 from doubleback.rl.config import (
@@ -44,7 +45,7 @@ class Setup:
         self.engine = create_engine(
             kind, config, self.base, self.tokenizer, has_stop_strings=True, strategy=strategy, is_apart=name == PROCESS
         )
-        self.learner = Learner(model, AlgorithmConfig(), OptimConfig())
+        self.learner = Learner(model, AlgorithmConfig(), OptimConfig(), SAMPLING)
 
     def randomise_adapter(self, seed: int, scale: float = 0.1) -> None:
         generator = torch.Generator().manual_seed(seed)

@@ -60,7 +60,7 @@ def test_weights_by_hand(normaliser):
     expected = {"constant": [1 / (5 * 12)] * 3, "token": [1 / 20] * 3, "sequence": [1 / (5 * n) for n in (2, 3, 5)]}
     assert [sample.token_weight for sample in batch.samples] == pytest.approx(expected[normaliser], rel=1e-12)
     assert [sample.advantage for sample in batch.samples] == pytest.approx([2 / 3, -1 / 3, -1 / 3])
-    assert (batch.num_groups, batch.num_zero_variance, batch.temperature) == (2, 1, 0.7)
+    assert (len(batch.groups), batch.num_zero_variance, batch.temperature) == (2, 1, 0.7)
 
 
 @NORMALISERS
@@ -151,7 +151,7 @@ def test_a_kl_in_the_reward_keeps_nothing_by_itself():
 def test_a_step_without_any_signal_gives_an_empty_batch():
     _, batch = batch_of([[0.5] * 4, [None] * 4, [0.0] * 4], AlgorithmConfig())
     assert batch.samples == ()
-    assert (batch.num_groups, batch.num_zero_variance) == (3, 3)
+    assert (len(batch.groups), batch.num_zero_variance) == (3, 3)
 
 
 def test_columns_predict_the_next_token_and_the_mask_is_the_completion():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from support.families import make_family_model
 from support.gradients import BARE_GRADIENT, deviation, gradients
-from support.rollouts import random_groups
+from support.rollouts import SAMPLING, random_groups
 
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.config import LoraSettings, ModelConfig, OptimConfig, SamplingConfig
@@ -37,7 +37,7 @@ def batch():
 
 
 def update(model, batch, **options):
-    learner = Learner(model, KL, OptimConfig(**BARE_GRADIENT, **options))
+    learner = Learner(model, KL, OptimConfig(**BARE_GRADIENT, **options), SAMPLING)
     metrics = learner.update(batch)
     return metrics["learner/loss"], gradients(learner)
 
@@ -79,7 +79,7 @@ def test_every_family_packs(tmp_path, batch, name):
 def test_logits_in_chunks(make_policy, batch, monkeypatch):
     """118 words: a budget of 1,000 numbers is 8 rows a chunk."""
     loss, expected = update(make_policy(dtype="float64"), batch)
-    learner = Learner(make_policy(dtype="float64"), KL, OptimConfig(**BARE_GRADIENT))
+    learner = Learner(make_policy(dtype="float64"), KL, OptimConfig(**BARE_GRADIENT), SAMPLING)
     learner._forward._max_logits = 1000
     sizes, chunk = [], learner._forward._chunk
     monkeypatch.setattr(
@@ -120,3 +120,11 @@ def test_a_model_with_state_is_not_packed():
 
     with pytest.raises(ConfigError, match=r"optim\.pack=true: granitemoehybrid has mamba layers"):
         refuse_stateful(Model())
+
+
+def test_a_learner_refuses_layers_that_would_mix_what_shares_a_row(make_policy):
+    model = make_policy()
+    model.get_base_model().config.layer_types = ["linear_attention", "full_attention"]
+    with pytest.raises(ConfigError, match=r"optim\.pack=true: qwen3_moe has linear_attention layers"):
+        Learner(model, KL, OptimConfig(), SAMPLING)
+    assert Learner(model, KL, OptimConfig(pack=False, share_prompts=False), SAMPLING).step == 0

@@ -10,25 +10,26 @@ import torch
 from support import reference
 from support.gradients import BARE_GRADIENT, ByHand, completion_logits, completion_logprobs, deviation, gradients
 from support.rollouts import random_groups
+from support.untimed import untimed
 from torch.testing import assert_close
 
-from doubleback.rewards.types import ConfigError
-from doubleback.rl.config import ModelConfig, OptimConfig, SamplingConfig
+from doubleback.rl.config import ModelConfig, OptimConfig
 from doubleback.rl.learner.batching import assign, make_batch
-from doubleback.rl.learner.learner import ALL_PARTS, Learner
+from doubleback.rl.learner.learner import Learner
 from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.objective.presets import PRESETS
 from doubleback.rl.policy import lora, merging
 from doubleback.rl.policy.base import load_base
+from doubleback.rl.types import Sampling
 
 REWARDS = [[1.0, 0.0, 0.1, 1.1], [0.5, 0.5, 0.5, 0.5], [0.1, 1.1, None, 0.0], [0.0, 0.0, 0.0, 0.0]]
-SAMPLING = SamplingConfig(max_tokens=12, temperature=0.8)
+SAMPLING = Sampling(group_size=8, temperature=0.8, max_tokens=12)
 EXACT = 1e-6
 """Relative bound of equalities on a float64 policy: the log-softmax stays float32."""
 
 
 def make_learner(model, *, algorithm=None, **optim):
-    return Learner(model, algorithm or AlgorithmConfig(), OptimConfig(**{**BARE_GRADIENT, "lr": 1e-2, **optim}))
+    return Learner(model, algorithm or AlgorithmConfig(), OptimConfig(**BARE_GRADIENT | {"lr": 1e-2} | optim), SAMPLING)
 
 
 def batch_for(algorithm=None, *, rewards=REWARDS, seed=0):
@@ -208,8 +209,7 @@ def test_restored_learner_continues_to_the_last_bit(make_policy, settings):
     algorithm = AlgorithmConfig(updates_per_batch=2, **settings)
 
     def updates(learner, steps):
-        lines = [learner.update(batch_for(algorithm, seed=step)) for step in steps]
-        return [{name: value for name, value in line.items() if name != "seconds/update"} for line in lines]
+        return [untimed(learner.update(batch_for(algorithm, seed=step))) for step in steps]
 
     uninterrupted = make_learner(make_policy(), algorithm=algorithm, beta1=0.9, warmup_steps=4)
     expected = updates(uninterrupted, range(5))
@@ -241,43 +241,6 @@ def test_state_of_another_adapter_is_refused(make_policy):
         learner.restore(other.adapter().tensors, other.state())
 
 
-def sequences():
-    return [(sample.prompt_ids, sample.completion_ids) for sample in batch_for().samples]
-
-
-@pytest.mark.parametrize("parts", [{"attention"}, {"experts"}, {"attention", "experts"}, set()], ids=str)
-@pytest.mark.parametrize("microbatch_tokens", [1, 10_000])
-def test_score_is_at_temperature_one_with_only_these_parts(make_policy, tiny_base, parts, microbatch_tokens):
-    """The other part's B is zero in the model it is compared with; nothing left is the bare base."""
-    model, zeroed = make_policy(), make_policy()
-    tensors = lora.export(model).tensors
-    silent = {f"{target.key}.lora_B.weight" for target in lora.targets(model) if target.part not in parts}
-    lora.load(zeroed, {name: torch.zeros_like(t) if name in silent else t for name, t in tensors.items()})
-    scores = make_learner(model, microbatch_tokens=microbatch_tokens).score(sequences(), frozenset(parts))
-    expected_model = zeroed if parts else tiny_base
-    for sample, found in zip(batch_for().samples, scores, strict=True):
-        with torch.no_grad():
-            expected = completion_logprobs(expected_model, sample, temperature=1.0)
-        assert_close(torch.tensor(found), expected, atol=2e-5, rtol=0)
-
-
-def test_score_is_at_the_temperature_asked_for(make_policy, tiny_base):
-    scores = make_learner(make_policy()).score(sequences(), frozenset(), temperature=0.7)
-    for sample, found in zip(batch_for().samples, scores, strict=True):
-        with torch.no_grad():
-            expected = completion_logprobs(tiny_base, sample, temperature=0.7)
-        assert_close(torch.tensor(found), expected, atol=3e-5, rtol=0)
-
-
-def test_score_changes_nothing(make_policy):
-    learner = make_learner(make_policy())
-    before = learner.adapter().hash
-    first = learner.score(sequences())
-    learner.score(sequences(), frozenset({"experts"}))
-    assert learner.score(sequences(), ALL_PARTS) == first
-    assert learner.adapter().hash == before
-
-
 def test_learner_metrics_by_direct_computation(make_policy, tiny_base):
     algorithm = AlgorithmConfig(kl_coef=0.1)
     model, batch = make_policy(), batch_for(algorithm)
@@ -300,11 +263,3 @@ def test_learner_metrics_by_direct_computation(make_policy, tiny_base):
     assert metrics["learner/kl_ref"] == pytest.approx(math.fsum(kls) / count, rel=1e-4)
     assert metrics["learner/importance_capped"] == sum(gap >= math.log(2) for gap in gaps) / count
     assert metrics["learner/clip_low"] == metrics["learner/clip_high"] == 0
-
-
-def test_a_learner_refuses_layers_that_would_mix_what_shares_a_row(make_policy):
-    model = make_policy()
-    model.get_base_model().config.layer_types = ["linear_attention", "full_attention"]
-    with pytest.raises(ConfigError, match=r"optim\.pack=true: qwen3_moe has linear_attention layers"):
-        make_learner(model)
-    assert make_learner(model, pack=False, share_prompts=False).step == 0

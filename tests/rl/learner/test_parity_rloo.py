@@ -16,7 +16,7 @@ from datasets import Dataset
 from peft import get_peft_model_state_dict, set_peft_model_state_dict
 from support.gradients import BARE_GRADIENT, deviation, gradients
 from support.oracle import MAX_TOKENS, forget_accelerate
-from support.rollouts import random_groups
+from support.rollouts import SAMPLING, random_groups
 from torch.testing import assert_close
 
 from doubleback.rl.config import ModelConfig, OptimConfig, SamplingConfig
@@ -74,7 +74,7 @@ def make_trainer(folder, tmp_path, groups, settings, adapter, beta):
 @pytest.mark.parametrize("kl_coef", [0.0, 0.1])
 def test_advantages_and_gradient_equal_trl(make_policy, tiny_model_folder, tmp_path, kl_coef):
     algorithm = AlgorithmConfig(preset="rloo", kl_coef=kl_coef, importance_cap=None)
-    learner = Learner(make_policy(dtype="float64"), algorithm, OptimConfig(**BARE_GRADIENT))
+    learner = Learner(make_policy(dtype="float64"), algorithm, OptimConfig(**BARE_GRADIENT), SAMPLING)
     groups = random_groups(REWARDS, max_tokens=MAX_TOKENS, seed=3)
     scores = iter(learner.score([(group.prompt_ids, c.token_ids) for group in groups for c in group.completions]))
     groups = [

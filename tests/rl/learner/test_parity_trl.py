@@ -23,7 +23,7 @@ from peft import get_peft_model_state_dict
 from support.gradients import BARE_GRADIENT, deviation, gradients
 from support.oracle import MAX_TOKENS, Theirs, forget_accelerate
 from support.parity_cases import CASES
-from support.rollouts import random_groups
+from support.rollouts import SAMPLING, random_groups
 from torch.testing import assert_close
 
 from doubleback.rl.config import OptimConfig, SamplingConfig
@@ -73,7 +73,7 @@ class Ours:
 
     def __init__(self, make_policy, case, dtype, rewards=REWARDS):
         optim = OptimConfig(lr=1e-2, microbatch_tokens=60, **BARE_GRADIENT)
-        learner = Learner(make_policy(dtype=dtype), case.algorithm(), optim)
+        learner = Learner(make_policy(dtype=dtype), case.algorithm(), optim, SAMPLING)
         self.settings, self.before = learner.model.peft_config["default"], adapter_of(learner.model)
         groups = scored_groups(learner, rewards)
         self.groups = assign(groups, case.algorithm())
@@ -85,7 +85,7 @@ class Ours:
         self.loss, self.gradients, self.adapter = self.metrics["learner/loss"], gradients(learner), self.before
         if case.is_second_update:
             self.adapter = adapter_of(learner.model)
-            learner = Learner(make_policy(dtype=dtype), case.algorithm(updates_per_batch=2), optim)
+            learner = Learner(make_policy(dtype=dtype), case.algorithm(updates_per_batch=2), optim, SAMPLING)
             self.metrics = learner.update(self.batch)
             self.loss = 2 * self.metrics["learner/loss"] - self.loss
             self.gradients = gradients(learner)

@@ -138,7 +138,7 @@ def test_kl_penalty_by_hand():
 
 def test_penalise_measures_the_sampler_against_the_bare_base(make_policy):
     """At the sampling temperature; a policy equal to its base pays nothing but the sampler's own difference."""
-    learner = Learner(make_policy(), AlgorithmConfig(), OptimConfig())
+    learner = Learner(make_policy(), AlgorithmConfig(), OptimConfig(), SAMPLING)
     algorithm = AlgorithmConfig(kl_coef=0.1, kl_in="reward", kl_estimator="k1")
     groups = random_groups([[1.0, 0.0], [0.5, 0.5]])
     found = penalise(groups, partial(learner.score, parts=frozenset(), temperature=0.8), algorithm)

@@ -43,7 +43,7 @@ def report(learned, groups, batch, **rollout):
     """The report of a step: half a second of sampling, a quarter and an eighth of scoring, a sixteenth of sync."""
     rollout = Rollout(tuple(groups), seconds={"rollout": 0.5, "reward": 0.25}, **rollout)
     receipt = Receipt(1, "hash", mean_abs=1e-6, max_abs=2e-6, moved=0.1, from_base=0.2, seconds=0.0625)
-    return StepReport(1, rollout, replace(batch, groups=tuple(groups), seconds=0.125), learned, receipt, 0.03125)
+    return StepReport(1, rollout, replace(batch, seconds=0.125), learned, receipt, 0.03125)
 
 
 EVERYTHING = AlgorithmConfig(kl_coef=0.1, dual_clip=3.0, importance_floor=0.5, entropy_target=1.0)
@@ -57,7 +57,7 @@ EVERYTHING = AlgorithmConfig(kl_coef=0.1, dual_clip=3.0, importance_floor=0.5, e
 def test_every_metric_is_documented(make_policy, algorithm, rewards):
     groups = assign(random_groups(rewards), algorithm)
     batch = make_batch(groups, algorithm, SAMPLING)
-    learned = Learner(make_policy(), algorithm, OptimConfig()).update(batch)
+    learned = Learner(make_policy(), algorithm, OptimConfig(), SAMPLING.sampling()).update(batch)
     names = report(learned, groups, batch).metrics(2.0)
     assert [name for name in names if not is_documented(name)] == []
     assert {name.split("/")[0] for name in names} >= {
@@ -75,7 +75,7 @@ def test_every_documented_metric_of_a_step_is_reported(make_policy):
     groups = [replace(group, penalties=(0.1, 0.2)) for group in random_groups([[1.0, 0.0]])]
     groups = assign(groups, EVERYTHING)
     batch = make_batch(groups, EVERYTHING, SAMPLING)
-    learned = Learner(make_policy(), EVERYTHING, OptimConfig()).update(batch)
+    learned = Learner(make_policy(), EVERYTHING, OptimConfig(), SAMPLING.sampling()).update(batch)
     names = report(learned, groups, batch, problem_metrics=curriculum_metrics()).metrics(2.0)
     expected = {name for name in METRICS if not name.startswith("eval/")}
     assert expected - {name.replace("/task", "/NAME") for name in names} == set()

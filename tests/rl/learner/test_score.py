@@ -1,0 +1,63 @@
+"""What the learner scores: at any temperature, with any parts of the adapter at work, and nothing moves."""
+
+import pytest
+import torch
+from support.gradients import completion_logprobs
+from support.rollouts import SAMPLING, random_groups
+from torch.testing import assert_close
+
+from doubleback.rl.config import ModelConfig, OptimConfig
+from doubleback.rl.learner.batching import assign, make_batch
+from doubleback.rl.learner.learner import ALL_PARTS, Learner
+from doubleback.rl.objective.config import AlgorithmConfig
+from doubleback.rl.policy import lora
+from doubleback.rl.policy.base import load_base
+
+REWARDS = [[1.0, 0.0, 0.1, 1.1], [0.5, 0.5, 0.5, 0.5], [0.1, 1.1, None, 0.0], [0.0, 0.0, 0.0, 0.0]]
+SAMPLES = make_batch(assign(random_groups(REWARDS), AlgorithmConfig()), AlgorithmConfig(), SAMPLING).samples
+
+
+def make_learner(model, **optim):
+    return Learner(model, AlgorithmConfig(), OptimConfig(**optim), SAMPLING)
+
+
+@pytest.fixture
+def tiny_base(tiny_model_folder):
+    return load_base(ModelConfig(path=str(tiny_model_folder)))
+
+
+def sequences():
+    return [(sample.prompt_ids, sample.completion_ids) for sample in SAMPLES]
+
+
+@torch.no_grad()
+def assert_scores(scores, model, temperature, atol):
+    for sample, found in zip(SAMPLES, scores, strict=True):
+        expected = completion_logprobs(model, sample, temperature=temperature)
+        assert_close(torch.tensor(found), expected, atol=atol, rtol=0)
+
+
+@pytest.mark.parametrize("parts", [{"attention"}, {"experts"}, {"attention", "experts"}, set()], ids=str)
+@pytest.mark.parametrize("microbatch_tokens", [1, 10_000])
+def test_score_is_at_temperature_one_with_only_these_parts(make_policy, tiny_base, parts, microbatch_tokens):
+    """The other part's B is zero in the model it is compared with; nothing left is the bare base."""
+    model, zeroed = make_policy(), make_policy()
+    tensors = lora.export(model).tensors
+    silent = {f"{target.key}.lora_B.weight" for target in lora.targets(model) if target.part not in parts}
+    lora.load(zeroed, {name: torch.zeros_like(t) if name in silent else t for name, t in tensors.items()})
+    scores = make_learner(model, microbatch_tokens=microbatch_tokens).score(sequences(), frozenset(parts))
+    assert_scores(scores, zeroed if parts else tiny_base, temperature=1.0, atol=2e-5)
+
+
+def test_score_is_at_the_temperature_asked_for(make_policy, tiny_base):
+    scores = make_learner(make_policy()).score(sequences(), frozenset(), temperature=0.7)
+    assert_scores(scores, tiny_base, temperature=0.7, atol=3e-5)
+
+
+def test_score_changes_nothing(make_policy):
+    learner = make_learner(make_policy())
+    before = learner.adapter().hash
+    first = learner.score(sequences())
+    learner.score(sequences(), frozenset({"experts"}))
+    assert learner.score(sequences(), ALL_PARTS) == first
+    assert learner.adapter().hash == before

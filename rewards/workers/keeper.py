@@ -21,6 +21,8 @@ from doubleback.rewards.types import Verdict
 from doubleback.rewards.workers.messages import JOB, LENGTH, MAX_ANSWER, NUMBER, Setup, frame
 from doubleback.rewards.workers.worker import PR_SET_CHILD_SUBREAPER, children, prctl
 
+END_SECONDS = 2.0
+"""How long a worker that has closed its channel may take to end, and be named by how: more on cores that are shared."""
 HOST_CHECK_SECONDS = 1.0
 """How often to look whether the host lives. Its end is normally seen at once, unless a fork of it keeps the channel."""
 
@@ -47,7 +49,7 @@ class Worker:
             raise TimeoutError
         # The end of the channel and the end of the process are seen one after the other, in either order.
         is_broken = answer.done() and answer.exception() is not None
-        await asyncio.wait(either if is_broken else {answer}, timeout=0.2)
+        await asyncio.wait(either if is_broken else {answer}, timeout=END_SECONDS if is_broken else 0.2)
         if not answer.done():
             answer.cancel()
             raise ConnectionError

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -24,6 +25,7 @@ KEYS_HEAD = """# Every key of a recipe
 
 Written from the schema by `make docs`: what a key is called in YAML and on the command line, its default, its meaning.
 Any key can be given as `key.path=value` behind a recipe's name. An unknown key is an error that names the nearest one.
+Where a recipe has a number for a component, write all of it: `reward.components.format={weight: 0.1}`.
 """
 
 
@@ -40,18 +42,26 @@ def keys_page() -> str:
 def _tables(path: str, section: type[BaseModel]) -> Iterator[str]:
     """The table of a section, then those of the sections in it."""
     fields = section.model_fields
-    inner = {name: model for name, field in fields.items() if (model := _section(field)) is not None}
-    rows = [_row(path, name, field) for name, field in fields.items() if name not in inner]
+    rows = [_row(path, name, field) for name, field in fields.items() if not _is_section(field.annotation)]
     if rows:
         title = f"`{path.rstrip('.')}`" if path else "The recipe itself"
         yield f"\n## {title}\n\n| key | default | what it means |\n|---|---|---|\n" + "".join(rows)
-    for name, model in inner.items():
-        yield from _tables(f"{path}{name}.", model)
+    for name, field in fields.items():
+        for inner, model in _sections_in(field.annotation):
+            yield from _tables(f"{path}{name}.{inner}", model)
 
 
-def _section(field: FieldInfo) -> type[BaseModel] | None:
-    annotation = field.annotation
-    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _sections_in(annotation: Any) -> Iterator[tuple[str, type[BaseModel]]]:
+    """(what stands before its keys, section): of a section itself, one that may be null, or those of a mapping."""
+    if _is_section(annotation):
+        yield "", annotation
+    before = "NAME." if get_origin(annotation) is dict else ""
+    for argument in get_args(annotation):
+        yield from ((f"{before}{inner}", model) for inner, model in _sections_in(argument))
 
 
 def _row(path: str, name: str, field: FieldInfo) -> str:
@@ -63,7 +73,7 @@ def _default(field: FieldInfo) -> str:
     if default is PydanticUndefined:
         return "required"
     if isinstance(default, dict):
-        return "see below" if default else "`{}`"
+        return f"`{', '.join(default)}`" if default else "`{}`"
     shown = "null" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
     return f"`{_cell(shown)}`"
 

@@ -4,13 +4,13 @@ One reader for recipes, suites and prompts. Pure Python; importing this loads no
 """
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from doubleback.rewards.types import ConfigError
 
@@ -27,6 +27,14 @@ class Section(BaseModel):
     """A frozen section of a recipe. Unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, strict=True)
+    short_for: ClassVar[str | None] = None
+    """The key that a bare value in the place of the section is short for: `format: 0.2` for `format: {weight: 0.2}`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_value(cls, data: Any) -> Any:
+        is_bare = cls.short_for is not None and not isinstance(data, Mapping | BaseModel)
+        return {cls.short_for: data} if is_bare else data
 
     def without_effect(self, section: str, keys: Sequence[str], because: str, way_out: str) -> Iterator[str]:
         """A finding for each of `keys` that was changed although the value of `because` ignores it."""
@@ -96,19 +104,31 @@ def parse_yaml(text: str, what: str) -> Any:
         raise ConfigError(f"{what} is not YAML: {' '.join(str(error).split())}") from error
 
 
-def override(data: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """`data` with each `key.path=value` put in; values are read as YAML."""
+def override(data: dict[str, Any], overrides: Sequence[str], section: type[BaseModel] | None = None) -> dict[str, Any]:
+    """`data` with each `key.path=value` put in; values are read as YAML.
+
+    With the `section` that it is for, a bare value and the key it is short for are one thing: `format=0.1` leaves the
+    other keys of `format: {weight: 0.2, ...}` as they are, and `format.weight=0.1` overrides `format: 0.2`.
+    """
     for item in overrides:
         path, equals, text = item.partition("=")
         if not equals or not path:
             raise ConfigError(f"override {item!r}: write it as key.path=value")
-        *sections, last = path.split(".")
-        section = data
-        for key in sections:
-            section = section.setdefault(key, {})
-            if not isinstance(section, dict):
-                raise ConfigError(f"override {item!r}: {key} is a value, not a section")
-        section[last] = parse_yaml(text, f"override {item!r}")
+        *keys, last = path.split(".")
+        place, kind = data, section
+        for key in keys:
+            kind = _inside(kind, key)
+            short, held = _short_for(kind), place.setdefault(key, {})
+            if not isinstance(held, dict):
+                if short is None or held is None:
+                    raise ConfigError(f"override {item!r}: {key} is a value, not a section")
+                held = place[key] = {short: held}
+            place = held
+        value, short = parse_yaml(text, f"override {item!r}"), _short_for(_inside(kind, last))
+        if short is not None and isinstance(place.get(last), dict) and not isinstance(value, dict):
+            place[last][short] = value
+        else:
+            place[last] = value
     return data
 
 
@@ -135,11 +155,35 @@ def _lines(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
                 yield f"{key}={item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}"
 
 
-def _keys(model: type[BaseModel], sections: Sequence[str]) -> list[str]:
+def _keys(model: type[BaseModel], keys: Sequence[str]) -> list[str]:
     """The keys that the section at this path has."""
-    for name in sections:
-        annotation = model.model_fields[name].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        model = annotation
-    return list(model.model_fields)
+    kind: Any = model
+    for key in keys:
+        kind = _inside(kind, key)
+    return [name for option in _options(kind) if _is_section(option) for name in option.model_fields]
+
+
+def _inside(kind: Any, key: str) -> Any:
+    """The type of what stands at `key` in a value of the type `kind`; None where it has no such key."""
+    for option in _options(kind):
+        if _is_section(option) and key in option.model_fields:
+            return option.model_fields[key].annotation
+        if get_origin(option) in (dict, Mapping):
+            return get_args(option)[1]
+    return None
+
+
+def _short_for(kind: Any) -> str | None:
+    """The key that a bare value is short for where a section of this type stands."""
+    keys = (option.short_for for option in _options(kind) if _is_section(option) and issubclass(option, Section))
+    return next((key for key in keys if key is not None), None)
+
+
+def _options(kind: Any) -> list[Any]:
+    """What a type may be: `Gate | None` is a Gate or None."""
+    is_one = kind is None or isinstance(kind, type) or get_origin(kind) in (dict, Mapping)
+    return [kind] if is_one else [option for inner in get_args(kind) for option in _options(inner)]
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)

@@ -25,7 +25,8 @@ KEYS_HEAD = """# Every key of a recipe
 
 Written from the schema by `make docs`: what a key is called in YAML and on the command line, its default, its meaning.
 Any key can be given as `key.path=value` behind a recipe's name. An unknown key is an error that names the nearest one.
-Where a recipe has a number for a component, write all of it: `reward.components.format={weight: 0.1}`.
+A number in the place of a component is short for its weight: `reward.components.format=0.1` and
+`reward.components.format.weight=0.1` are the same.
 """
 
 

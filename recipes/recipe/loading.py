@@ -17,4 +17,4 @@ def shipped() -> dict[str, Path]:
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe `name` (shipped, or a path to a YAML file) with overrides. ConfigError lists all findings at once."""
     path = settings.find_yaml(name, FOLDER, "recipe")
-    return settings.validated(Recipe, settings.override(settings.read_yaml(path, "recipe"), overrides))
+    return settings.validated(Recipe, settings.override(settings.read_yaml(path, "recipe"), overrides, Recipe))

@@ -20,6 +20,8 @@ class Gate(Section):
 
 
 class ComponentConfig(Section):
+    short_for = "weight"
+
     weight: float = 1.0
     """What the component's value is multiplied by. 0: measured, not rewarded."""
     function: str | None = None
@@ -61,19 +63,6 @@ class RewardConfig(Section):
     """Limit for a worker to load all functions."""
     max_faults: Annotated[float, Field(ge=0, le=1)] = 0.05
     """Share of a step's completions with the verdict timeout or grader_error above which the run stops."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _numbers_are_weights(cls, data: Any) -> Any:
-        components = data.get("components") if isinstance(data, dict) else None
-        if not isinstance(components, dict):
-            return data
-        return data | {
-            "components": {
-                name: {"weight": item} if isinstance(item, int | float) and not isinstance(item, bool) else item
-                for name, item in components.items()
-            }
-        }
 
     @model_validator(mode="after")
     def _names_and_bounds_fit(self) -> "RewardConfig":

@@ -21,4 +21,4 @@ def base_config(name: str, overrides: Sequence[str]) -> PretrainConfig:
     """The settings of a bundled base, with `key.path=value` overrides. ConfigError for unknown names and keys."""
     if name not in BASES:
         raise ConfigError(f"base {name!r} is not known; choose from {', '.join(BASES)}")
-    return validated(PretrainConfig, override(BASES[name][1].model_dump(mode="json"), overrides))
+    return validated(PretrainConfig, override(BASES[name][1].model_dump(mode="json"), overrides, PretrainConfig))

@@ -28,6 +28,16 @@ def test_overrides_are_typed_yaml():
     assert (recipe.seed, recipe.algorithm.importance_cap, recipe.eval.k) == (7, None, [1, 2])
 
 
+def test_a_component_is_overridden_whether_the_file_has_a_number_or_a_section():
+    items = ["reward.components.format.weight=0.1", "reward.components.overlong=0.5"]
+    components = load_recipe("countdown", items).reward.components
+    assert components["format"].weight == 0.1
+    assert (components["overlong"].weight, components["overlong"].args) == (0.5, {"buffer": 64})
+    assert findings("countdown", "reward.components.format.wieght=1") == [
+        "reward.components.format.wieght: there is no such key; did you mean weight?"
+    ]
+
+
 def test_a_preset_fills_in_its_keys_and_explicit_ones_win():
     recipe = load_recipe("countdown", ["algorithm.preset=gspo", "algorithm.clip_high=0.001"])
     algorithm = recipe.algorithm

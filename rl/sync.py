@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from doubleback.rewards.types import Problem, RunError
 from doubleback.rl.config import SyncConfig
 from doubleback.rl.engines.engine import Engine
-from doubleback.rl.learner.learner import ALL_PARTS, QUANTILE, Learner
+from doubleback.rl.learner.learner import ALL_PARTS, Learner
+from doubleback.rl.objective.agreement import QUANTILE, Gap, gap_between
 from doubleback.rl.seeds import sample_seed
 from doubleback.rl.types import Sampling, TokenSequence
 
@@ -64,35 +65,35 @@ class AdapterSync:
         self._engine.load_adapter(adapter, version=self._learner.step)
         expected = self._learner.score(self._canaries)
         served = self._engine.score(self._canaries)
-        if _quantile_gap(expected, served) > self._bound:
-            raise RunError(self._diagnosis(expected, served))
+        gap = gap_between(expected, served)
+        if not gap.quantile_abs <= self._bound:  # so put, NaN stops too
+            raise RunError(self._diagnosis(gap, served))
         receipt = Receipt(
             version=self._learner.step,
             adapter_hash=adapter.hash,
-            mean_abs=_mean_gap(expected, served),
-            max_abs=max(_gaps(expected, served)),
-            moved=_mean_gap(expected, self._before),
-            from_base=_mean_gap(expected, self._base),
+            mean_abs=gap.mean_abs,
+            max_abs=gap.max_abs,
+            moved=gap_between(expected, self._before).mean_abs,
+            from_base=gap_between(expected, self._base).mean_abs,
             seconds=time.perf_counter() - started,
         )
         self._before = expected
         return receipt
 
-    def _diagnosis(self, expected: Logprobs, served: Logprobs) -> str:
-        """Which policy the engine serves instead: the known candidate that fits its numbers, if one does."""
+    def _diagnosis(self, gap: Gap, served: Logprobs) -> str:
+        """The whole error: how far apart the two are, and which policy the engine serves instead, if we know it."""
         candidates = {
             "the bare base, without any adapter": self._base,
             "the adapter of an earlier push (stale)": self._before,
             "the adapter without its expert part": self._learner.score(self._canaries, ALL_PARTS - {"experts"}),
             "the adapter without its attention part": self._learner.score(self._canaries, ALL_PARTS - {"attention"}),
         }
-        gaps = {name: _quantile_gap(candidate, served) for name, candidate in candidates.items()}
-        name = min(gaps, key=lambda key: gaps[key])
-        cause = f"it serves {name}" if gaps[name] <= self._bound else "it serves none of the policies we know"
+        gaps = {name: gap_between(candidate, served).quantile_abs for name, candidate in candidates.items()}
+        fitting = [name for name, quantile in gaps.items() if quantile <= self._bound]
+        policy = min(fitting, key=lambda name: gaps[name], default="none of the policies we know")
         return (
             f"step {self._learner.step}: the adapter did not reach the engine: on {QUANTILE:.0%} of the canary tokens "
-            f"trainer and engine log-probabilities differ by up to {_quantile_gap(expected, served):.2g} nats "
-            f"(bound {self._bound:g}); {cause}"
+            f"trainer and engine log-probabilities {gap.in_words} (bound {self._bound:g}); it serves {policy}"
         )
 
 
@@ -103,24 +104,10 @@ def _draw_canaries(engine: Engine, problems: Sequence[Problem], seed: int) -> li
 
 
 def _require_agreement(what: str, expected: Logprobs, served: Logprobs, bound: float) -> None:
-    if (gap := _quantile_gap(expected, served)) > bound:
+    gap = gap_between(expected, served)
+    if not gap.quantile_abs <= bound:
         raise RunError(
-            f"trainer and engine disagree on {what}: {QUANTILE:.0%} of the canary tokens differ by up to "
-            f"{gap:.2g} nats (sync.bound {bound:g}); the engine computes this model differently, and training on its "
-            f"samples would be wrong"
+            f"trainer and engine disagree on {what}: {QUANTILE:.0%} of the canary tokens {gap.in_words} "
+            f"(sync.bound {bound:g}); the engine computes this model differently, and training on its samples would "
+            f"be wrong"
         )
-
-
-def _gaps(left: Logprobs, right: Logprobs) -> list[float]:
-    pairs = zip(left, right, strict=True)
-    return sorted(abs(a - b) for first, second in pairs for a, b in zip(first, second, strict=True))
-
-
-def _mean_gap(left: Logprobs, right: Logprobs) -> float:
-    gaps = _gaps(left, right)
-    return sum(gaps) / len(gaps)
-
-
-def _quantile_gap(left: Logprobs, right: Logprobs) -> float:
-    gaps = _gaps(left, right)
-    return gaps[max(0, round(QUANTILE * len(gaps)) - 1)]

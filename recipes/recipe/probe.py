@@ -16,7 +16,8 @@ from rich.table import Table
 from doubleback.recipes.recipe.assembly import Assembled, Scored
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.rewards.types import RunError, Verdict
-from doubleback.rl.learner.learner import QUANTILE, Comparison
+from doubleback.rl.learner.learner import Comparison
+from doubleback.rl.objective.agreement import QUANTILE
 from doubleback.rl.policy import lora
 from doubleback.rl.rollout.scoring import Scoring
 from doubleback.rl.seeds import sample_seed
@@ -95,11 +96,12 @@ def _random_adapter(parts: Assembled, seed: int) -> Iterator[None]:
         parts.engine.load_adapter(own, version=parts.learner.step)
 
 
-def _require(found: Comparison, bound: float, what: str) -> None:
-    if found.quantile_abs > bound:
+def _require(measured: Comparison, bound: float, what: str) -> None:
+    gap = measured.gap
+    if not gap.quantile_abs <= bound:  # so put, NaN stops too
         raise RunError(
-            f"preflight: trainer and engine disagree on {what}: {QUANTILE:.0%} of {found.num_tokens} sampled tokens "
-            f"differ by up to {found.quantile_abs:.2g} nats (sync.bound {bound:g}); training on its samples would be "
+            f"preflight: trainer and engine disagree on {what}: {QUANTILE:.0%} of {gap.num_tokens} sampled tokens "
+            f"{gap.in_words} (sync.bound {bound:g}); training on its samples would be "
             f"wrong. Is the model's family described as it is (rl/policy/families.py)?"
         )
 
@@ -113,7 +115,7 @@ def add_rows(table: Table, found: Probe) -> None:
     for label, side in (("base", found.base), ("adapter", found.adapter)):
         table.add_row(
             f"engine = trainer, {label}",
-            f"mean {side.mean_abs:.1e}, max {side.max_abs:.1e} nats on {side.num_tokens} tokens; "
+            f"mean {side.gap.mean_abs:.1e}, max {side.gap.max_abs:.1e} nats on {side.gap.num_tokens} tokens; "
             f"other experts for {side.experts_differ:.2%} of tokens",
         )
     table.add_row("base passes", f"{found.pass_rate:.3f} of {found.num_problems} problems x {found.group_size}")

@@ -18,28 +18,21 @@ from doubleback.rl.learner.loss import microbatch_loss
 from doubleback.rl.learner.packing import refuse_stateful
 from doubleback.rl.learner.penalty import penalise
 from doubleback.rl.learner.tally import Tally
+from doubleback.rl.objective.agreement import Gap, gap_between
 from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.objective.entropy import EntropyCoefficient
 from doubleback.rl.policy import lora
 from doubleback.rl.types import Batch, Group, Sample, Sampling, TokenSequence
 
 ALL_PARTS = frozenset(lora.PARTS)
-QUANTILE = 0.98
-"""Share of tokens on which engine and trainer must agree. Not all: a router that is undecided between two experts may
-choose differently on the two sides for a single token. An adapter that is missing, stale or partial moves far more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """What the engine reported for its samples against what the trainer computes for the same tokens."""
 
-    num_tokens: int
-    mean_abs: float
-    """Mean |trainer - engine| log-probability, nats."""
-    max_abs: float
-    """Maximum of the same."""
-    quantile_abs: float
-    """What 98 % of the tokens keep (`QUANTILE`)."""
+    gap: Gap
+    """Of the log-probabilities."""
     experts_differ: float
     """Share of tokens, prompts included, that the trainer sends to other experts in any layer. NaN if not reported."""
 
@@ -159,12 +152,8 @@ class Learner:
         ]
         tally = Tally()
         scores = self._score(samples, temperature, parts, tally)
-        pairs = zip(samples, scores, strict=True)
-        gaps = sorted(
-            abs(own - theirs) for sample, row in pairs for own, theirs in zip(row, sample.sampler_logprobs, strict=True)
-        )
-        quantile = gaps[max(0, round(QUANTILE * len(gaps)) - 1)]
-        return Comparison(len(gaps), sum(gaps) / len(gaps), gaps[-1], quantile, tally.experts_differ)
+        reported = [sample.sampler_logprobs for sample in samples]
+        return Comparison(gap_between(scores, reported), tally.experts_differ)
 
     @torch.no_grad()
     def _score(

@@ -88,3 +88,18 @@ def test_engine_that_computes_another_model_is_refused_before_training(engine_an
     engine.load_adapter(learner.adapter(), version=1)  # so the "bare base" it should serve is none
     with pytest.raises(RunError, match="trainer and engine disagree on the bare base"):
         make_sync(engine, learner)
+
+
+NOT_FINITE = "of the canary tokens .*cannot be compared: not every log-probability is finite"
+
+
+def test_one_nan_before_any_adapter_is_refused(engine_and_model, learner):
+    with pytest.raises(RunError, match=f"disagree on the bare base.* {NOT_FINITE}"):
+        make_sync(Faulty(engine_and_model[0], "nan", good_pushes=0), learner)
+
+
+def test_one_nan_after_a_push_is_refused_and_fits_no_policy(engine_and_model, learner):
+    """All but one of the tokens are the adapter's own: neither the guard nor the diagnosis may look past that one."""
+    sync = make_sync(Faulty(engine_and_model[0], "nan"), learner)
+    with pytest.raises(RunError, match=f"{NOT_FINITE}.* it serves none of the policies we know"):
+        sync.push()

@@ -1,5 +1,6 @@
 """Engines that fail in ways the field has seen."""
 
+import math
 from dataclasses import replace
 
 
@@ -7,7 +8,8 @@ class Faulty:
     """A real engine whose adapter goes astray on the way in."""
 
     def __init__(self, engine, fault, good_pushes=1):
-        """A "stale" engine takes `good_pushes` adapters and ignores the later ones."""
+        """A "stale" engine takes `good_pushes` adapters and ignores the later ones; a "nan" one computes after so many,
+        for the first token, no number."""
         self._engine, self._fault, self._good_pushes, self._pushes = engine, fault, good_pushes, 0
 
     def load_adapter(self, adapter, version):
@@ -22,6 +24,19 @@ class Faulty:
         if self._fault == "half":
             adapter = replace(adapter, targets=tuple(replace(t, scaling=t.scaling / 2) for t in adapter.targets))
         self._engine.load_adapter(adapter, version)
+
+    def score(self, sequences):
+        first, *others = self._engine.score(sequences)
+        return [self._broken(first), *others]
+
+    def sample(self, *args, **kwargs):
+        first, *others = self._engine.sample(*args, **kwargs)
+        completion, *rest = first.completions
+        completion = replace(completion, sampler_logprobs=self._broken(completion.sampler_logprobs))
+        return [replace(first, completions=(completion, *rest)), *others]
+
+    def _broken(self, logprobs):
+        return (math.nan, *logprobs[1:]) if self._fault == "nan" and self._pushes >= self._good_pushes else logprobs
 
     def __getattr__(self, name):
         return getattr(self._engine, name)

@@ -210,6 +210,16 @@ def test_an_adapter_that_cannot_arrive_is_refused_before_training(run, tmp_path,
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
 
+@pytest.mark.parametrize(("good_pushes", "what"), [(0, "the bare base"), (1, "a random adapter on attention, experts")])
+def test_one_log_probability_that_is_no_number_stops_the_preflight(run, monkeypatch, good_pushes, what):
+    make_faulty(monkeypatch, "nan", good_pushes)
+    code, _, err = run("check", "countdown", *SMALL)
+    (line,) = [line for line in err.splitlines() if line.startswith("stopped:")]
+    assert code == 1
+    assert line.startswith(f"stopped: preflight: trainer and engine disagree on {what}")
+    assert "sampled tokens cannot be compared: not every log-probability is finite" in line
+
+
 def test_broken_sync_stops_the_run_and_is_named(run, tmp_path, monkeypatch):
     make_faulty(monkeypatch, "stale", good_pushes=4)  # two of the preflight, then those of steps 0 and 1
     code, _, err = run("train", "countdown", *SMALL, "--out", tmp_path / "run")

@@ -1,5 +1,8 @@
 """What the learner scores: at any temperature, with any parts of the adapter at work, and nothing moves."""
 
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 from support.gradients import completion_logprobs
@@ -61,3 +64,41 @@ def test_score_changes_nothing(make_policy):
     learner.score(sequences(), frozenset({"experts"}))
     assert learner.score(sequences(), ALL_PARTS) == first
     assert learner.adapter().hash == before
+
+
+def served_groups(learner):
+    """Groups whose reported log-probabilities are the learner's own."""
+    groups = random_groups(REWARDS)
+    served = []
+    for group in groups:
+        scores = learner.score([(group.prompt_ids, completion.token_ids) for completion in group.completions])
+        completions = zip(group.completions, scores, strict=True)
+        served.append(replace(group, completions=tuple(replace(c, sampler_logprobs=row) for c, row in completions)))
+    return served
+
+
+def with_first_logprob(groups, change):
+    """The groups, the first log-probability of the first completion changed."""
+    first, *others = groups
+    completion, *rest = first.completions
+    own, *later = completion.sampler_logprobs
+    completion = replace(completion, sampler_logprobs=(change(own), *later))
+    return [replace(first, completions=(completion, *rest)), *others]
+
+
+def test_comparison_with_what_was_reported(make_policy):
+    learner = make_learner(make_policy())
+    groups = served_groups(learner)
+    gap = learner.compare(groups, temperature=1.0).gap
+    assert gap.num_tokens == sum(len(completion.token_ids) for group in groups for completion in group.completions)
+    assert gap.max_abs < 1e-5
+    gap = learner.compare(with_first_logprob(groups, lambda own: own - 0.5), temperature=1.0).gap
+    assert gap.max_abs == pytest.approx(0.5, abs=1e-5)
+    assert gap.mean_abs == pytest.approx(0.5 / gap.num_tokens, abs=1e-5)
+    assert gap.quantile_abs < 1e-5  # one of more than 50 tokens
+
+
+def test_comparison_with_one_nan_is_nan(make_policy):
+    learner = make_learner(make_policy())
+    groups = with_first_logprob(served_groups(learner), lambda own: math.nan)
+    assert math.isnan(learner.compare(groups, temperature=1.0).gap.quantile_abs)

@@ -53,7 +53,7 @@ def score_file(path: Path, config: RewardConfig, out: Path | None, console: Cons
     if out.exists():
         raise ConfigError(f"--out {out} exists already; choose another file")
     (component,) = config.components.values()
-    function = component.function or ""
+    function = str(component.function or "")
     known, _ = parse_rows(path)
     is_foreign = bool(known) and is_lm_harness(known[0].data)
     rows = read_completions(path, function == "math", rows_from_lm_harness if is_foreign else None)
@@ -77,7 +77,7 @@ def check_reward(
 ) -> bool:
     """Print the table of a dry run; whether nothing failed."""
     (component,) = config.components.values()
-    function = component.function or ""
+    function = str(component.function or "")
     samples, lines = _samples(data, answer, function)
     with console.status(f"trying {function}"):
         checks = dry_run(config, samples, style=style, is_about_form=about_form or is_about_form(function))

@@ -1,8 +1,9 @@
 """The reward section of a recipe."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_serializer, model_validator
 
 from doubleback.rewards.settings import Section, nearest
 
@@ -10,6 +11,16 @@ JUDGES = frozenset({"math", "countdown"})
 """Built-in functions that tell right from wrong, and not only good from bad form."""
 Range = Annotated[list[float], Field(min_length=2, max_length=2)]
 """[low, high]"""
+
+
+PYTHON = "python:"
+"""Before the name of a function that was given as an object: no file says where it lies."""
+
+
+def function_name(function: Callable[..., Any]) -> str:
+    """The name under which a function that was given as an object stands in recipe.yaml."""
+    name = getattr(function, "__qualname__", None) or getattr(function, "__name__", type(function).__name__)
+    return f"{PYTHON}{name}"
 
 
 class Gate(Section):
@@ -24,8 +35,9 @@ class ComponentConfig(Section):
 
     weight: float = 1.0
     """What the component's value is multiplied by. 0: measured, not rewarded."""
-    function: str | None = None
-    """A name (`doubleback list`), `package.module:attr` or `path.py:attr`. Default: the component's own name."""
+    function: str | Callable[..., Any] | None = None
+    """A name (`doubleback list`), `package.module:attr` or `path.py:attr`; in Python also the function itself.
+    Default: the component's own name."""
     args: Annotated[dict[str, Any], Field(default_factory=dict)]
     """Keyword arguments of the function, class or factory, checked against its signature."""
     only_if: Gate | None = None
@@ -37,13 +49,24 @@ class ComponentConfig(Section):
     conversational: bool = False
     """Prompts and completions as chat messages, for functions written for those (`trl.rewards:accuracy_reward`)."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_function(cls, data: Any) -> Any:
+        return {"function": data} if callable(data) else data
+
+    @field_serializer("function")
+    def _name_what_has_no_text(self, function: str | Callable[..., Any] | None) -> str | None:
+        """The function itself is named in the run's recipe.yaml, so that a resume can tell it from another."""
+        return function_name(function) if callable(function) else function
+
 
 class RewardConfig(Section):
     components: Annotated[dict[str, ComponentConfig], Field(min_length=1, validate_default=True)] = {  # noqa: RUF012
         "countdown": ComponentConfig(args={}),
         "format": ComponentConfig(weight=0.1, args={}),
     }
-    """Name -> what is measured, and how it counts. A number is short for `{weight: number}`."""
+    """Name -> what is measured, and how it counts. A number is short for `{weight: number}`, in Python a function for
+    `{function: function}`."""
     judge: str | None = None
     """The component whose verdict is the completion's, in training and evaluation alike.
 

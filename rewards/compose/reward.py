@@ -14,14 +14,14 @@ from typing import Any
 from doubleback.rewards.builtin.math import MathCorrect
 from doubleback.rewards.builtin.table import BUILTIN, make_builtin
 from doubleback.rewards.compose.component import Component, Start, in_host, in_worker
-from doubleback.rewards.compose.config import ComponentConfig, RewardConfig
+from doubleback.rewards.compose.config import PYTHON, ComponentConfig, RewardConfig
 from doubleback.rewards.compose.fault_limit import refuse_faults
 from doubleback.rewards.contract.call import Results, Samples
 from doubleback.rewards.contract.functions import Scope, required_columns, scope_of
 from doubleback.rewards.contract.lookup import is_location, offered
-from doubleback.rewards.settings import nearest
+from doubleback.rewards.settings import nearest, validated
 from doubleback.rewards.types import UNUSABLE, Completion, ConfigError, Problem, RunError, Score, Verdict
-from doubleback.rewards.workers.messages import FunctionSpec
+from doubleback.rewards.workers.messages import FunctionSpec, pickled
 from doubleback.rewards.workers.pool import SYMBOLIC, Facts, WorkerPool
 
 
@@ -154,20 +154,29 @@ def _parts(scores: Mapping[str, Score | None]) -> dict[str, float]:
     return found
 
 
-def load_reward(config: RewardConfig, max_tokens: int | None = None, key: str = "reward.components.{}") -> Reward:
-    """The reward that a recipe names, for completions of up to `max_tokens` tokens.
+def load_reward(
+    section: RewardConfig | Mapping[str, Any], max_tokens: int | None = None, key: str = "reward.components.{}"
+) -> Reward:
+    """The reward that a recipe's section names, for completions of up to `max_tokens` tokens.
+
+    In Python the section may be a mapping: `load_reward({"components": {"short": my_function, "format": 0.1}})`.
 
     Built-in functions run in this process; all others, and the symbolic checks of `math`, in worker processes that are
     started here. ConfigError, one line each, for names, arguments and modules that do not fit; `key` is what the user
     knows a component by.
     """
+    config = section if isinstance(section, RewardConfig) else validated(RewardConfig, {**section}, "reward.")
     functions: dict[str, Any] = {}
     specs: list[FunctionSpec] = []
     lines: list[str] = []
     for name, component in config.components.items():
         target, place = component.function or name, key.format(name)
         try:
-            if target in BUILTIN:
+            if callable(target):
+                specs.append(FunctionSpec(name, pickled(target, place), component.args, place))
+            elif target.startswith(PYTHON):
+                raise ConfigError(f"{place}.function={target} was given as a Python object; give it again in Python")
+            elif target in BUILTIN:
                 functions[name] = make_builtin(target, component.args, max_tokens, place)
             elif is_location(target) or target in offered():
                 specs.append(FunctionSpec(name, target, component.args, place))

@@ -5,14 +5,17 @@ say something wrong about its own completion, and no more.
 """
 
 import json
+import pickle
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from socket import socket
 from typing import Any
 
+import cloudpickle
+
 from doubleback.rewards.contract.call import Samples
-from doubleback.rewards.types import Score, Verdict
+from doubleback.rewards.types import ConfigError, Score, Verdict
 
 LENGTH = struct.Struct(">I")
 """Before every frame: the bytes that follow."""
@@ -32,8 +35,9 @@ class FunctionSpec:
 
     name: str
     """What jobs call it."""
-    target: str
-    """`package.module:attr`, `path.py:attr` or an entry point of `doubleback.rewards`."""
+    target: str | bytes
+    """`package.module:attr`, `path.py:attr` or an entry point of `doubleback.rewards`; or the function itself, as
+    cloudpickle writes it."""
     arguments: Mapping[str, Any]
     """Keyword arguments from the recipe."""
     key: str
@@ -62,6 +66,18 @@ class Job:
     samples: Samples
     is_messages: bool
     step: int
+
+
+def pickled(function: Callable[..., Any], key: str) -> bytes:
+    """The function itself, for a worker that cannot import it: one of a notebook, a script or a closure.
+
+    ConfigError names `key` where it holds something that cannot be sent, an open file for one.
+    """
+    try:
+        return bytes(cloudpickle.dumps(function))
+    except (TypeError, ValueError, AttributeError, pickle.PicklingError) as error:
+        text = " ".join(str(error).split())
+        raise ConfigError(f"{key}: the function cannot be sent to a worker: {text}; make such things in it") from error
 
 
 def frame(content: bytes) -> bytes:

@@ -21,9 +21,9 @@ from typing import Any
 
 from doubleback.rewards.contract.call import Results, call, failed, failure
 from doubleback.rewards.contract.functions import required_columns, scope_of
-from doubleback.rewards.contract.lookup import load_function
+from doubleback.rewards.contract.lookup import load_function, prepare
 from doubleback.rewards.types import ConfigError
-from doubleback.rewards.workers.messages import Job, Setup, frame, receive, scores_to_json
+from doubleback.rewards.workers.messages import FunctionSpec, Job, Setup, frame, receive, scores_to_json
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -82,13 +82,20 @@ def _load(setup: Setup) -> tuple[dict[str, Callable[..., Any]], list[str]]:
     functions, errors = {}, []
     for spec in setup.functions:
         try:
-            functions[spec.name] = load_function(spec.target, spec.arguments, spec.key)
+            functions[spec.name] = _function(spec)
         except ConfigError as error:
             errors += str(error).splitlines()
         except BaseException as error:  # noqa: BLE001 - a stranger's module may raise anything, SystemExit included
             text = " ".join(str(error).split())[:300]
-            errors.append(f"{spec.key}: loading {spec.target} raised {type(error).__name__}: {text}")
+            what = spec.target if isinstance(spec.target, str) else "the function"
+            errors.append(f"{spec.key}: loading {what} raised {type(error).__name__}: {text}")
     return functions, errors
+
+
+def _function(spec: FunctionSpec) -> Callable[..., Any]:
+    if isinstance(spec.target, bytes):
+        return prepare(pickle.loads(spec.target), spec.arguments, spec.key)
+    return load_function(spec.target, spec.arguments, spec.key)
 
 
 def _facts(functions: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:

@@ -1,0 +1,41 @@
+"""What is promised: the names that each layer exports, and their signatures. A change here is a change for users."""
+
+import importlib
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+PROMISED = {
+    "rewards": {
+        "Completion": "text token_ids sampler_logprobs finish_reason policy_version adapter_hash seed",
+        "ConfigError": None,
+        "Problem": "id prompt columns",
+        "RunError": None,
+        "Score": "value verdict extracted parts weighted detail seconds",
+        "Verdict": None,
+        "extract": "text style",
+        "load_reward": "section max_tokens key",
+        "per_group": "function",
+        "per_sample": "function",
+    },
+}
+"""Layer -> exported name -> its parameters, in their order; None where what matters is the name alone."""
+
+
+@pytest.mark.parametrize("layer", PROMISED)
+def test_the_layer_exports_what_is_promised(layer):
+    package = importlib.import_module(f"doubleback.{layer}")
+    assert sorted(package.__all__) == sorted(PROMISED[layer])
+    for name, parameters in PROMISED[layer].items():
+        exported = getattr(package, name)
+        assert exported.__doc__, name
+        if parameters is not None:
+            assert " ".join(inspect.signature(exported).parameters) == parameters, name
+
+
+@pytest.mark.parametrize("layer", PROMISED)
+def test_importing_the_layer_loads_neither_torch_nor_its_modules(layer):
+    code = f"import sys, doubleback.{layer}; print({{'torch', 'pydantic', 'vllm'}} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"

@@ -30,6 +30,11 @@ class Section(BaseModel):
     short_for: ClassVar[str | None] = None
     """The key that a bare value in the place of the section is short for: `format: 0.2` for `format: {weight: 0.2}`."""
 
+    @classmethod
+    def chosen(cls, data: Any) -> "type[Section]":
+        """The section that reads `data`: this one, where it does not stand for several."""
+        return cls
+
     @model_validator(mode="before")
     @classmethod
     def _bare_value(cls, data: Any) -> Any:
@@ -137,16 +142,16 @@ def validated(model: type[Model], data: Any, prefix: str = "") -> Model:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise ConfigError("\n".join(f"{prefix}{line}" for line in _lines(error, model))) from None
+        raise ConfigError("\n".join(f"{prefix}{line}" for line in _lines(error, model, data))) from None
 
 
-def _lines(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
+def _lines(error: ValidationError, model: type[BaseModel], data: Any) -> Iterator[str]:
     for item in error.errors():
         location = [str(key) for key in item["loc"]]
         key = ".".join(location)
         match item["type"]:
             case "extra_forbidden":
-                yield f"{key}: there is no such key; {nearest(location[-1], _keys(model, location[:-1]))}"
+                yield f"{key}: there is no such key; {nearest(location[-1], _keys(model, location[:-1], data))}"
             case "missing":
                 yield f"{key}: this key is required and absent"
             case "value_error":
@@ -155,12 +160,14 @@ def _lines(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
                 yield f"{key}={item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}"
 
 
-def _keys(model: type[BaseModel], keys: Sequence[str]) -> list[str]:
-    """The keys that the section at this path has."""
+def _keys(model: type[BaseModel], keys: Sequence[str], data: Any) -> list[str]:
+    """The keys that the section at this path of `data` has."""
     kind: Any = model
     for key in keys:
         kind = _inside(kind, key)
-    return [name for option in _options(kind) if _is_section(option) for name in option.model_fields]
+        data = data.get(key) if isinstance(data, Mapping) else None
+    sections = (option for option in _options(kind) if _is_section(option))
+    return [name for it in sections for name in (it.chosen(data) if issubclass(it, Section) else it).model_fields]
 
 
 def _inside(kind: Any, key: str) -> Any:

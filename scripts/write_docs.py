@@ -9,6 +9,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from doubleback.recipes.recipe.schema import Recipe
+from doubleback.recipes.tasks.task import Task, find_task, shipped_tasks
 from doubleback.rl.run.metrics import METRICS
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -47,9 +48,25 @@ def _tables(path: str, section: type[BaseModel]) -> Iterator[str]:
     if rows:
         title = f"`{path.rstrip('.')}`" if path else "The recipe itself"
         yield f"\n## {title}\n\n| key | default | what it means |\n|---|---|---|\n" + "".join(rows)
+    if section is Task:
+        yield from map(_task_table, shipped_tasks())
     for name, field in fields.items():
         for inner, model in _sections_in(field.annotation):
             yield from _tables(f"{path}{name}.{inner}", model)
+
+
+def _task_table(name: str) -> str:
+    """What a shipped task adds to the keys that all have, and where its defaults differ."""
+    task = find_task(name)
+    own = {key: field for key, field in task.model_fields.items() if _default(field) != _default_of_all(key)}
+    rows = "".join(_row("task.", key, field) for key, field in own.items())
+    return (
+        f"\n## `task` with `name: {name}`\n\n{task.__doc__}\n\n| key | default | what it means |\n|---|---|---|\n{rows}"
+    )
+
+
+def _default_of_all(key: str) -> str | None:
+    return _default(Task.model_fields[key]) if key in Task.model_fields else None
 
 
 def _is_section(annotation: Any) -> bool:

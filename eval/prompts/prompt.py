@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import ValidationInfo, field_validator
 
-from doubleback.rewards.settings import Section, load_section, shipped
+from doubleback.rewards.settings import Section, load_section, shipped, validated
 from doubleback.rewards.types import ConfigError
 
 FOLDER = Path(__file__).parent
@@ -57,6 +57,23 @@ def shipped_prompts() -> dict[str, Path]:
 def load_prompt(name: str) -> PromptConfig:
     """A shipped prompt, or one from a YAML file. ConfigError, one line a finding."""
     return load_section(name, FOLDER, PromptConfig, "prompt")
+
+
+def read_prompt(given: str) -> PromptConfig:
+    """The prompt that a setting gives: a text with `{question}` in it, for base models; else as `load_prompt` finds it.
+
+    ConfigError, one line a finding.
+    """
+    if HOLE not in given:
+        try:
+            return load_prompt(given)
+        except ConfigError as error:
+            raise ConfigError(f"{error} A text of one's own holds {HOLE} once") from None
+    if "{{" in given or "}}" in given:
+        way_out = r"write \boxed{} for \boxed{{}}; a YAML file may double them"
+        raise ConfigError(f"prompt {given!r}: braces stand as they are, {way_out}")
+    settings = {"description": "a text of its own", "kind": "completion", "text": given, "style": "flexible"}
+    return validated(PromptConfig, settings, f"prompt {given!r}: ")
 
 
 def fill(prompt: PromptConfig, question: str) -> str:

@@ -83,7 +83,7 @@ def _add_data(table: Table, recipe: Recipe, known: Scored) -> None:
     table.add_row("golds", f"{len(everything)} of {len(everything) + len(known.dropped)} graded correct")
     for line in listed(known.dropped):
         table.add_row("", line)
-    if recipe.task.name == "math":
+    if all("answer" in problem.columns for problem in everything):
         table.add_row("", _text_only(everything))
     limit = f"+ {recipe.sampling.max_tokens} of {known.model.max_length}"
     table.add_row("prompts", f"longest {known.longest_prompt} tokens, {limit}")

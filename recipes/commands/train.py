@@ -19,7 +19,7 @@ from doubleback.recipes.commands.display import Display, sample_pair
 from doubleback.recipes.recipe.assembly import Scored, assembled, scored
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.recipe.trackers import start_trackers
-from doubleback.recipes.tasks.splits import Splits
+from doubleback.recipes.tasks.task import Splits
 from doubleback.recipes.trl import trainer as trl_trainer
 from doubleback.rewards.checks.golds import listed
 from doubleback.rewards.types import ConfigError

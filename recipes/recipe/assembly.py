@@ -11,9 +11,10 @@ from transformers import PretrainedConfig
 
 from doubleback.recipes.models.bundled import bundled_path
 from doubleback.recipes.models.published import configuration
+from doubleback.recipes.recipe.problems import asked, scorable
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.recipe.tiny import make_twin
-from doubleback.recipes.tasks.splits import Splits, load_splits, scorable
+from doubleback.recipes.tasks.task import Splits
 from doubleback.rewards.checks.golds import Unscorable
 from doubleback.rewards.compose.reward import Reward, load_reward
 from doubleback.rewards.types import ConfigError
@@ -65,7 +66,7 @@ def scored(recipe: Recipe, twin_folder: Path | None = None) -> Iterator[Scored]:
     """
     with ExitStack() as stack:
         reward = stack.enter_context(load_reward(recipe.reward, recipe.sampling.max_tokens))
-        splits, dropped = scorable(load_splits(recipe.task), recipe.task, reward)
+        splits, dropped = scorable(asked(recipe.task), recipe.task, reward)
         model = recipe.model.model_copy(update={"path": bundled_path(recipe.model.path)})
         if recipe.tiny:
             texts = [problem.prompt for problem in splits.everything]

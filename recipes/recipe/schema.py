@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializeAsAny, model_validator
 
 from doubleback.eval.config import EvalConfig
+from doubleback.recipes.tasks.task import Task
 from doubleback.rewards.compose.config import RewardConfig
 from doubleback.rewards.settings import Section
 from doubleback.rl.config import (
@@ -30,36 +31,6 @@ MOVED = {
 """Key of older recipes -> the key that it is now."""
 
 
-class TaskConfig(Section):
-    name: Literal["countdown", "math"] = "countdown"
-    """Where the problems come from: countdown enumerates them; math reads questions with answers from JSON lines."""
-    num_numbers: Annotated[int, Field(ge=3, le=4)] = 3
-    """Countdown: numbers per problem; 4 is the harder setting."""
-    train: str | None = None
-    """Math: the training problems: a file of JSON lines, or hub:OWNER/NAME:CONFIG:SPLIT."""
-    test: str | None = None
-    """Math: the test problems, for the table before and after; given in the same way."""
-    validation_problems: Annotated[int, Field(ge=1)] = 64
-    """Math: training problems that are kept for validation instead, chosen by a hash of the question."""
-    question: str = "question"
-    """Math: the field that holds the question."""
-    answer: str = "answer"
-    """Math: the field that holds the gold: text, a number, a GSM8K solution, or a list of which any is right."""
-    prompt: str = "{question}\nPut the final answer in \\boxed{{}}.\n"
-    """Math: what the model is given; `{question}` is replaced, and braces are doubled as in Python's format strings. Or
-    the name of a prompt for base models (doubleback list)."""
-    style: Literal["think_answer", "boxed", "hash", "answer_is", "last_number", "flexible"] = "boxed"
-    """Math: the form in which a gold is stated when it is graded before training."""
-    drop_unscorable: bool = False
-    """Leave out problems whose own gold is not graded correct, and say which. Otherwise one such stops the run."""
-
-    @model_validator(mode="after")
-    def _math_has_files(self) -> "TaskConfig":
-        if self.name == "math" and not (self.train and self.test):
-            raise ValueError(f"task.name=math needs task.train and task.test, which are {self.train} and {self.test}")
-        return self
-
-
 class Recipe(Section):
     description: Annotated[str, Field(min_length=1)]
     """One line for `doubleback list`."""
@@ -73,7 +44,7 @@ class Recipe(Section):
     """Replace the base by a random one of the same architecture and a few hundred thousand parameters, to try the
     recipe anywhere in seconds. It learns nothing."""
     model: ModelConfig
-    task: TaskConfig = TaskConfig()
+    task: SerializeAsAny[Task]
     reward: RewardConfig = RewardConfig()
     lora: LoraSettings = LoraSettings()
     sampling: SamplingConfig = SamplingConfig()

@@ -1,1 +1,1 @@
-"""Countdown's own recipe parts: pre-training traces, the tokenizer, and the base model made from them."""
+"""Countdown: the task, and what its base models are made of: traces, tokenizer, pre-training."""

@@ -119,7 +119,7 @@ def test_override_through_a_value_is_explained():
 def test_absent_keys_are_named(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("description: mine\n")
-    assert findings(str(path)) == ["steps: this key is required and absent", "model: this key is required and absent"]
+    assert findings(str(path)) == [f"{key}: this key is required and absent" for key in ("steps", "model", "task")]
 
 
 def test_broken_yaml_is_one_line(tmp_path):

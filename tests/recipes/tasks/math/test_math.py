@@ -115,8 +115,24 @@ def test_it_is_dropped_if_the_recipe_says_so_and_listed(run, recipe, tmp_path):
         ([row(2, 2, 4), row(1, 1, 2), row(1, 2, 3)], {}, "task.train="),
         ([row(1, 1, 2)], {}, "task.validation_problems=2 leaves none of the 1 problems"),
         (None, {"answer": "solution"}, "train.jsonl:1: no 'solution'"),
-        (None, {"prompt": "{qestion}"}, "task.prompt='{qestion}': KeyError('qestion')"),
-        (None, {"test": None}, "task.name=math needs task.train and task.test, which are"),
+        (
+            None,
+            {"prompt": "{qestion}"},
+            "task.prompt: prompt '{qestion}' is no YAML file and not shipped; known: boxed",
+        ),
+        (
+            None,
+            {"prompt": "r1zero"},
+            "task.prompt: prompt 'r1zero' is no YAML file and not shipped; did you mean r1_zero?",
+        ),
+        (None, {"prompt": "my_prompt.yaml"}, "task.prompt: prompt my_prompt.yaml: there is no such file"),
+        (
+            None,
+            {"prompt": "{question} {question}"},
+            "task.prompt: prompt '{question} {question}': text holds {question} 2",
+        ),
+        (None, {"prompt": "{question} {{}}"}, "task.prompt: prompt '{question} {{}}': braces stand as they are, write"),
+        (None, {"test": None}, "task.test=None: input should be a valid string"),
         (None, {"train": "nowhere.jsonl"}, "nowhere.jsonl cannot be read: No such file"),
     ],
 )

@@ -1,0 +1,89 @@
+"""Questions with answers as a task: read from files or the hub, split by a hash of each question."""
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from doubleback.eval.suites.hub import hub_rows
+from doubleback.recipes.tasks.task import Splits, Task
+from doubleback.rewards.answers.grade import gold_answers, gold_completion
+from doubleback.rewards.jsonl import Row, read_rows, refuse
+from doubleback.rewards.types import ConfigError, Problem
+
+HUB, EXAMPLE = "hub:", "hub:openai/gsm8k:main:train"
+
+
+class Math(Task):
+    """Questions with answers, from files of JSON lines or from the hub."""
+
+    train: str
+    """The training problems: a file of JSON lines, or hub:OWNER/NAME:CONFIG:SPLIT."""
+    test: str
+    """The test problems, for the table before and after; given in the same way."""
+    validation_problems: Annotated[int, Field(ge=1)] = 64
+    """Training problems that are kept for validation instead, chosen by a hash of the question."""
+    question: str = "question"
+    """The field that holds the question."""
+    answer: str = "answer"
+    """The field that holds the gold: text, a number, a GSM8K solution, or a list of which any is right."""
+    prompt: str = "{question}\nPut the final answer in \\boxed{}.\n"
+    """As for every task. The default asks for what `style` reads."""
+    style: Literal["think_answer", "boxed", "hash", "answer_is", "last_number", "flexible"] = "boxed"
+    """The form in which a gold is stated when it is graded before training."""
+
+    def splits(self) -> Splits:
+        """The problems of both sources. ConfigError where they share a question, or too few are left to train on."""
+        training, test = self._read(self.train), self._read(self.test)
+        both = {problem.id for problem in training} & {problem.id for problem in test}
+        if both:
+            raise ConfigError(f"task.train={self.train} and task.test={self.test} share {len(both)} questions")
+        by_hash = sorted(training, key=lambda problem: problem.id)
+        if len(by_hash) <= self.validation_problems:
+            raise ConfigError(
+                f"task.validation_problems={self.validation_problems} leaves none of the {len(by_hash)} problems of "
+                f"task.train={self.train} for training; lower it"
+            )
+        chosen = {problem.id for problem in by_hash[: self.validation_problems]}
+        train = [problem for problem in training if problem.id not in chosen]
+        return Splits(train, [problem for problem in training if problem.id in chosen], test)
+
+    def gold(self, problem: Problem) -> str:
+        """The gold answer in the form of task.style."""
+        return gold_completion(problem.columns["answer"], self.style)
+
+    def _read(self, source: str) -> list[Problem]:
+        """The problems of a source. ConfigError names every row without question or gold, or with a known question."""
+        read: dict[str, Problem] = {}
+        bad = []
+        for row in self._rows(source):
+            question = str(row.data[self.question])
+            identity = hashlib.sha256(question.encode()).hexdigest()[:16]
+            columns = {**row.data, "question": question, "answer": row.data[self.answer]}
+            try:
+                gold_answers(columns["answer"])
+            except ConfigError as error:
+                bad.append(f"{source}:{row.number}: {error}")
+                continue
+            if identity in read:
+                bad.append(f"{source}:{row.number}: the same question as problem {identity} before")
+            read[identity] = Problem(identity, question, columns)
+        refuse(bad)
+        return list(read.values())
+
+    def _rows(self, source: str) -> list[Row]:
+        """The rows of a file, or of a dataset on the hub."""
+        fields = [(self.question,), (self.answer,)]
+        if not source.startswith(HUB):
+            return read_rows(Path(source), fields)
+        parts = source.removeprefix(HUB).split(":")
+        if len(parts) != 3 or not all(parts):
+            raise ConfigError(f"task source {source}: write it as hub:OWNER/NAME:CONFIG:SPLIT, for example {EXAMPLE}")
+        name, config, split = parts
+        way_out = "give files of JSON lines: task.train=FILE task.test=FILE"
+        rows = hub_rows(name, config, split, None, "the recipe", way_out)
+        absent = [field for (field,) in fields if rows and field not in rows[0].data]
+        if absent:
+            raise ConfigError(f"{source} has no field {absent[0]!r} but {', '.join(rows[0].data)}; see task.question")
+        return rows

@@ -1,0 +1,111 @@
+"""A task: where the problems come from, and what a perfect policy answers.
+
+A task is one class, and the class is the section `task` of a recipe: its fields are the keys. `task.name` says which:
+a folder beside this file, `package.module:attr`, `path.py:attr`, or an entry point of the group `doubleback.tasks`.
+`docs/tasks.md` writes one in a file.
+"""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import ModelWrapValidatorHandler, model_validator
+
+from doubleback.eval.prompts.prompt import HOLE
+from doubleback.rewards.contract.lookup import is_location, locate, offered
+from doubleback.rewards.settings import Section, nearest
+from doubleback.rewards.types import ConfigError, Problem
+
+FOLDER = Path(__file__).parent
+GROUP = "doubleback.tasks"
+"""Entry point group in which a package offers tasks by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Splits:
+    """Disjoint sets of problems."""
+
+    train: Sequence[Problem]
+    """For rollouts."""
+    validation: Sequence[Problem]
+    """For choosing settings and drawing the curve."""
+    test: Sequence[Problem]
+    """For the table before and after; never for a choice."""
+
+    @property
+    def everything(self) -> list[Problem]:
+        """All of them, in this order."""
+        return [*self.train, *self.validation, *self.test]
+
+
+class Task(Section):
+    """The keys that every task has, and what it must say of itself."""
+
+    name: str
+    """Which task: a name (doubleback list), `package.module:attr` or `path.py:attr`. The other keys are the task's."""
+    prompt: str = HOLE
+    """How a question is put to the model: a prompt for base models (doubleback list), a YAML file, or a text with
+    `{question}` in it, where the question goes."""
+    drop_unscorable: bool = False
+    """Leave out problems whose own gold is not graded correct, and say which. Otherwise one such stops the run."""
+
+    @abstractmethod
+    def splits(self) -> Splits:
+        """The problems, the same ones in the same order every time; none stands in two splits.
+
+        Their `prompt` is the question alone: task.prompt says how it is put.
+        """
+
+    def gold(self, problem: Problem) -> str | None:
+        """The completion that a perfect policy would give, graded before training. None: nobody knows one."""
+        return None
+
+    @classmethod
+    def chosen(cls, data: Any) -> type[Section]:
+        """The task that `data` names, where this class stands for all of them; ConfigError where there is none."""
+        if cls is Task and isinstance(data, Mapping) and isinstance(data.get("name"), str):
+            return find_task(data["name"])
+        return cls
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _read_by_the_task_it_names(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if cls is Task and isinstance(data, Mapping) and "name" in data:
+            try:
+                task = cls.chosen(data)
+            except ConfigError as error:
+                raise ValueError(str(error)) from None
+            if task is not cls:
+                found: Self = task.model_validate(data)  # type: ignore[assignment]  # a Task, as find_task promises
+                return found
+        return handler(data)
+
+
+def shipped_tasks() -> list[str]:
+    """The names of the tasks that come with doubleback: the folders beside this file."""
+    return sorted(file.parent.name for file in FOLDER.glob("*/task.py"))
+
+
+def find_task(name: str) -> type[Task]:
+    """The task of this name, as a class; runs the code of its module. ConfigError where there is none."""
+    known = [*shipped_tasks(), *offered(GROUP)]
+    if name in shipped_tasks():
+        found: Any = _only_task(name)
+    elif is_location(name) or name in known:
+        found = locate(name, "task.name", GROUP)
+    else:
+        way_out = f"{nearest(name, known)} One of your own is package.module:attr or path.py:attr"
+        raise ConfigError(f"task.name={name} is no task; {way_out}")
+    if not (isinstance(found, type) and issubclass(found, Task)):
+        raise ConfigError(f"task.name={name} is no task, but {type(found).__name__}; see docs/tasks.md")
+    return found
+
+
+def _only_task(name: str) -> Any:
+    """The task that the folder's module `task` defines."""
+    module = import_module(f"doubleback.recipes.tasks.{name}.task")
+    (found,) = [item for item in vars(module).values() if isinstance(item, type) and item.__module__ == module.__name__]
+    return found

@@ -1,0 +1,92 @@
+"""A task is found by name, path, file or entry point, reads its own section, and says what it cannot."""
+
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from doubleback.recipes.recipe.problems import asked, scorable
+from doubleback.recipes.recipe.schema import Recipe
+from doubleback.recipes.tasks import task as tasks
+from doubleback.recipes.tasks.countdown.task import Countdown
+from doubleback.recipes.tasks.task import Splits, Task, find_task, shipped_tasks
+from doubleback.rewards.compose.config import RewardConfig
+from doubleback.rewards.compose.reward import load_reward
+from doubleback.rewards.settings import validated
+from doubleback.rewards.types import ConfigError, Problem
+
+GIVEN = {"description": "d", "steps": 1, "model": {"path": "p"}}
+MODULE = "doubleback.recipes.tasks.countdown.task:Countdown"
+
+
+def findings(task):
+    with pytest.raises(ConfigError) as caught:
+        validated(Recipe, {**GIVEN, "task": task})
+    return str(caught.value).splitlines()
+
+
+class Doubles(Task):
+    """Twice a number; of every second one nobody knows the gold."""
+
+    def splits(self):
+        problems = [Problem(str(n), f"twice {n}?", {"question": f"twice {n}?", "answer": 2 * n}) for n in range(6)]
+        return Splits(problems[:4], problems[4:5], problems[5:])
+
+    def gold(self, problem):
+        number = int(problem.id)
+        wrong = 1 if number == 2 else 0
+        return f"\\boxed{{{2 * number + wrong}}}" if number % 2 == 0 else None
+
+
+def test_shipped_tasks_are_folders_and_documented():
+    assert shipped_tasks() == ["countdown", "math"]
+    assert all(find_task(name).__doc__ for name in shipped_tasks())
+
+
+def test_found_by_name_path_file_and_entry_point(monkeypatch, tmp_path):
+    (tmp_path / "mine.py").write_text(f"from {MODULE.replace(':', ' import ')} as Mine\n")
+    monkeypatch.setattr(tasks, "offered", lambda group: {"theirs": EntryPoint("theirs", MODULE, group)})
+    monkeypatch.setattr("doubleback.rewards.contract.lookup.offered", tasks.offered)
+    assert {find_task(name) for name in ("countdown", MODULE, f"{tmp_path}/mine.py:Mine", "theirs")} == {Countdown}
+
+
+def test_the_section_is_that_of_the_task_and_comes_back_from_the_resolved_recipe():
+    recipe = validated(Recipe, {**GIVEN, "task": {"name": MODULE, "num_numbers": 4}})
+    assert recipe.task == Countdown(name=MODULE, num_numbers=4)
+    assert validated(Recipe, recipe.model_dump(mode="json")) == recipe
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ({"name": "countdwn"}, "task.name=countdwn is no task; did you mean countdown? One of your own is package."),
+        ({"name": "countdown", "num_numbrs": 3}, "task.num_numbrs: there is no such key; did you mean num_numbers?"),
+        ({"name": "countdown", "train": "x"}, "task.train: there is no such key; known: drop_unscorable, name, num_"),
+        ({"name": "countdown", "num_numbers": 5}, "task.num_numbers=5: input should be less than or equal to 4"),
+        ({"name": "nowhere.py:Task"}, "task.name: there is no file nowhere.py; write path.py:attr"),
+        ({"name": "json:loads"}, "task.name=json:loads is no task, but function; see docs/tasks.md"),
+        ({"name": 3}, "task.name=3: input should be a valid string"),
+        ({}, "task.name: this key is required and absent"),
+        (None, "task=None: input should be a valid dictionary or instance of Task"),
+    ],
+)
+def test_mistakes_are_one_line(task, message):
+    (line,) = findings(task)
+    assert line.startswith(message)
+
+
+def test_the_question_is_put_as_the_prompt_says():
+    assert asked(Doubles(name="d")).train[3].prompt == "twice 3?"
+    assert asked(Doubles(name="d", prompt="Q: {question} {x}\nA:")).validation[0].prompt == "Q: twice 4? {x}\nA:"
+    assert asked(Doubles(name="d", prompt="r1_zero")).test[0].prompt.endswith("User: twice 5? Assistant:")
+    with pytest.raises(ConfigError, match=r"task\.prompt=r1 is for chat models; a recipe takes one for base models"):
+        asked(Doubles(name="d", prompt="r1"))
+
+
+def test_golds_are_graded_where_there_are_any():
+    with load_reward(RewardConfig(components={"math": {"weight": 1.0}}), max_tokens=64) as reward:
+        task = Doubles(name="d", drop_unscorable=True)
+        kept, dropped = scorable(asked(task), task, reward)
+        assert [problem.id for problem in kept.everything] == ["0", "1", "3", "4", "5"]
+        assert [item.problem.id for item in dropped] == ["2"]
+        with pytest.raises(ConfigError, match=r"problem 2: .*leave them out with task.drop_unscorable=true"):
+            scorable(asked(task), Doubles(name="d"), reward)

@@ -3,7 +3,15 @@
 import re
 import shlex
 
+import pytest
+import torch
+from support.gradients import BARE_GRADIENT, deviation, gradients
 from support.paths import ROOT
+from support.rollouts import EOS, SAMPLING, make_completion, make_group
+
+from doubleback.rl.config import OptimConfig
+from doubleback.rl.learner.learner import Learner
+from doubleback.rl.objective.config import AlgorithmConfig
 
 
 def blocks(page, language):
@@ -29,3 +37,38 @@ def test_a_task(run, tmp_path, monkeypatch):
     (tmp_path / "my_tasks.py").write_text(blocks("tasks.md", "python")[0])
     (tmp_path / "larger.yaml").write_text(blocks("tasks.md", "yaml")[0])
     assert shows_what_it_prints(run, "tasks.md") == 2
+
+
+def learned(make_policy, **algorithm):
+    """One step on one problem with four completions of 2, 3, 4 and 5 tokens. Its batch, metrics and gradients."""
+    completions = [make_completion([*range(5, 4 + length), EOS]) for length in (2, 3, 4, 5)]
+    settings = AlgorithmConfig(importance_cap=None, **algorithm)
+    learner = Learner(make_policy(dtype="float64"), settings, OptimConfig(**BARE_GRADIENT, lr=1e-2), SAMPLING)
+    batch = learner.batch([make_group([1, 20, 21], completions, [1.0, 0.0, 0.0, 0.5])])
+    return batch, learner.update(batch), gradients(learner)
+
+
+def test_an_advantage(make_policy, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(blocks("algorithms.md", "python")[0])
+    batch, metrics, _ = learned(make_policy, advantage="mine.py:best_of")
+    assert batch.groups[0].advantages == (2.0, -1.0, -1.0, -1.0)
+    # Ratio 1, and each token weighs 1 / (4 completions * 12 tokens): -(2 * 2 - 3 - 4 - 5) / 48
+    assert metrics["learner/loss"] == pytest.approx(8 / 48, rel=1e-6)
+    assert metrics["learner/grad_norm"] > 0
+
+
+def test_a_surrogate(make_policy, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(blocks("algorithms.md", "python")[0])
+    _, metrics, squared = learned(make_policy, advantage="mine.py:best_of", surrogate="mine.py:squared", clip_high=0.5)
+    assert metrics["learner/loss"] == pytest.approx(8 / 48, rel=1e-6)
+    # At ratio 1 the square has twice the slope of the ratio, which is what the clipped surrogate has there.
+    _, _, clipped = learned(make_policy, advantage="mine.py:best_of")
+    assert deviation(squared, {name: 2 * tensor for name, tensor in clipped.items()}) < 1e-6
+    assert max(float(tensor.abs().max()) for tensor in squared.values()) > 1e-3
+    # Bounded at 1 + clip_high = 1.5, with an advantage of 2.
+    settings = AlgorithmConfig(surrogate="mine.py:squared", clip_high=0.5)
+    tensors = {"ratio_BT": torch.tensor([[1.2, 9.0]]), "advantages_B1": torch.tensor([[2.0]])}
+    loss_BT = settings.functions.surrogate(**tensors, mask_BT=torch.ones(1, 2))
+    assert loss_BT.tolist() == [pytest.approx([-2 * 1.2**2, -2 * 1.5**2], rel=1e-6)]

@@ -64,6 +64,7 @@ def scored(recipe: Recipe, twin_folder: Path | None = None) -> Iterator[Scored]:
 
     With recipe.tiny the model is a twin, in `twin_folder` if it is to stay.
     """
+    recipe.algorithm.require_functions()
     with ExitStack() as stack:
         reward = stack.enter_context(load_reward(recipe.reward, recipe.sampling.max_tokens))
         splits, dropped = scorable(asked(recipe.task), recipe.task, reward)

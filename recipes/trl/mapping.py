@@ -8,16 +8,17 @@ from typing import Any
 
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.rewards.types import ConfigError
+from doubleback.rl.objective.config import AlgorithmConfig
+from doubleback.rl.objective.tables import ADVANTAGES, KL_ESTIMATORS, SURROGATES
 
 LOSSES = {
-    ("clipped", "constant"): "dr_grpo",
-    ("clipped", "token"): "dapo",
-    ("clipped", "sequence"): "grpo",
-    ("cispo", "token"): "cispo",
-    ("sapo", "sequence"): "sapo",
+    (surrogate, normaliser): loss_type
+    for surrogate, row in SURROGATES.items()
+    if row.trl is not None
+    for normaliser, loss_type in row.trl.types.items()
 }
 """(algorithm.surrogate, algorithm.normaliser) -> loss_type."""
-SCALES = {"centre": "none", "standardise": "group", "batch_scaled_by_rewards": "batch"}
+SCALES = {advantage: row.trl for advantage, row in ADVANTAGES.items() if row.trl is not None}
 """algorithm.advantage -> scale_rewards."""
 NONE = "has no such thing"
 ONLY: dict[str, tuple[Any, str]] = {
@@ -78,8 +79,7 @@ def arguments(recipe: Recipe, longest_prompt: int) -> dict[str, Any]:
         "scale_rewards": SCALES[algorithm.advantage],
         "importance_sampling_level": algorithm.ratio,
         "epsilon": algorithm.clip_low,
-        # Of CISPO it is the bound itself, of the others the distance from 1.
-        "epsilon_high": algorithm.clip_high + (1.0 if algorithm.surrogate == "cispo" else 0.0),
+        "epsilon_high": algorithm.clip_high + (1.0 if _is_bound_itself(algorithm) else 0.0),
         "delta": algorithm.dual_clip,
         "sapo_temperature_pos": algorithm.sapo_positive,
         "sapo_temperature_neg": algorithm.sapo_negative,
@@ -112,32 +112,39 @@ def largest_divisor(number: int, most: int) -> int:
     return next((divisor for divisor in range(min(number, most), 0, -1) if number % divisor == 0), 1)
 
 
+def _is_bound_itself(algorithm: AlgorithmConfig) -> bool:
+    """Whether TRL's epsilon_high is the upper bound itself for this surrogate, and not its distance from 1."""
+    row = SURROGATES.get(algorithm.surrogate)
+    return row is not None and row.trl is not None and row.trl.is_bound_itself
+
+
 def _findings(recipe: Recipe) -> Iterator[str]:
     for path, (value, instead) in ONLY.items():
         section, key = path.split(".")
-        found = getattr(getattr(recipe, section), key)
-        if found != value:
-            yield f"{path}={found}: trainer=trl {instead}; set {path}={value} or trainer=doubleback"
+        setting = getattr(getattr(recipe, section), key)
+        if setting != value:
+            yield f"{path}={setting}: trainer=trl {instead}; set {path}={value} or trainer=doubleback"
     algorithm = recipe.algorithm
     if (algorithm.surrogate, algorithm.normaliser) not in LOSSES:
-        known = ", ".join(f"{surrogate} with {normaliser}" for surrogate, normaliser in LOSSES)
+        pairs = ", ".join(f"{surrogate} with {normaliser}" for surrogate, normaliser in LOSSES)
         yield (
             f"algorithm.surrogate={algorithm.surrogate} with algorithm.normaliser={algorithm.normaliser}: "
-            f"trainer=trl knows {known}"
+            f"trainer=trl knows {pairs}"
         )
-    if algorithm.surrogate == "cispo" and algorithm.clip_low != 1:
+    if _is_bound_itself(algorithm) and algorithm.clip_low != 1:
         yield (
-            f"algorithm.clip_low={algorithm.clip_low} with algorithm.surrogate=cispo: trainer=trl has no lower bound "
-            f"there; set algorithm.clip_low=1"
+            f"algorithm.clip_low={algorithm.clip_low} with algorithm.surrogate={algorithm.surrogate}: "
+            f"trainer=trl has no lower bound there; set algorithm.clip_low=1"
         )
     if algorithm.advantage not in SCALES:
         yield f"algorithm.advantage={algorithm.advantage}: trainer=trl knows {', '.join(SCALES)}"
     if algorithm.ratio == "sequence_token":
         yield "algorithm.ratio=sequence_token: trainer=trl knows token and sequence"
-    if algorithm.has_kl_reward or (algorithm.has_kl_loss and algorithm.kl_estimator != "k3"):
+    estimators = [name for name, row in KL_ESTIMATORS.items() if row.is_trls]
+    if algorithm.has_kl_reward or (algorithm.has_kl_loss and algorithm.kl_estimator not in estimators):
         yield (
             f"algorithm.kl_in={algorithm.kl_in} with algorithm.kl_estimator={algorithm.kl_estimator}: trainer=trl "
-            f"has k3 in the loss alone; set those or algorithm.kl_coef=0"
+            f"has {' or '.join(estimators)} in the loss alone; set those or algorithm.kl_coef=0"
         )
     floor, cap = algorithm.importance_floor, algorithm.importance_cap
     if cap is not None and not (floor or 0.0) <= 1.0 <= cap:

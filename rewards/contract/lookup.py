@@ -40,7 +40,15 @@ def locate(target: str, key: str, group: str) -> Any:
         if target not in points:
             raise ConfigError(f"{key}: no installed package offers {target!r} in {group}; {nearest(target, points)}")
         target = points[target].value
-    place, _, attribute = target.rpartition(":")
+    return at_location(target, key)
+
+
+def at_location(location: str, key: str) -> Any:
+    """The object at `package.module:attr` or `path.py:attr`. Runs the code of its module.
+
+    ConfigError names `key` for what is missing.
+    """
+    place, _, attribute = location.rpartition(":")
     found: Any = _load_file(Path(place), key) if place.endswith(".py") else _load_module(place, key)
     for name in attribute.split("."):
         if not hasattr(found, name):

@@ -45,7 +45,7 @@ def assign(groups: Sequence[Group], algorithm: AlgorithmConfig) -> list[Group]:
         ]
         for group in groups
     ]
-    advantages_PG = step_advantages(rewards_PG, algorithm.advantage)
+    advantages_PG = step_advantages(rewards_PG, algorithm.functions.advantage)
     return [replace(group, advantages=values) for group, values in zip(groups, advantages_PG, strict=True)]
 
 

@@ -4,13 +4,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from doubleback.rl.objective.config import AlgorithmConfig
-from doubleback.rl.objective.kl import kl
 from doubleback.rl.types import Group, TokenSequence
 
 Score = Callable[[Sequence[TokenSequence]], list[tuple[float, ...]]]
 """Log-probabilities of each completion's tokens under the adapter-off reference, at the sampling temperature."""
+Estimator = Callable[[Tensor, Tensor], Tensor]
+"""A function of `rl.objective.kl`."""
 
 
 def penalise(groups: Sequence[Group], score: Score, algorithm: AlgorithmConfig) -> Sequence[Group]:
@@ -27,7 +29,7 @@ def penalise(groups: Sequence[Group], score: Score, algorithm: AlgorithmConfig) 
         replace(
             group,
             penalties=tuple(
-                kl_penalty(item.sampler_logprobs, next(references), algorithm.kl_estimator, algorithm.kl_coef)
+                kl_penalty(item.sampler_logprobs, next(references), algorithm.functions.kl, algorithm.kl_coef)
                 for item in group.completions
             ),
         )
@@ -35,7 +37,7 @@ def penalise(groups: Sequence[Group], score: Score, algorithm: AlgorithmConfig) 
     ]
 
 
-def kl_penalty(logprobs_T: Sequence[float], ref_logprobs_T: Sequence[float], estimator: str, kl_coef: float) -> float:
+def kl_penalty(logprobs_T: Sequence[float], ref_logprobs_T: Sequence[float], kl: Estimator, kl_coef: float) -> float:
     """kl_coef times the estimated KL of one completion, summed over its tokens."""
     policy, reference = (torch.tensor([row], dtype=torch.float64) for row in (logprobs_T, ref_logprobs_T))
-    return kl_coef * float(kl(policy, reference, estimator).sum())
+    return kl_coef * float(kl(policy, reference).sum())

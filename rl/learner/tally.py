@@ -9,7 +9,6 @@ from doubleback.rl.learner.batching import Microbatch
 from doubleback.rl.learner.forward import Forward, reported
 from doubleback.rl.learner.loss import policy_ratio
 from doubleback.rl.objective.config import AlgorithmConfig
-from doubleback.rl.objective.importance import mismatch_ratio
 from doubleback.rl.objective.kl import kl_k3
 from doubleback.rl.policy.routing import differing
 
@@ -45,15 +44,13 @@ class Tally:
         self._tokens += int(mask.sum())
         self._max_gap = max(self._max_gap, float(gap.abs().max()))
         self._sum("learner/entropy", entropy_BT[mask])
-        if algorithm.surrogate != "sapo":
-            self._sum("learner/clip_low", (ratio < 1 - algorithm.clip_low) & (advantage < 0))
-            self._sum("learner/clip_high", (ratio > 1 + algorithm.clip_high) & (advantage > 0))
-        if algorithm.dual_clip is not None:
-            self._sum("learner/dual_clip", (ratio > algorithm.dual_clip) & (advantage < 0))
+        shares = algorithm.functions.clip_shares(ratio_BT=ratio, advantages_B1=advantage)
+        for name, is_clipped in shares.items():
+            self._sum(name, is_clipped)
         self._sum("gap/mean_abs", gap.abs())
         self._sum("gap/k3", kl_k3(micro.sampler_logprobs_BT, old_BT)[mask])
         if algorithm.applied_cap is not None:
-            correction = mismatch_ratio(old_BT, micro.sampler_logprobs_BT, mask, algorithm.importance)
+            correction = algorithm.functions.importance_ratio(old_BT, micro.sampler_logprobs_BT, mask)
             self._sum("learner/importance_capped", (correction >= algorithm.applied_cap).expand(mask.shape)[mask])
             if algorithm.importance_floor is not None:
                 floored = correction <= algorithm.importance_floor

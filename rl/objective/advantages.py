@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from statistics import fmean, stdev
 
-Advantage = Callable[[Sequence[float]], list[float]]
+StepAdvantage = Callable[[Sequence[Sequence[float]]], Sequence[Sequence[float]]]
+"""From the rewards of all groups of a step to their advantages, in the same shape."""
 Rewards = Sequence[float | None]
 """Of one group. None marks a completion that was not judged."""
 
@@ -75,33 +76,21 @@ def batch_scaled(
     by_rewards=True: of the rewards themselves (Lite PPO, arXiv:2508.08221; TRL's scale_rewards="batch").
     The deviation is the unbiased one, `epsilon` is added to it. Groups without spread give exact zeros.
     """
-    centred_PG = [centre(rewards_G) if rewards_G else [] for rewards_G in rewards_PG]
+    centred_PG = [centre(rewards_G) for rewards_G in rewards_PG]
     values = [value for group in (rewards_PG if by_rewards else centred_PG) for value in group]
     deviation = stdev(values) if len(values) > 1 else 0.0
     return [[value / (deviation + epsilon) for value in centred_G] for centred_G in centred_PG]
 
 
-ADVANTAGES: dict[str, Advantage] = {
-    "centre": centre,
-    "standardise": standardise,
-    "leave_one_out": leave_one_out,
-    "maxrl": maxrl,
-}
-"""What needs one group alone. The two of `batch_scaled` need the step: see `step_advantages`."""
-
-
-def step_advantages(rewards_PG: Sequence[Rewards], name: str) -> list[tuple[float | None, ...]]:
+def step_advantages(rewards_PG: Sequence[Rewards], advantage: StepAdvantage) -> list[tuple[float | None, ...]]:
     """Advantages of all groups of a step. An unjudged completion enters no statistic and gets None.
 
-    `name` is a key of `ADVANTAGES`, or batch_scaled, or batch_scaled_by_rewards.
+    `advantage` sees the judged rewards alone, and no group without any. For example [[1, None, 0], [None, None]] with
+    `centre` of each group is centre([1, 0]) = [0.5, -0.5], which gives [(0.5, None, -0.5), (None, None)].
     """
     usable_PG = [_usable(rewards_G) for rewards_G in rewards_PG]
-    if name in ADVANTAGES:
-        values_PG = [ADVANTAGES[name](usable_G) if usable_G else [] for usable_G in usable_PG]
-    elif name in ("batch_scaled", "batch_scaled_by_rewards"):
-        values_PG = batch_scaled(usable_PG, by_rewards=name == "batch_scaled_by_rewards")
-    else:
-        raise ValueError(f"advantage={name!r} is not one of {', '.join(ADVANTAGES)}, batch_scaled[_by_rewards]")
+    values_of_groups = iter(advantage([usable_G for usable_G in usable_PG if usable_G]))
+    values_PG = [next(values_of_groups) if usable_G else [] for usable_G in usable_PG]
     return [_with_gaps(rewards_G, values_G) for rewards_G, values_G in zip(rewards_PG, values_PG, strict=True)]
 
 

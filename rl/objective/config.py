@@ -1,27 +1,31 @@
 """The settings of the algorithm, with every default, and the checks between them. Importing this loads no torch."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from doubleback.rewards.contract.lookup import is_location
 from doubleback.rewards.settings import Section, nearest
+from doubleback.rewards.types import ConfigError
 from doubleback.rl.config import Positive
+from doubleback.rl.objective.functions import Functions, load
 from doubleback.rl.objective.presets import PRESETS
+from doubleback.rl.objective.tables import ADVANTAGES, KL_ESTIMATORS, LOCATED, SURROGATES, TABLES
 
 
 class AlgorithmConfig(Section):
     preset: str | None = None
     """Start from the settings of a paper: a name of `rl.objective.presets`. Every key given beside it wins."""
-    advantage: Literal["centre", "standardise", "leave_one_out", "maxrl", "batch_scaled", "batch_scaled_by_rewards"] = (
-        "centre"
-    )
-    """From rewards to advantages: a function of `rl.objective.advantages`. `centre` is Dr. GRPO's, `standardise`
-    GRPO's."""
+    advantage: str = "centre"
+    """From rewards to advantages: a row of `rl.objective.tables`, or a function of yours at `path.py:attr` or
+    `package.module:attr`. `centre` is Dr. GRPO's, `standardise` GRPO's."""
     normaliser: Literal["constant", "token", "sequence"] = "constant"
     """What the token sum is divided by, over the whole step: see `rl.objective.losses.token_weights`."""
-    surrogate: Literal["clipped", "cispo", "sapo"] = "clipped"
-    """What is made of ratio and advantage: a function of `rl.objective.losses`."""
+    surrogate: str = "clipped"
+    """What is made of ratio and advantage: a row of `rl.objective.tables`, or a function of yours at `path.py:attr` or
+    `package.module:attr`."""
     ratio: Literal["token", "sequence", "sequence_token"] = "token"
     """What the ratio is of: see `rl.objective.losses.probability_ratio`. The latter two are GSPO and GSPO-token."""
     old_logprobs: Literal["trainer", "sampler"] = "trainer"
@@ -38,18 +42,17 @@ class AlgorithmConfig(Section):
     """SAPO: temperature of the soft gate for positive advantages."""
     sapo_negative: Positive = 1.05
     """SAPO: temperature of the soft gate for the others."""
-    importance: Literal["token_truncate", "token_mask", "sequence_truncate", "sequence_mask", "geometric_mask"] = (
-        "token_truncate"
-    )
-    """How the difference between sampler and trainer is corrected: see `rl.objective.importance.importance_weights`."""
+    importance: str = "token_truncate"
+    """How the difference between sampler and trainer is corrected: a row of `rl.objective.tables`, explained in
+    `rl.objective.importance`."""
     importance_floor: Positive | None = None
     """Lower bound of the ratio trainer/sampler. `null`: none."""
     importance_cap: Positive | None = 2.0
     """Upper bound of the ratio trainer/sampler. `null` turns the correction off."""
     kl_coef: Annotated[float, Field(ge=0)] = 0.0
     """Weight of KL(policy || adapter-off reference). 0: no reference forward at all."""
-    kl_estimator: Literal["k1", "k2", "k3"] = "k3"
-    """How the KL is estimated: see `rl.objective.kl`."""
+    kl_estimator: str = "k3"
+    """How the KL is estimated: a row of `rl.objective.tables`, explained in `rl.objective.kl`."""
     kl_in: Literal["loss", "reward"] = "loss"
     """A term of the loss, or summed over the completion and taken off its reward before the advantages."""
     kl_times_ratio: bool = False
@@ -109,40 +112,61 @@ class AlgorithmConfig(Section):
         """Whether the loss has an entropy term, be its weight 0 at times."""
         return self.entropy_coef > 0 or self.entropy_target is not None
 
+    @cached_property
+    def functions(self) -> Functions:
+        """What advantage, surrogate, importance and kl_estimator name, loaded once. ConfigError where one cannot be."""
+        return load(dict(self))
+
+    def require_functions(self) -> None:
+        """ConfigError where a function of the user's cannot be loaded, or does not read a setting that was changed."""
+        if findings := list(self._unread("surrogate", self.functions.surrogate_reads)):
+            raise ConfigError("\n".join(findings))
+
     def _findings(self) -> Iterator[str]:
+        yield from self._name_findings()
         yield from self._surrogate_findings()
         yield from self._importance_findings()
         yield from self._kl_findings()
         yield from self._entropy_findings()
 
+    def _name_findings(self) -> Iterator[str]:
+        for key, table in TABLES.items():
+            name = getattr(self, key)
+            if name in table:
+                yield from self._unread(key, table[name].reads)
+            elif not (key in LOCATED and is_location(name)):
+                yield f"algorithm.{key}={name!r} is unknown; {nearest(name, table)}"
+
+    def _unread(self, key: str, reads: Collection[str]) -> Iterator[str]:
+        """A finding for each setting that was changed and that other rows of the table read, but nothing of `reads`."""
+        for setting in dict.fromkeys(setting for row in TABLES[key].values() for setting in row.reads):
+            if setting not in reads:
+                readers = [name for name, row in TABLES[key].items() if setting in row.reads]
+                yield from self.without_effect("algorithm", (setting,), key, " or ".join(readers))
+
     def _surrogate_findings(self) -> Iterator[str]:
-        if self.dual_clip is not None and self.surrogate != "clipped":
-            yield (
-                f"algorithm.dual_clip={self.dual_clip} bounds the clipped surrogate, but algorithm.surrogate="
-                f"{self.surrogate}; set dual_clip to null or surrogate to clipped"
-            )
-        elif self.dual_clip is not None and self.dual_clip <= 1 + self.clip_high:
+        row = SURROGATES.get(self.surrogate)
+        is_read = row is None or "dual_clip" in row.reads
+        if is_read and self.dual_clip is not None and self.dual_clip <= 1 + self.clip_high:
             yield (
                 f"algorithm.dual_clip={self.dual_clip} must be above 1 + algorithm.clip_high={1 + self.clip_high}; "
                 "raise the first, 3 to 5 is usual, or lower the second"
             )
-        if self.surrogate == "cispo" and self.ratio == "sequence_token":
+        if row and not row.has_ratio_gradient and self.ratio == "sequence_token":
             yield (
-                "algorithm.surrogate=cispo takes no gradient from the ratio, so that algorithm.ratio=sequence_token "
-                "is sequence; name that, or token"
+                f"algorithm.surrogate={self.surrogate} takes no gradient from the ratio, so that algorithm.ratio="
+                "sequence_token is sequence; name that, or token"
             )
-        if self.surrogate == "sapo":
-            yield from self.without_effect("algorithm", ("clip_low", "clip_high"), "surrogate", "clipped or cispo")
-        else:
-            yield from self.without_effect("algorithm", ("sapo_positive", "sapo_negative"), "surrogate", "sapo")
 
     def _importance_findings(self) -> Iterator[str]:
         floor, cap = self.importance_floor, self.importance_cap
-        keys = ("importance", "importance_floor", "importance_cap")
         if self.old_logprobs == "sampler":
-            yield from self.without_effect("algorithm", keys, "old_logprobs", "trainer")
+            all_keys = ("importance", "importance_floor", "importance_cap")
+            yield from self.without_effect("algorithm", all_keys, "old_logprobs", "trainer")
         elif cap is None:
-            yield from self.without_effect("algorithm", keys[:2], "importance_cap", "a number")
+            yield from self.without_effect(
+                "algorithm", ("importance", "importance_floor"), "importance_cap", "a number"
+            )
         elif floor is not None and floor > cap:
             yield (
                 f"algorithm.importance_floor={floor} is above algorithm.importance_cap={cap}; "
@@ -150,19 +174,21 @@ class AlgorithmConfig(Section):
             )
 
     def _kl_findings(self) -> Iterator[str]:
-        if self.kl_in == "loss" and self.kl_estimator == "k1" and not self.kl_times_ratio:
+        estimator, advantage = KL_ESTIMATORS.get(self.kl_estimator), ADVANTAGES.get(self.advantage)
+        if estimator and not estimator.has_gradient and self.kl_in == "loss" and not self.kl_times_ratio:
+            others = " or ".join(name for name, row in KL_ESTIMATORS.items() if row.has_gradient)
             yield (
-                "algorithm.kl_estimator=k1 has no gradient of its own with algorithm.kl_in=loss and "
-                "algorithm.kl_times_ratio=false; set kl_times_ratio to true, kl_in to reward, or take k2 or k3"
+                f"algorithm.kl_estimator={self.kl_estimator} has no gradient of its own with algorithm.kl_in=loss and "
+                f"algorithm.kl_times_ratio=false; set kl_times_ratio to true, kl_in to reward, or take {others}"
             )
         if self.kl_in == "reward" and self.kl_times_ratio:
             yield (
                 "algorithm.kl_times_ratio=true weights the KL of the loss, but algorithm.kl_in=reward; "
                 "set the first to false or the second to loss"
             )
-        if self.has_kl_reward and self.advantage == "maxrl":
+        if advantage and advantage.divides_by_mean and self.has_kl_reward:
             yield (
-                f"algorithm.advantage=maxrl divides by the mean reward, which algorithm.kl_in=reward with "
+                f"algorithm.advantage={self.advantage} divides by the mean reward, which algorithm.kl_in=reward with "
                 f"algorithm.kl_coef={self.kl_coef} can turn negative; set kl_in to loss"
             )
 

@@ -2,8 +2,6 @@
 
 from torch import Tensor
 
-ESTIMATORS = ("k1", "k2", "k3")
-
 
 def kl_k1(logprobs_BT: Tensor, other_logprobs_BT: Tensor) -> Tensor:
     """log policy - log other: unbiased, of either sign (Schulman 2020, "Approximating KL divergence").
@@ -22,15 +20,3 @@ def kl_k3(logprobs_BT: Tensor, other_logprobs_BT: Tensor) -> Tensor:
     """Schulman's k3 estimate of KL(policy || other) per token: exp(d) - d - 1, d = other - policy. Never negative."""
     difference_BT = other_logprobs_BT - logprobs_BT
     return difference_BT.exp() - difference_BT - 1
-
-
-def kl(logprobs_BT: Tensor, other_logprobs_BT: Tensor, estimator: str) -> Tensor:
-    """The estimate that `estimator` names: k1, k2 or k3. Nats per token, (B, T)."""
-    match estimator:
-        case "k1":
-            return kl_k1(logprobs_BT, other_logprobs_BT)
-        case "k2":
-            return kl_k2(logprobs_BT, other_logprobs_BT)
-        case "k3":
-            return kl_k3(logprobs_BT, other_logprobs_BT)
-    raise ValueError(f"kl_estimator={estimator!r} is not one of {', '.join(ESTIMATORS)}")

@@ -82,35 +82,41 @@ def cispo_surrogate(
     return -ratio_BT.detach().clamp(1 - clip_low, 1 + clip_high) * advantages_B1 * logprobs_BT
 
 
-def sapo_surrogate(
-    ratio_BT: Tensor, advantages_B1: Tensor, *, temperature_positive: float, temperature_negative: float
-) -> Tensor:
+def sapo_surrogate(ratio_BT: Tensor, advantages_B1: Tensor, *, sapo_positive: float, sapo_negative: float) -> Tensor:
     """Loss -4 / tau * sigmoid(tau * (ratio - 1)) * A: a soft gate for a clip (SAPO, arXiv:2511.20347).
 
-    tau is temperature_positive where A > 0, else temperature_negative. At ratio 1 the gradient is that of the ratio.
+    tau is sapo_positive where A > 0, else sapo_negative. At ratio 1 the gradient is that of the ratio.
     """
-    tau_B1 = torch.full_like(advantages_B1, temperature_negative).where(advantages_B1 <= 0, temperature_positive)
+    tau_B1 = torch.full_like(advantages_B1, sapo_negative).where(advantages_B1 <= 0, sapo_positive)
     return -4 / tau_B1 * torch.sigmoid(tau_B1 * (ratio_BT - 1)) * advantages_B1
+
+
+def clip_shares(
+    ratio_BT: Tensor, advantages_B1: Tensor, *, clip_low: float, clip_high: float, dual_clip: float | None = None
+) -> dict[str, Tensor]:
+    """Metric name -> which tokens a clip holds: those whose ratio is past a bound in the direction of the advantage."""
+    shares = {
+        "learner/clip_low": (ratio_BT < 1 - clip_low) & (advantages_B1 < 0),
+        "learner/clip_high": (ratio_BT > 1 + clip_high) & (advantages_B1 > 0),
+    }
+    if dual_clip is not None:
+        shares["learner/dual_clip"] = (ratio_BT > dual_clip) & (advantages_B1 < 0)
+    return shares
 
 
 def weighted_sum(
     surrogate_BT: Tensor,
     importance_BT: Tensor | None,
-    kl_BT: Tensor | None,
-    entropy_BT: Tensor | None,
     weights_BT: Tensor,
-    *,
-    kl_coef: float,
-    entropy_coef: float,
+    further: Sequence[tuple[float, Tensor]] = (),
 ) -> Tensor:
     """The step's loss as in the head of this file: a scalar, summed over the tokens given (weights 0 where masked).
 
-    Sums of microbatches equal the whole. None leaves a term out (an importance of 1). KL and entropy have the weights
-    of the policy term: TRL's entropy bonus has always those of normaliser=token.
+    `further`: (coefficient, values) of the other terms: kl_coef with the KL, -entropy_coef with the entropy. They have
+    the weights of the policy term: TRL's entropy bonus has always those of normaliser=token. Sums of microbatches equal
+    the whole. `importance_BT=None` is an importance of 1.
     """
     loss_BT = surrogate_BT if importance_BT is None else surrogate_BT * importance_BT
-    if kl_BT is not None:
-        loss_BT = loss_BT + kl_coef * kl_BT
-    if entropy_BT is not None:
-        loss_BT = loss_BT - entropy_coef * entropy_BT
+    for coefficient, values_BT in further:
+        loss_BT = loss_BT + coefficient * values_BT
     return (loss_BT * weights_BT).sum()

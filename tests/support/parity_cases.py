@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from doubleback.rl.objective.config import AlgorithmConfig
+from doubleback.rl.objective.tables import IMPORTANCE
 from support.oracle import MAX_TOKENS
 
 
@@ -53,7 +54,7 @@ ENTROPY = {"entropy_coef": 0.05}, {"entropy_coef": 0.05}
 
 
 def bounds(correction, floor, cap):
-    theirs = {"mode": correction, "clip_min": floor, "clip_max": cap}
+    theirs = {"mode": IMPORTANCE[correction].trl, "clip_min": floor, "clip_max": cap}
     return (
         {"importance": correction, "importance_floor": floor, "importance_cap": cap},
         {f"vllm_importance_sampling_{key}": value for key, value in theirs.items()},

@@ -62,8 +62,8 @@ def test_contradictions_of_algorithm_and_problems_come_in_one_line_each():
         "problems.promote_at=0.5",
     ]
     assert findings("countdown", *overrides) == [
-        "algorithm.dual_clip=7.0 bounds the clipped surrogate, but algorithm.surrogate=cispo; "
-        "set dual_clip to null or surrogate to clipped",
+        "algorithm.dual_clip=7.0 has no effect with algorithm.surrogate=cispo; "
+        "leave it at null or set surrogate to clipped",
         "algorithm.entropy_max=2.0 has no effect with algorithm.entropy_target=null; "
         "leave it at 1.0 or set entropy_target to a number",
         "problems.promote_at=0.5 has no effect with problems.level=null; "

@@ -72,7 +72,7 @@ def test_unknown_preset_suggests_the_nearest():
 
 
 CONTRADICTIONS = [
-    ({"surrogate": "cispo", "dual_clip": 3.0}, ["dual_clip=3.0", "surrogate=cispo", "set dual_clip to null"]),
+    ({"surrogate": "cispo", "dual_clip": 3.0}, ["dual_clip=3.0", "surrogate=cispo", "leave it at null"]),
     ({"preset": "sapo", "dual_clip": 3.0}, ["dual_clip=3.0", "surrogate=sapo"]),
     ({"dual_clip": 1.1}, ["dual_clip=1.1", "1 + algorithm.clip_high=1.28", "raise the first"]),
     ({"surrogate": "cispo", "ratio": "sequence_token"}, ["surrogate=cispo", "ratio=sequence_token", "name that"]),

@@ -7,7 +7,8 @@ import torch
 from torch import tensor
 from torch.testing import assert_close
 
-from doubleback.rl.objective.importance import CORRECTIONS, importance_weights
+from doubleback.rl.objective.config import AlgorithmConfig
+from doubleback.rl.objective.tables import IMPORTANCE
 
 DOUBLE = torch.float64
 LOG_RATIOS = [[math.log(1.5), math.log(4.0), math.log(0.1), 9.0], [math.log(1.2), math.log(0.9), 9.0, 9.0]]
@@ -17,7 +18,8 @@ MASK = tensor([[True, True, True, False], [True, True, False, False]])
 
 def weights(correction, floor, cap):
     old = tensor(LOG_RATIOS, dtype=DOUBLE, requires_grad=True)
-    found = importance_weights(old, torch.zeros_like(old), MASK, correction=correction, floor=floor, cap=cap)
+    functions = AlgorithmConfig(importance=correction).functions
+    found = functions.importance_weight(functions.importance_ratio(old, torch.zeros_like(old), MASK), floor, cap)
     assert not found.requires_grad
     return [row[mask].tolist() for row, mask in zip(found.expand(2, 4), MASK, strict=True)]
 
@@ -43,13 +45,9 @@ def test_weights_by_hand(correction, floor, cap):
     assert [pytest.approx(row, rel=1e-12) for row in expected] == found
 
 
-@pytest.mark.parametrize("correction", CORRECTIONS)
+@pytest.mark.parametrize("correction", IMPORTANCE)
 def test_equal_engines_need_no_correction(correction):
     logprobs = torch.full((2, 4), -1.0, dtype=DOUBLE)
-    found = importance_weights(logprobs, logprobs, MASK, correction=correction, floor=0.5, cap=2.0)
+    functions = AlgorithmConfig(importance=correction).functions
+    found = functions.importance_weight(functions.importance_ratio(logprobs, logprobs, MASK), 0.5, 2.0)
     assert_close(found.expand(2, 4), torch.ones(2, 4, dtype=DOUBLE), atol=0, rtol=0)
-
-
-def test_unknown_correction_is_refused():
-    with pytest.raises(ValueError, match="correction='none' is not one of token_truncate"):
-        weights("none", None, 2.0)

@@ -100,7 +100,7 @@ def test_cispo_clips_below_where_there_is_a_lower_bound():
     ],
 )
 def test_sapo_surrogate_by_hand(ratio, advantage, expected, slope):
-    found = value_and_slope(sapo_surrogate, ratio, advantage, temperature_positive=2.0, temperature_negative=4.0)
+    found = value_and_slope(sapo_surrogate, ratio, advantage, sapo_positive=2.0, sapo_negative=4.0)
     assert found == pytest.approx((expected, slope), rel=1e-12)
 
 
@@ -132,10 +132,9 @@ def test_unknown_ratio_is_refused():
 def test_weighted_sum_by_hand():
     surrogate, weights = tensor([[2.0, -1.0]], dtype=DOUBLE), tensor([[0.5, 0.25]], dtype=DOUBLE)
     importance, kl, entropy = (tensor([row], dtype=DOUBLE) for row in ([1.5, 0.0], [0.2, 0.4], [3.0, 1.0]))
-    coefficients = {"kl_coef": 0.1, "entropy_coef": 0.01}
-    assert weighted_sum(surrogate, None, None, None, weights, **coefficients).item() == pytest.approx(0.75)
+    assert weighted_sum(surrogate, None, weights).item() == pytest.approx(0.75)
     # 0.5 * (3 + 0.02 - 0.03) + 0.25 * (0 + 0.04 - 0.01)
-    found = weighted_sum(surrogate, importance, kl, entropy, weights, **coefficients).item()
+    found = weighted_sum(surrogate, importance, weights, [(0.1, kl), (-0.01, entropy)]).item()
     assert found == pytest.approx(1.5025, rel=1e-12)
 
 

@@ -13,6 +13,7 @@ from doubleback.rl.learner.batching import assign
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.learner.penalty import kl_penalty, penalise
 from doubleback.rl.objective.config import AlgorithmConfig
+from doubleback.rl.objective.kl import kl_k1, kl_k2, kl_k3
 from doubleback.rl.rollout.problems import ProblemSource
 from doubleback.rl.rollout.sampler import RolloutSampler, select
 from doubleback.rl.seeds import sample_seed
@@ -129,11 +130,11 @@ def test_select_by_hand():
 
 def test_kl_penalty_by_hand():
     policy, other = [-1.0, -2.0], [-1.5, -1.0]
-    assert kl_penalty(policy, other, "k1", 0.1) == pytest.approx(0.1 * (0.5 - 1.0), rel=1e-12)
-    assert kl_penalty(policy, other, "k2", 0.1) == pytest.approx(0.1 * (0.125 + 0.5), rel=1e-12)
+    assert kl_penalty(policy, other, kl_k1, 0.1) == pytest.approx(0.1 * (0.5 - 1.0), rel=1e-12)
+    assert kl_penalty(policy, other, kl_k2, 0.1) == pytest.approx(0.1 * (0.125 + 0.5), rel=1e-12)
     expected = 0.1 * ((math.exp(-0.5) + 0.5 - 1) + (math.exp(1.0) - 1.0 - 1))
-    assert kl_penalty(policy, other, "k3", 0.1) == pytest.approx(expected, rel=1e-12)
-    assert kl_penalty([], [], "k1", 0.1) == 0
+    assert kl_penalty(policy, other, kl_k3, 0.1) == pytest.approx(expected, rel=1e-12)
+    assert kl_penalty([], [], kl_k1, 0.1) == 0
 
 
 def test_penalise_measures_the_sampler_against_the_bare_base(make_policy):

@@ -1,17 +1,18 @@
-"""Sample and judge a suite, problem by problem into one file that a killed run continues, to the same last byte.
+"""Sample and judge the problems of an evaluation, in memory or into a file that a killed run continues.
 
-Problems go to the engine in blocks of a fixed size, and a block is a pure function of its problems, seeds and adapter
-(`rl.engines.engine.Engine.sample`). A run that was killed drops the block it was in and samples it again, so that the
-batches inside the engine, and with them every rounding, are those of an uninterrupted run.
+Both ways go through one call of the engine at a time and one judge, so that training measures what `doubleback eval`
+does. Into a file, problems go to the engine in blocks of a fixed size, and a block is a pure function of its problems,
+seeds and adapter (`rl.engines.engine.Sampler.sample`). A run that was killed drops the block it was in and samples it
+again, so that the batches inside the engine, and with them every rounding, are those of an uninterrupted run.
 """
 
 import json
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from doubleback.eval.samples import read_lines, sample_lines
 from doubleback.rewards.types import Completion, Problem, Score
@@ -28,37 +29,65 @@ Observe = Callable[[Sequence[Mapping[str, Any]]], None]
 """Called with the lines of each problem as it is finished."""
 
 
-def generate(
-    engine: Sampler,
-    problems: Sequence[Problem],
-    scorer: Scorer,
-    sampling: Sampling,
-    path: Path,
-    *,
-    suite: str,
-    seed: int,
-    observe: Observe,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What an evaluation asks of a policy: the same request and the same policy give the same samples."""
+
+    suite: str
+    """Seeds derive from it, and not from a step: before and after use the same random numbers, which narrows the
+    interval of their difference."""
+    problems: Sequence[Problem]
+    sampling: Sampling
+    seed: int
+    """Of the run or the command."""
+
+    def sample(self, engine: Sampler, block: Sequence[Problem], scorer: Scorer, write: Callable[[Group], None]) -> None:
+        """Sample and judge these problems in one call of the engine; `write` gets the scored groups in their order.
+
+        RunError where too much of them could not be judged.
+        """
+        seeds = [sample_seed(self.seed, f"eval {self.suite}", problem.id) for problem in block]
+        judging = _InOrder(len(block), scorer, write)
+        engine.sample(block, self.sampling, seeds, on_group=judging.take)
+        judging.finish()
+
+
+def generate(engine: Sampler, request: Request, scorer: Scorer) -> list[Group]:
+    """The scored groups of all problems, in their order, from one call of the engine."""
+    groups: list[Group] = []
+    request.sample(engine, request.problems, scorer, groups.append)
+    return groups
+
+
+def generate_into(path: Path, engine: Sampler, request: Request, scorer: Scorer, observe: Observe) -> None:
     """Append the samples of all problems to `path`, `sampling.group_size` lines a problem, in their order.
 
     `observe` gets the lines of each problem as it is finished, those of an earlier run first.
     """
-    blocks = list(_blocks(problems, max(1, BLOCK_SAMPLES // sampling.group_size)))
-    done = _keep_finished_blocks(path, blocks, sampling.group_size, observe)
-    with path.open("a", encoding="utf-8") as file:
-        for block in blocks[done:]:
-            seeds = [sample_seed(seed, f"eval {suite}", problem.id) for problem in block]
-            writer = _InOrder(block, scorer, file, observe)
-            engine.sample(block, sampling, seeds, on_group=writer.take)
-            writer.finish()
+    n = request.sampling.group_size
+    blocks = list(_blocks(request.problems, max(1, BLOCK_SAMPLES // n)))
+    done = _keep_finished_blocks(path, blocks, n, observe)
+    for block in blocks[done:]:
+        # The whole block at once, and only where its faults are let pass: the same command would not look at it again.
+        finished: list[str] = []
+
+        def write(group: Group, finished: list[str] = finished) -> None:
+            lines = list(sample_lines(group))
+            finished += [json.dumps(line) + "\n" for line in lines]
+            observe(lines)
+
+        request.sample(engine, block, scorer, write)
+        with path.open("a", encoding="utf-8") as file:
+            file.write("".join(finished))
+            file.flush()
             os.fsync(file.fileno())
 
 
 class _InOrder:
-    """Judges the groups of a block as they come, and writes them in the order of their problems."""
+    """Judges the groups of a call as they come, and passes them on in the order of their problems."""
 
-    def __init__(self, block: Sequence[Problem], scorer: Scorer, file: TextIO, observe: Observe) -> None:
-        self._waiting, self._scorer, self._file, self._observe = deque(range(len(block))), scorer, file, observe
+    def __init__(self, num_problems: int, scorer: Scorer, write: Callable[[Group], None]) -> None:
+        self._waiting, self._scorer, self._write_group = deque(range(num_problems)), scorer, write
         self._started: dict[int, tuple[Group, Callable[[], Sequence[Score]]]] = {}
         self._judged: list[tuple[Problem, Completion, Score]] = []
 
@@ -70,19 +99,16 @@ class _InOrder:
             self._write()
 
     def finish(self) -> None:
-        """Write what is left. RunError where too much of the block could not be judged."""
+        """Pass on what is left. RunError where too much could not be judged."""
         while self._waiting:
             self._write()
-        self._file.flush()
         self._scorer.refuse_faults(self._judged)
 
     def _write(self) -> None:
         group, wait = self._started.pop(self._waiting.popleft())
         scored = replace(group, scores=tuple(wait()))
         self._judged += [(group.problem, *pair) for pair in zip(group.completions, scored.scores, strict=True)]
-        lines = list(sample_lines(scored))
-        self._file.write("".join(json.dumps(line) + "\n" for line in lines))
-        self._observe(lines)
+        self._write_group(scored)
 
 
 def _blocks(problems: Sequence[Problem], size: int) -> Iterator[Sequence[Problem]]:

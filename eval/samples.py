@@ -38,6 +38,7 @@ def _judgement(score: Score) -> dict[str, Any]:
         "score": score.value,
         "verdict": score.verdict,
         "extracted": score.extracted,
+        "parts": dict(score.parts),
         "strict": strictly_correct(score),
         "obeys_thinking": None if leak is None else leak >= 1.0,
         "detail": score.detail,

@@ -6,7 +6,7 @@ from itertools import groupby
 from statistics import quantiles
 from typing import Any
 
-from doubleback.eval.measures.backtracking import replay
+from doubleback.eval.measures.backtracking import Replay, replay
 from doubleback.eval.measures.reflection import Reflection, summarise
 from doubleback.eval.samples import is_correct
 from doubleback.eval.statistics.intervals import Estimate, clustered, wilson
@@ -16,14 +16,22 @@ from doubleback.rewards.answers.rational import parse_rational
 from doubleback.rewards.types import UNUSABLE, ConfigError, Verdict
 
 Line = Mapping[str, Any]
-"""One sample: problem, verdict, and where known strict, extracted, tokens, truncated, completion, numbers, target."""
+"""One sample: problem, verdict, and where known strict, extracted, parts, tokens, truncated, completion; and what its
+problem has: numbers, target."""
+UNDEFINED: Mapping[str, float | None] = {"value": None, "low": None, "high": None}
+MEASURES = (
+    *("format_rate", "truncated_rate", "mean_tokens"),
+    *("verified_backtrack", "arithmetic_error_rate", "false_check_rate"),
+)
+"""What a training step reports beside pass@k; the last three where states can be replayed."""
 Estimates = dict[str, dict[str, float | None]]
 
 
 def summary(lines: Sequence[Line], settings: Mapping[str, Any], ks: Sequence[int] = ()) -> dict[str, Any]:
     """What summary.json holds. Intervals of 95 %, over problems; Wilson's where there is one sample a problem.
 
-    `settings` go first, as they are. Samples without a verdict (timeout, grader_error) are left out, and counted.
+    `settings` go first, as they are. Samples without a verdict (timeout, grader_error) are counted, and left out of all
+    that the reward says; tokens and cuts, which nobody judges, are those of all samples.
     pass@k and pass^k are given for every k that all problems have samples for; maj@k for `ks` and the largest of these.
     ConfigError where a k of `ks` is more than that.
     """
@@ -49,15 +57,27 @@ def summary(lines: Sequence[Line], settings: Mapping[str, Any], ks: Sequence[int
             "flexible": _mean(usable, is_correct),
         },
         "verdicts": {str(verdict): _share(lines, verdict) for verdict in Verdict},
-        "no_answer_rate": _mean(problems, lambda line: line["verdict"] == Verdict.NO_ANSWER),
+        "format_rate": _mean(usable, lambda line: line.get("parts", {}).get("format")),
+        "no_answer_rate": _mean(usable, lambda line: line["verdict"] == Verdict.NO_ANSWER),
         "unusable_rate": _mean(problems, lambda line: line["verdict"] in UNUSABLE),
         "truncated_rate": _mean(problems, lambda line: line.get("truncated")),
         "mean_tokens": _mean(problems, lambda line: line.get("tokens")),
         "tokens": _percentiles([line["tokens"] for line in lines if line.get("tokens") is not None]),
-        "obeys_thinking": _mean(problems, lambda line: line.get("obeys_thinking")),
+        "obeys_thinking": _mean(usable, lambda line: line.get("obeys_thinking")),
         "reflection_phrases": _reflection(lines),
-        **_backtracking(problems),
+        **_backtracking(usable),
     }
+
+
+def headline(summary: Mapping[str, Any], ks: Sequence[int]) -> dict[str, float]:
+    """The values of a summary that a training step reports, as eval/SUITE/NAME: pass@k of each k, and the measures.
+
+    NaN where undefined, as pass@k is where a problem has fewer than k samples that could be judged.
+    """
+    named = {f"pass@{k}": summary["pass_at_k"].get(str(k), UNDEFINED) for k in ks}
+    named |= {name: summary[name] for name in MEASURES if name in summary}
+    values = {name: estimate["value"] for name, estimate in named.items()}
+    return {f"eval/{summary['suite']}/{name}": math.nan if it is None else it for name, it in values.items()}
 
 
 def by_problem(lines: Iterable[Line]) -> list[list[Line]]:
@@ -126,10 +146,7 @@ def _majority(usable: Sequence[Sequence[Line]], correct: Sequence[Sequence[bool]
 
 def _mean(problems: Sequence[Sequence[Line]], measure: Callable[[Line], Any]) -> dict[str, float | None]:
     """Mean over problems of the mean over samples; null where nothing was measured."""
-    values = []
-    for group in problems:
-        known = [float(value) for value in map(measure, group) if value is not None]
-        values.append(sum(known) / len(known) if known else math.nan)
+    values = [_average([float(it) for it in map(measure, group) if it is not None]) for group in problems]
     return as_json(interval(values, all(len(group) == 1 for group in problems if group)))
 
 
@@ -156,26 +173,29 @@ def _reflection(lines: Sequence[Line]) -> dict[str, Any] | None:
 
 def _backtracking(problems: Sequence[Sequence[Line]]) -> dict[str, Any]:
     """The exact meter, where the task allows it: with `numbers` and a `target` states can be replayed."""
-    if not all(line.get("numbers") and "target" in line for group in problems for line in group):
+    lines = [line for group in problems for line in group]
+    if not lines or not all(line.get("numbers") and "target" in line for line in lines):
         return {}
     played = [
         [(is_correct(it), replay(it["completion"], it["numbers"], it["target"])) for it in group] for group in problems
     ]
 
-    def mean(measure: Callable[[Any], float], wanted: bool | None = None) -> dict[str, float | None]:
-        values = []
-        for group in played:
-            chosen = [float(measure(found)) for right, found in group if wanted in (None, right)]
-            values.append(sum(chosen) / len(chosen) if chosen else math.nan)
-        return as_json(clustered(values))
+    is_single = all(len(group) == 1 for group in played if group)
+
+    def share(is_so: Callable[[Replay], bool]) -> dict[str, float | None]:
+        return as_json(interval([_average([is_so(it) for _, it in group]) for group in played], is_single))
+
+    def mean_backtracks(wanted: bool | None) -> dict[str, float | None]:
+        chosen = [[it.num_backtracks for right, it in group if wanted in (None, right)] for group in played]
+        return as_json(clustered([_average(counts) for counts in chosen]))
 
     return {
-        "verified_backtrack": mean(lambda found: found.is_verified_backtrack),
-        "arithmetic_error_rate": mean(lambda found: found.num_arithmetic_errors > 0),
-        "false_check_rate": mean(lambda found: found.num_false_checks > 0),
-        "backtracks": {
-            "all": mean(lambda found: found.num_backtracks),
-            "right": mean(lambda found: found.num_backtracks, True),
-            "wrong": mean(lambda found: found.num_backtracks, False),
-        },
+        "verified_backtrack": share(lambda it: it.is_verified_backtrack),
+        "arithmetic_error_rate": share(lambda it: it.num_arithmetic_errors > 0),
+        "false_check_rate": share(lambda it: it.num_false_checks > 0),
+        "backtracks": {"all": mean_backtracks(None), "right": mean_backtracks(True), "wrong": mean_backtracks(False)},
     }
+
+
+def _average(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else math.nan

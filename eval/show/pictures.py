@@ -1,5 +1,6 @@
 """Pictures of a run. matplotlib, PNG, readable in black and white."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-UNMEASURED = {"value": None}
-"""A recipe without the component, or a task without a state to replay."""
+from doubleback.eval.summary import UNDEFINED
 
 
 def learning_curve(
@@ -25,14 +25,17 @@ def learning_curve(
     upper, lower = figure.subplots(2, 1, sharex=True)
     upper.plot([line["step"] for line in trained], [line["verdict/correct"] for line in trained], color="0.6", lw=1)
     upper.plot([], [], color="0.6", lw=1, label="training rollouts: share correct")
-    _band(upper, steps, [item["pass_at_k"]["1"] for item in validation], "C0", "o", "validation pass@1, 95 % interval")
+    pass_at_1 = [item["pass_at_k"].get("1", UNDEFINED) for item in validation]
+    _band(upper, steps, pass_at_1, "C0", "o", "validation pass@1, 95 % interval")
     for name, color, marker, label in (
         ("verified_backtrack", "C3", "s", "verified backtracks"),
         ("format_rate", "C2", "^", "format kept"),
         ("truncated_rate", "C1", "v", "cut off"),
     ):
-        if validation and validation[0].get(name, UNMEASURED)["value"] is not None:
-            _band(lower, steps, [item[name] for item in validation], color, marker, label)
+        # Undefined for a recipe without the component, or a task without a state to replay.
+        measured = [item.get(name, UNDEFINED) for item in validation]
+        if any(item["value"] is not None for item in measured):
+            _band(lower, steps, measured, color, marker, label)
     upper.set(title=title, ylabel="share of completions", ylim=(0, 1))
     lower.set(xlabel="step", ylabel="share of completions", ylim=(0, 1.02))
     lower.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -43,12 +46,11 @@ def learning_curve(
 
 
 def _band(
-    axes: Any, steps: Sequence[int], values: Sequence[dict[str, float]], color: str, marker: str, label: str
+    axes: Any, steps: Sequence[int], values: Sequence[Mapping[str, float | None]], color: str, marker: str, label: str
 ) -> None:
-    axes.plot(steps, [item["value"] for item in values], color=color, marker=marker, ms=4, label=label)
-    axes.fill_between(
-        steps, [item["low"] for item in values], [item["high"] for item in values], color=color, alpha=0.15, lw=0
-    )
+    middle, low, high = ([math.nan if item[key] is None else item[key] for item in values] for key in UNDEFINED)
+    axes.plot(steps, middle, color=color, marker=marker, ms=4, label=label)
+    axes.fill_between(steps, low, high, color=color, alpha=0.15, lw=0)
 
 
 def pass_at_k_curves(curves: Sequence[tuple[str, Mapping[str, Any]]], path: Path) -> None:

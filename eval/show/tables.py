@@ -8,6 +8,7 @@ from rich.table import Table
 
 from doubleback.eval.compare import Comparison
 from doubleback.eval.statistics.intervals import Estimate
+from doubleback.eval.summary import UNDEFINED
 
 LABELS = {
     "verified_backtrack": "verified backtracks",
@@ -19,8 +20,8 @@ LABELS = {
 }
 
 
-def before_after(before: dict[str, Any], after: dict[str, Any]) -> Table:
-    """Two evaluation summaries of the same suite, value and 95 % interval side by side."""
+def before_after(before: dict[str, Any], after: dict[str, Any], ks: Sequence[int]) -> Table:
+    """The table of two evaluation summaries of one suite: pass@k of each k and the measures, with 95 % intervals."""
     title = (
         f"{before['suite']}: {before['num_problems']} problems x {before['n']} samples, 95 % intervals over problems"
     )
@@ -29,9 +30,13 @@ def before_after(before: dict[str, Any], after: dict[str, Any]) -> Table:
     for summary in (before, after):
         table.add_column(f"step {summary['step']}", justify="right")
     table.add_column("change", justify="right")
-    rows = [(f"pass@{k}", before["pass_at_k"][k], after["pass_at_k"][k]) for k in before["pass_at_k"]]
-    rows += [(label, before[name], after[name]) for name, label in LABELS.items() if name in before]
+    rows = [(f"pass@{k}", *(item["pass_at_k"].get(str(k), UNDEFINED) for item in (before, after))) for k in ks]
+    rows += [(label, *(item.get(name, UNDEFINED) for item in (before, after))) for name, label in LABELS.items()]
+    if any(item["unusable_rate"]["value"] for item in (before, after)):
+        rows.append(("not judged", before["unusable_rate"], after["unusable_rate"]))
     for label, first, second in rows:
+        if first["value"] is None and second["value"] is None:
+            continue
         digits = 1 if label == "mean tokens" else 3
         table.add_row(label, _cell(first, digits), _cell(second, digits), _change(first, second, digits))
     return table

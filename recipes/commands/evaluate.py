@@ -13,7 +13,7 @@ from doubleback.eval.compare import SAMPLES, SUMMARY, compare, load_evaluated
 from doubleback.eval.judge import load_judge
 from doubleback.eval.prompts.prompt import PromptConfig, fill, load_prompt
 from doubleback.eval.prompts.rendering import Prompted, prompted
-from doubleback.eval.run import generate
+from doubleback.eval.run import Request, generate_into
 from doubleback.eval.samples import read_lines
 from doubleback.eval.show.pictures import pass_at_k_curves
 from doubleback.eval.show.tables import comparison_table, evaluation_table, flips_table
@@ -146,16 +146,8 @@ def _sample(
             # Only now: a policy that cannot start leaves no folder behind.
             out.mkdir(parents=True, exist_ok=True)
             write_atomically(out / SETTINGS, json.dumps(settings, indent=2).encode())
-            generate(
-                engine,
-                asked.problems,
-                judge,
-                sampling,
-                out / SAMPLES,
-                suite=suite.name,
-                seed=options.seed,
-                observe=progress.observe,
-            )
+            request = Request(suite.name, asked.problems, sampling, options.seed)
+            generate_into(out / SAMPLES, engine, request, judge, progress.observe)
 
 
 def _sampling(options: Options, suite: Suite, prompt: PromptConfig) -> Sampling:

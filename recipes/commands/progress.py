@@ -1,5 +1,6 @@
 """The progress bar of an evaluation."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -10,6 +11,7 @@ from rich.console import Console
 from doubleback.eval.samples import is_correct
 from doubleback.eval.summary import interval
 from doubleback.recipes.commands.display import progress_bar
+from doubleback.rewards.types import UNUSABLE
 
 REFRESH_SECONDS = 2.0
 """How often the interval is computed anew."""
@@ -39,7 +41,8 @@ class EvalProgress:
 
     def observe(self, lines: Sequence[Mapping[str, Any]]) -> None:
         """Count a finished problem."""
-        self._rates.append(sum(map(is_correct, lines)) / len(lines))
+        judged = [is_correct(line) for line in lines if line["verdict"] not in UNUSABLE]
+        self._rates.append(sum(judged) / len(judged) if judged else math.nan)
         is_last = len(self._rates) == self._num_problems
         now = time.monotonic()
         if now - self._shown < (REFRESH_SECONDS if self._console.is_terminal else LINE_SECONDS) and not is_last:

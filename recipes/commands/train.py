@@ -11,9 +11,11 @@ import torch
 import yaml
 from rich.console import Console
 
-from doubleback.eval.evaluate import Evaluation, evaluate
+from doubleback.eval.run import Request, generate
+from doubleback.eval.samples import sample_lines
 from doubleback.eval.show.pictures import learning_curve
 from doubleback.eval.show.tables import before_after
+from doubleback.eval.summary import headline, summary
 from doubleback.recipes.commands.check import preflight
 from doubleback.recipes.commands.display import Display, sample_pair
 from doubleback.recipes.recipe.assembly import Scored, assembled, scored
@@ -23,7 +25,7 @@ from doubleback.recipes.tasks.task import Splits
 from doubleback.recipes.trl import trainer as trl_trainer
 from doubleback.rewards.checks.golds import listed
 from doubleback.rewards.types import ConfigError
-from doubleback.rl.engines.engine import Engine
+from doubleback.rl.engines.engine import Sampler
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.rollout.prefetch import Rollouts
 from doubleback.rl.rollout.problems import ProblemSource
@@ -68,7 +70,7 @@ def _train(recipe: Recipe, known: Scored, out: Path, resume: bool, console: Cons
         if start == 0:
             preflight(recipe, known, parts, console)
         with Display(console, recipe.steps, start) as display, start_trackers(recipe, out) as track:
-            evaluate = _evaluator(recipe, splits, engine, known.reward, run, display)
+            evaluate = evaluator(recipe, splits, engine, known.reward, run, display.phase)
             checkpoints = Checkpoints(learner, problems, recipe.checkpoint, recipe.steps)
             journal = Journal(run, checkpoints, evaluate, [display.observe, track])
             if is_trl:
@@ -86,44 +88,49 @@ def show_result(out: Path, console: Console) -> None:
     # A run that was resumed with more steps has been measured at its former end too.
     before, *_, after = [summary for summary in summaries if summary["suite"] == "test"]
     console.print()
-    console.print(before_after(before, after))
+    recipe = yaml.safe_load((out / "recipe.yaml").read_text())
+    console.print(before_after(before, after, recipe["eval"]["k"]))
     samples = [read_samples(out / "eval" / f"test-{step_name(item['step'])}.jsonl.gz") for item in (before, after)]
     console.print(sample_pair(*samples))
     lines = RunDirectory(out).metrics_lines()
-    name = yaml.safe_load((out / "recipe.yaml").read_text())["description"]
-    learning_curve(lines, summaries, name, out / "learning_curve.png")
+    learning_curve(lines, summaries, recipe["description"], out / "learning_curve.png")
     console.print(f"learning curve  {out / 'learning_curve.png'}")
     console.print(f"run directory   {out}")
 
 
-def _evaluator(
-    recipe: Recipe, splits: Splits, engine: Engine, reward: Scorer, run: RunDirectory, display: Display
+def evaluator(
+    recipe: Recipe, splits: Splits, engine: Sampler, reward: Scorer, run: RunDirectory, phase: Callable[[str], None]
 ) -> Callable[[int], dict[str, float]]:
-    """Validation problems every `eval.every` steps; test problems at the start and at the end alone."""
+    """The function that measures a step where that is due: its summaries and samples in the run, its metrics returned.
+
+    Validation problems every `eval.every` steps; test problems at the start and at the end alone. `phase` is told what
+    goes on.
+    """
     settings = recipe.eval
+    asked = {
+        "validation": (splits.validation[: settings.validation_problems], settings.validation_n, [1]),
+        "test": (splits.test[: settings.test_problems], settings.n, settings.k),
+    }
 
-    def measure(suite: str, step: int) -> Evaluation:
-        problems, n, ks = (
-            (splits.test[: settings.test_problems], settings.n, settings.k)
-            if suite == "test"
-            else (splits.validation[: settings.validation_problems], settings.validation_n, [1])
-        )
-        sampling = recipe.sampling.sampling(n)
-        display.phase(f"step {step}: {len(problems)} {suite} problems x {n}")
-        result = evaluate(engine, problems, reward, sampling, ks, suite=suite, step=step, seed=recipe.seed)
+    def measure(suite: str, step: int) -> dict[str, float]:
+        problems, n, ks = asked[suite]
+        phase(f"step {step}: {len(problems)} {suite} problems x {n}")
+        groups = generate(engine, Request(suite, problems, recipe.sampling.sampling(n), recipe.seed), reward)
+        adapter_hash = groups[0].completions[0].adapter_hash
+        lines = [line for group in groups for line in sample_lines(group)]
+        found = summary(lines, {"suite": suite, "step": step, "adapter_hash": adapter_hash}, ks)
         stem = run.path / "eval" / f"{suite}-{step_name(step)}"
-        write_samples(stem.with_suffix(".jsonl.gz"), step, result.groups)
-        write_atomically(stem.with_suffix(".json"), json.dumps(result.summary(), indent=2).encode())
-        display.phase("training")
-        return result
+        write_samples(stem.with_suffix(".jsonl.gz"), step, groups)
+        write_atomically(stem.with_suffix(".json"), json.dumps(found, indent=2).encode())
+        phase("training")
+        return headline(found, ks)
 
-    def evaluate_if_due(step: int) -> dict[str, float]:
+    def measure_if_due(step: int) -> dict[str, float]:
         is_end = step in (0, recipe.steps)
         suites = [*(["validation"] if is_end or step % settings.every == 0 else []), *(["test"] if is_end else [])]
-        results = [measure(suite, step).metrics() for suite in suites]
-        return {name: value for result in results for name, value in result.items()}
+        return {name: value for suite in suites for name, value in measure(suite, step).items()}
 
-    return evaluate_if_due
+    return measure_if_due
 
 
 def _refuse_another_run(recipe: Recipe, out: Path, resume: bool) -> None:

@@ -20,7 +20,7 @@ from support.tiny_text import make_text_model
 from doubleback.eval.judge import load_judge
 from doubleback.eval.prompts.prompt import load_prompt
 from doubleback.eval.prompts.rendering import prompted
-from doubleback.eval.run import generate
+from doubleback.eval.run import Request, generate_into
 from doubleback.eval.suites.suite import load_suite
 from doubleback.recipes.commands.progress import EvalProgress
 from doubleback.rl.config import EngineConfig, ModelConfig, SamplingConfig
@@ -56,7 +56,7 @@ def run(folder: Path, questions: Path, prompt_name: str, repeats: int) -> None:
     def ours(repeat: int) -> None:
         with load_judge(suite.config, prompt, None) as judge, EvalProgress(console, len(problems), 1) as progress:
             file = folder / f"samples-{repeat}.jsonl"
-            generate(engine, problems, judge, sampling, file, suite="gsm8k", seed=0, observe=progress.observe)
+            generate_into(file, engine, Request("gsm8k", problems, sampling, 0), judge, progress.observe)
 
     def bare(repeat: int) -> None:
         from vllm import SamplingParams

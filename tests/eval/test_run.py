@@ -1,15 +1,13 @@
 """What an evaluation says of a policy that is known exactly: a scripted engine, the real reward and meter."""
 
-import math
-
 import pytest
 
-from doubleback.eval.evaluate import evaluate
-from doubleback.eval.run import generate
+from doubleback.eval.run import Request, generate, generate_into
+from doubleback.eval.samples import sample_lines
+from doubleback.eval.summary import headline, summary
 from doubleback.rewards.compose.config import RewardConfig
 from doubleback.rewards.compose.reward import load_reward
 from doubleback.rewards.types import Completion, Problem, RunError, Score, Verdict
-from doubleback.rl.config import SamplingConfig
 from doubleback.rl.types import Group, Sampling
 
 RIGHT = "<think> 3 * 5 = 15 : 15 + 7 = 22 yes </think> <answer> ( 3 * 5 ) + 7 </answer>"
@@ -42,30 +40,24 @@ class Scripted:
         return Completion(text, ids, (0.0,) * len(ids), "length" if text == CUT else "stop", 3, "hash", 0)
 
 
+REWARD = load_reward(RewardConfig(), max_tokens=128)
+
+
+def request(seed=0):
+    return Request("test", PROBLEMS, Sampling(group_size=4, temperature=1.0, max_tokens=128), seed)
+
+
 @pytest.fixture(scope="module")
-def result():
-    sampling = SamplingConfig(group_size=4)
-    return evaluate(
-        Scripted(),
-        PROBLEMS,
-        load_reward(RewardConfig(), max_tokens=128),
-        sampling,
-        [1, 4],
-        suite="test",
-        step=3,
-        seed=0,
-    )
-
-
-def test_pass_at_k_by_hand(result):
-    # problem 0: 2 of 4 right, problem 1: none
-    assert result.pass_at_k[1].value == pytest.approx((0.5 + 0.0) / 2, abs=1e-12)
-    assert result.pass_at_k[4].value == pytest.approx((1.0 + 0.0) / 2, abs=1e-12)
+def found():
+    groups = generate(Scripted(), request(), REWARD)
+    return summary([line for group in groups for line in sample_lines(group)], {"suite": "test"})
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("pass@1", (2 / 4 + 0) / 2),
+        ("pass@4", (1 + 0) / 2),
         ("format_rate", (3 / 4 + 1) / 2),
         ("truncated_rate", (1 / 4 + 0) / 2),
         ("verified_backtrack", (1 / 4 + 0) / 2),
@@ -73,78 +65,33 @@ def test_pass_at_k_by_hand(result):
         ("false_check_rate", 0.0),
     ],
 )
-def test_measures_by_hand(result, name, value):
-    assert result.measures[name].value == pytest.approx(value, abs=1e-12)
-
-
-def test_summary_is_the_contract(result):
-    summary = result.summary()
-    assert {key: summary[key] for key in ("suite", "step", "adapter_hash", "num_problems", "n")} == {
-        "suite": "test",
-        "step": 3,
-        "adapter_hash": "hash",
-        "num_problems": 2,
-        "n": 4,
-    }
-    assert set(summary["pass_at_k"]) == {"1", "4"}
-    assert set(summary["pass_at_k"]["1"]) == {"value", "low", "high"}
+def test_measures_by_hand(found, name, value):
+    assert headline(found, [1, 4])[f"eval/test/{name}"] == pytest.approx(value, abs=1e-12)
 
 
 def test_before_and_after_use_the_same_random_numbers():
     engine = Scripted()
-    for step in (0, 60):
-        evaluate(
-            engine,
-            PROBLEMS,
-            load_reward(RewardConfig(), max_tokens=128),
-            SamplingConfig(group_size=4),
-            [1],
-            suite="test",
-            step=step,
-            seed=0,
-        )
+    for _ in range(2):
+        generate(engine, request(), REWARD)
+    generate(engine, request(seed=1), REWARD)
     assert engine.seeds[0] == engine.seeds[1]
     assert len(set(engine.seeds[0])) == 2
+    assert not set(engine.seeds[0]) & set(engine.seeds[2])
 
 
-class HalfJudged:
-    """Finds the first sample right, and cannot judge the second."""
+class Broken:
+    """Judges nothing, and will not let that pass."""
 
     def start(self, problem, completions):
-        right, lost = Score(1.0, Verdict.CORRECT), Score(None, Verdict.TIMEOUT)
-        return lambda: [right, lost, right, lost]
-
-    def refuse_faults(self, judged):
-        """All is let pass."""
-
-
-def test_what_could_not_be_judged_enters_no_statistic_of_training_either():
-    """All that was judged is right: pass@1 is 1, as `doubleback eval` says, and not the 0.5 of unjudged for wrong."""
-    sampling = Sampling(group_size=4, temperature=1.0, max_tokens=8)
-    found = evaluate(Scripted(), PROBLEMS, HalfJudged(), sampling, [1, 4], suite="validation", step=0, seed=0)
-    assert found.pass_at_k[1].value == 1.0
-    assert math.isnan(found.pass_at_k[4].value)
-
-
-class Broken(HalfJudged):
-    """Will not let half of them pass."""
+        return lambda: [Score(None, Verdict.TIMEOUT)] * len(completions)
 
     def refuse_faults(self, judged):
         raise RunError(f"{len(judged)} were judged")
 
 
-def test_an_evaluation_with_too_many_faults_stops(tmp_path):
-    sampling = Sampling(group_size=4, temperature=1.0, max_tokens=8)
+def test_an_evaluation_with_too_many_faults_stops_and_the_same_command_stops_again(tmp_path):
+    for _ in range(2):
+        with pytest.raises(RunError, match="8 were judged"):
+            generate_into(tmp_path / "samples.jsonl", Scripted(), request(), Broken(), lambda lines: None)
     with pytest.raises(RunError, match="8 were judged"):
-        generate(
-            Scripted(),
-            PROBLEMS,
-            Broken(),
-            sampling,
-            tmp_path / "samples.jsonl",
-            suite="test",
-            seed=0,
-            observe=lambda lines: None,
-        )
-    with pytest.raises(RunError, match="8 were judged"):
-        evaluate(Scripted(), PROBLEMS, Broken(), sampling, [1], suite="validation", step=0, seed=0)
+        generate(Scripted(), request(), Broken())

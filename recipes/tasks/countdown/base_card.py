@@ -1,12 +1,16 @@
 """Scores of a Countdown base on held-out problems, and the model card that states them."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from doubleback.eval.evaluate import Evaluation, evaluate
+from doubleback.eval.run import Request, generate
+from doubleback.eval.samples import sample_lines
 from doubleback.eval.show.tables import LABELS
+from doubleback.eval.summary import summary
 from doubleback.recipes.tasks.countdown.pretrain_config import PretrainConfig
 from doubleback.rewards.builtin.countdown import Split, problems
 from doubleback.rewards.compose.config import RewardConfig
@@ -15,7 +19,7 @@ from doubleback.rewards.types import Verdict
 from doubleback.rl.config import EngineConfig, ModelConfig
 from doubleback.rl.engines.create import create_engine
 from doubleback.rl.policy.base import base_tensors, load_base, load_tokenizer
-from doubleback.rl.types import Sampling
+from doubleback.rl.types import Group, Sampling
 
 NUM_SAMPLES = 16
 """Completions per problem."""
@@ -33,41 +37,44 @@ class Cost:
     cpu_seconds: float
 
 
-def measure_base(folder: Path, config: PretrainConfig) -> Evaluation:
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What a base does on held-out problems."""
+
+    groups: Sequence[Group]
+    summary: Mapping[str, Any]
+
+
+def measure_base(folder: Path, config: PretrainConfig) -> Scores:
     """Scores of the base in `folder`, in float32, on the split of the settings: what `train` measures at step 0."""
     model = ModelConfig(path=str(folder), max_length=config.model.max_positions)
     engine = create_engine(
         EngineConfig(name="transformers"), model, base_tensors(load_base(model)), load_tokenizer(model.path)
     )
-    return evaluate(
-        engine,
-        problems(config.num_numbers, Split(config.score_split)),
-        load_reward(RewardConfig(), config.budget),
-        Sampling(NUM_SAMPLES, 1.0, config.budget),
-        [1, NUM_SAMPLES],
-        suite=config.score_split,
-        step=0,
-        seed=config.seed,
-    )
+    sampling = Sampling(NUM_SAMPLES, 1.0, config.budget)
+    held_out = problems(config.num_numbers, Split(config.score_split))
+    request = Request(config.score_split, held_out, sampling, config.seed)
+    groups = generate(engine, request, load_reward(RewardConfig(), config.budget))
+    return Scores(groups, summary([line for group in groups for line in sample_lines(group)], {}))
 
 
-def _example(evaluation: Evaluation) -> str:
+def _example(groups: Sequence[Group]) -> str:
     """Prompt and completion of the first right sample that says `back`; of the first sample where none does."""
     samples = [
         (f"{group.problem.prompt} {completion.text}", score.verdict == Verdict.CORRECT and "back" in completion.text)
-        for group in evaluation.groups
+        for group in groups
         for completion, score in zip(group.completions, group.scores, strict=True)
     ]
     return next((text for text, doubles_back in samples if doubles_back), samples[0][0])
 
 
-def base_card(config: PretrainConfig, cost: Cost, scores: Evaluation) -> str:
+def base_card(config: PretrainConfig, cost: Cost, scores: Scores) -> str:
     """The model card, in Markdown: task, scores, data, cost, settings."""
     num_seen = len(problems(config.num_numbers, Split.PRETRAIN))
-    estimates = {f"pass@{k}": estimate for k, estimate in scores.pass_at_k.items()}
-    estimates |= {label: scores.measures[name] for name, label in LABELS.items()}
+    estimates = {f"pass@{k}": scores.summary["pass_at_k"][str(k)] for k in (1, NUM_SAMPLES)}
+    estimates |= {label: scores.summary[name] for name, label in LABELS.items()}
     rows = "\n".join(
-        f"| {name} | {estimate.value:.3f} | {estimate.low:.3f} to {estimate.high:.3f} |"
+        f"| {name} | {estimate['value']:.3f} | {estimate['low']:.3f} to {estimate['high']:.3f} |"
         for name, estimate in estimates.items()
     )
     settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
@@ -84,7 +91,7 @@ A Qwen3-MoE made for doubleback's tests and demonstrations, pre-trained from scr
 `9 7 12 -> 28` it thinks in operations and answers with an expression; it knows nothing else. Weights are bfloat16,
 the tokenizer knows 118 words, and there is no chat template. A completion of a held-out problem:
 
-    {_example(scores)}
+    {_example(scores.groups)}
 
 ## Scores
 

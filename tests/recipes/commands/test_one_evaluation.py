@@ -1,0 +1,98 @@
+"""What training measures at a step is what `doubleback eval` measures: one pipeline, compared on the same samples."""
+
+import gzip
+import json
+import math
+
+import pytest
+
+from doubleback.eval.run import Request, generate_into
+from doubleback.eval.samples import read_lines
+from doubleback.eval.summary import summary
+from doubleback.recipes.commands.train import evaluator
+from doubleback.recipes.recipe.loading import load_recipe
+from doubleback.recipes.tasks.task import Splits
+from doubleback.rewards.types import Completion, Problem, Score, Verdict
+from doubleback.rl.run.directory import RunDirectory
+from doubleback.rl.types import Group
+
+PROBLEMS = [Problem(name, f"{name}?", {"answer": "1"}) for name in ("p", "q")]
+CORRECT, WRONG, TIMEOUT = Score(1.0, Verdict.CORRECT), Score(0.0, Verdict.WRONG), Score(None, Verdict.TIMEOUT)
+
+
+class Counting:
+    """An engine whose completions are their own seeds."""
+
+    def sample(self, problems, sampling, seeds, on_group=None):
+        for index in reversed(range(len(problems))):  # the order in which groups are finished is the engine's affair
+            texts = [str(seeds[index] + sample) for sample in range(sampling.group_size)]
+            completions = tuple(Completion(it, (1, 2), (-1.0, -1.0), "stop", 0, "hash", int(it)) for it in texts)
+            on_group(index, Group(problems[index], (1,), completions))
+
+
+class Judging:
+    """Gives every problem the same scores."""
+
+    def __init__(self, *scores):
+        self._scores = scores
+
+    def start(self, problem, completions):
+        return lambda: list(self._scores)
+
+    def refuse_faults(self, judged):
+        """All is let pass."""
+
+
+def in_training(scores, folder):
+    """(metrics of step 0, its summary, its samples) by the evaluations of a training run."""
+    n = len(scores)
+    recipe = load_recipe("countdown", [f"eval.n={n}", "eval.k=[1]", f"eval.validation_n={n}", "steps=5"])
+    run = RunDirectory(folder)
+    evaluate = evaluator(recipe, Splits([], PROBLEMS, []), Counting(), Judging(*scores), run, lambda text: None)
+    metrics = evaluate(4) or evaluate(10)  # not due at step 4; due at the tenth as every tenth is
+    lines = read_gzipped(folder / "eval" / "validation-step-00010.jsonl.gz")
+    return metrics, json.loads((folder / "eval" / "validation-step-00010.json").read_text()), lines
+
+
+def read_gzipped(path):
+    return [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+
+
+def by_eval(scores, path):
+    """(summary, samples) by what `doubleback eval` runs."""
+    recipe = load_recipe("countdown", [])
+    request = Request("validation", PROBLEMS, recipe.sampling.sampling(len(scores)), recipe.seed)
+    generate_into(path, Counting(), request, Judging(*scores), lambda lines: None)
+    return summary(read_lines(path), {}), read_lines(path)
+
+
+@pytest.mark.parametrize(
+    ("scores", "pass_at_1", "low"),
+    [
+        # Two problems with one judged sample each, both right: Wilson's 2 of 2, low = 2 / (2 + 1.96^2) = 0.3424
+        ([CORRECT, TIMEOUT], 1.0, 0.342380),
+        ([CORRECT], 1.0, 0.342380),
+        ([WRONG, TIMEOUT], 0.0, 0.0),
+        # Two judged samples each, one right: no problem differs from the other, so that the bootstrap has no width
+        ([CORRECT, WRONG, TIMEOUT], 0.5, 0.5),
+    ],
+)
+def test_training_and_eval_say_the_same_of_the_same_samples(tmp_path, scores, pass_at_1, low):
+    metrics, trained, trained_lines = in_training(scores, tmp_path / "run")
+    evaluated, lines = by_eval(scores, tmp_path / "samples.jsonl")
+    assert [line["completion"] for line in trained_lines] == [line["completion"] for line in lines]
+    assert {key: trained[key] for key in evaluated} == evaluated
+    assert (trained["num_problems"], trained["n"]) == (2, len(scores))
+    assert (trained["suite"], trained["step"], trained["adapter_hash"]) == ("validation", 10, "hash")
+    assert trained["pass_at_k"]["1"]["value"] == metrics["eval/validation/pass@1"] == pass_at_1
+    assert trained["pass_at_k"]["1"]["low"] == pytest.approx(low, abs=1e-6)
+
+
+def test_what_cannot_be_estimated_is_undefined_in_training(tmp_path):
+    """With two judged samples a problem pass@3 is unknown, and neither 0 nor that of other problems."""
+    recipe = load_recipe("countdown", ["eval.n=3", "eval.k=[1,3]", "steps=5"])
+    judging, run = Judging(CORRECT, WRONG, TIMEOUT), RunDirectory(tmp_path)
+    asked = recipe.model_copy(update={"eval": recipe.eval.model_copy(update={"validation_n": 3})})
+    metrics = evaluator(asked, Splits([], PROBLEMS, PROBLEMS), Counting(), judging, run, print)(0)
+    assert metrics["eval/test/pass@1"] == 0.5
+    assert math.isnan(metrics["eval/test/pass@3"])

@@ -1,0 +1,5 @@
+"""What do I run? The promised names stand in `__init__.pyi`; everything else may move. They are loaded on first use."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -109,16 +109,18 @@ def parse_yaml(text: str, what: str) -> Any:
         raise ConfigError(f"{what} is not YAML: {' '.join(str(error).split())}") from error
 
 
-def override(data: dict[str, Any], overrides: Sequence[str], section: type[BaseModel] | None = None) -> dict[str, Any]:
-    """`data` with each `key.path=value` put in; values are read as YAML.
+Overrides = Sequence[str] | Mapping[str, Any]
+"""`key.path=value` as people write it, or in Python {"key.path": value}."""
+
+
+def override(data: dict[str, Any], overrides: Overrides, section: type[BaseModel] | None = None) -> dict[str, Any]:
+    """`data` with each override put in; of text the value is read as YAML.
 
     With the `section` that it is for, a bare value and the key it is short for are one thing: `format=0.1` leaves the
     other keys of `format: {weight: 0.2, ...}` as they are, and `format.weight=0.1` overrides `format: 0.2`.
     """
-    for item in overrides:
-        path, equals, text = item.partition("=")
-        if not equals or not path:
-            raise ConfigError(f"override {item!r}: write it as key.path=value")
+    items = overrides.items() if isinstance(overrides, Mapping) else map(_read_override, overrides)
+    for path, value in items:
         *keys, last = path.split(".")
         place, kind = data, section
         for key in keys:
@@ -126,15 +128,22 @@ def override(data: dict[str, Any], overrides: Sequence[str], section: type[BaseM
             short, held = _short_for(kind), place.setdefault(key, {})
             if not isinstance(held, dict):
                 if short is None or held is None:
-                    raise ConfigError(f"override {item!r}: {key} is a value, not a section")
+                    raise ConfigError(f"override '{path}={value}': {key} is a value, not a section")
                 held = place[key] = {short: held}
             place = held
-        value, short = parse_yaml(text, f"override {item!r}"), _short_for(_inside(kind, last))
+        short = _short_for(_inside(kind, last))
         if short is not None and isinstance(place.get(last), dict) and not isinstance(value, dict):
             place[last][short] = value
         else:
             place[last] = value
     return data
+
+
+def _read_override(item: str) -> tuple[str, Any]:
+    path, equals, text = item.partition("=")
+    if not equals or not path:
+        raise ConfigError(f"override {item!r}: write it as key.path=value")
+    return path, parse_yaml(text, f"override {item!r}")
 
 
 def validated(model: type[Model], data: Any, prefix: str = "") -> Model:

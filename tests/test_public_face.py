@@ -8,6 +8,11 @@ import sys
 import pytest
 
 PROMISED = {
+    "recipes": {
+        "Run": "path",
+        "load_recipe": "name overrides",
+        "train": "recipe out resume callbacks console",
+    },
     "rewards": {
         "Completion": "text token_ids sampler_logprobs finish_reason policy_version adapter_hash seed",
         "ConfigError": None,

@@ -113,9 +113,11 @@ def train(
     if resume and out is None:
         raise ConfigError("--resume needs --out RUN: the run directory to continue")
     folder = out or Path("runs") / f"{Path(recipe).stem}-{datetime.now():%Y%m%d-%H%M%S}"
-    from doubleback.recipes.commands.train import run_recipe
+    from doubleback.recipes.commands.train import show_result
+    from doubleback.recipes.commands.train import train as train_recipe
 
-    run_recipe(loaded, folder, resume, console)
+    train_recipe(loaded, folder, resume=resume, console=console)
+    show_result(folder, console)
 
 
 @app.command("eval")

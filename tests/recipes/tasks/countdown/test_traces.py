@@ -67,7 +67,9 @@ def test_guess_is_one_path(problem, seed):
 def test_short_search_makes_two_to_four_tries_or_succeeds(problem, seed):
     trace = make_trace(problem, TraceType.SHORT, random.Random(seed), budget=500)
     num_checks = replay(trace, **problem.columns).num_checks
-    assert 2 <= num_checks <= 4 or (num_checks == 1 and is_correct(problem, trace))
+    # From 9 9 9 only 9 + 9 = 18 is legal: a search that gives that state up after one try has nowhere else to go.
+    first_moves = moves(tuple(Term(number, str(number)) for number in problem.columns["numbers"]))
+    assert 2 <= num_checks <= 4 or (num_checks == 1 and (is_correct(problem, trace) or len(first_moves) == 1))
 
 
 @given(st.sampled_from(all_problems(3)), seeds)

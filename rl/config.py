@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from doubleback.rewards.settings import Section
-from doubleback.rl.types import Sampling
+from doubleback.rl.types import ModelSource, Sampling
 
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -19,6 +19,10 @@ class ModelConfig(Section):
     """Precision of the frozen base in trainer and engine. Adapter, optimiser and log-softmax are always float32."""
     max_length: Annotated[int, Field(ge=2)] = 256
     """Context in tokens: longest prompt + sampling.max_tokens must fit."""
+
+    def source(self, path: str) -> ModelSource:
+        """As it is loaded, from `path`: where a base of ours, or a tiny one in its place, lies."""
+        return ModelSource(path, self.dtype, self.max_length)
 
 
 class LoraSettings(Section):
@@ -139,18 +143,6 @@ class OptimConfig(Section):
     def warmup(self, step: int) -> float:
         """Share of the peak rate at `step`, the first being 1."""
         return min(1.0, step / (self.warmup_steps + 1))
-
-
-class EngineConfig(Section):
-    name: Literal["vllm", "transformers"] = "vllm"
-    """Who generates. `transformers` is the slow, plain reference."""
-    kv_cache_mib: Annotated[int, Field(ge=16)] = 256
-    """vLLM: memory for the key-value cache, in MiB."""
-    max_num_seqs: Annotated[int, Field(ge=1)] = 256
-    """Completions that are generated at the same time."""
-    return_routed_experts: bool = True
-    """Have the engine report the experts that it chose for each token: they are compared with the trainer's, and
-    replayed where algorithm.routing_replay asks for it."""
 
 
 class SyncConfig(Section):

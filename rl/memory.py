@@ -22,7 +22,8 @@ import psutil
 import torch
 from transformers import AutoModelForCausalLM, PretrainedConfig
 
-from doubleback.rl.config import EngineConfig, LoraSettings, OptimConfig
+from doubleback.rl.config import LoraSettings, OptimConfig
+from doubleback.rl.engines.config import EngineConfig
 from doubleback.rl.engines.delivery import choose
 from doubleback.rl.policy import lora
 from doubleback.rl.policy.base import DTYPES, is_cuda

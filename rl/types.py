@@ -40,6 +40,18 @@ class Routes:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelSource:
+    """Where a base comes from, as whoever loads it takes it. Example: ModelSource("runs/base", "float32", 256)."""
+
+    path: str
+    """A folder or a hub id."""
+    dtype: str
+    """Precision of its parameters: "float32" or "bfloat16"."""
+    max_length: int
+    """Context in tokens, prompt and completion together."""
+
+
+@dataclass(frozen=True, slots=True)
 class Sampling:
     """How completions are drawn, as an engine takes it: any group size, any temperature, 0 included."""
 

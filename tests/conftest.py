@@ -83,13 +83,14 @@ def make_policy(tiny_model_folder: Path) -> Callable:
     """
     import torch
 
-    from doubleback.rl.config import LoraSettings, ModelConfig
+    from doubleback.rl.config import LoraSettings
     from doubleback.rl.policy import lora
     from doubleback.rl.policy.base import load_base
+    from doubleback.rl.types import ModelSource
 
     def build(targets: str = "all", dtype: str = "float32", b_std: float = 0.05, rank: int = 4, seed: int = 0):
         stored = "float32" if dtype == "float64" else dtype
-        base = load_base(ModelConfig(path=str(tiny_model_folder), dtype=stored))
+        base = load_base(ModelSource(str(tiny_model_folder), stored, 256))
         compute = "peft" if dtype == "float64" else "grouped"  # the grouped kernel has no float64
         settings = LoraSettings(rank=rank, alpha=2.0 * rank, targets=targets, expert_compute=compute)
         model = lora.attach(base, settings, seed)

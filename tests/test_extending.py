@@ -9,9 +9,14 @@ from support.gradients import BARE_GRADIENT, deviation, gradients
 from support.paths import ROOT
 from support.rollouts import EOS, SAMPLING, make_completion, make_group
 
+from doubleback.rewards.types import Problem
 from doubleback.rl.config import OptimConfig
+from doubleback.rl.engines.config import EngineConfig
+from doubleback.rl.engines.create import create_engine
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.objective.config import AlgorithmConfig
+from doubleback.rl.policy.base import base_tensors, load_base, load_tokenizer
+from doubleback.rl.types import ModelSource, Sampling
 
 
 def blocks(page, language):
@@ -30,6 +35,25 @@ def shows_what_it_prints(run, page):
         printed = " ".join((out + err).split())
         assert [line for line in expected.splitlines() if " ".join(line.split()) not in printed] == [], printed
     return len(shown)
+
+
+def test_an_engine(run, tmp_path, monkeypatch, tiny_model_folder):
+    """The page's own, made from its file: in this process and in one of its own it samples what it wraps."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_engines.py").write_text(blocks("engines.md", "python")[0])
+    assert shows_what_it_prints(run, "engines.md") == 2
+    source, sampling = ModelSource(str(tiny_model_folder), "float32", 256), Sampling(2, 1.0, 8)
+    tensors, tokenizer = base_tensors(load_base(source)), load_tokenizer(source.path)
+    sampled = []
+    for name, is_apart in (
+        ("transformers", False),
+        ("my_engines.py:Counting", False),
+        ("my_engines.py:Counting", True),
+    ):
+        engine = create_engine(EngineConfig(name=name).setup(source), tensors, tokenizer, is_apart=is_apart)
+        sampled.append(engine.sample([Problem("p", "3 5 7 -> 22")], sampling, [11]))
+        engine.close()
+    assert sampled[0] == sampled[1] == sampled[2]
 
 
 def test_a_task(run, tmp_path, monkeypatch):

@@ -16,9 +16,9 @@ from doubleback.rewards.answers.grade import gold_answers
 from doubleback.rewards.checks.golds import listed, matched_as_text_only
 from doubleback.rewards.compose.config import RewardConfig
 from doubleback.rewards.types import Problem
-from doubleback.rl.config import ModelConfig
 from doubleback.rl.memory import GIB, available, verdict
 from doubleback.rl.policy import lora
+from doubleback.rl.types import ModelSource
 
 LABEL_WIDTH = 26
 
@@ -95,7 +95,7 @@ def _add_data(table: Table, recipe: Recipe, known: Scored) -> None:
     table.add_row("step", f"{prompts_per_step} problems x {recipe.sampling.group_size} = {rollouts} rollouts")
 
 
-def _add_model(table: Table, recipe: Recipe, model: ModelConfig, parts: Assembled) -> None:
+def _add_model(table: Table, recipe: Recipe, model: ModelSource, parts: Assembled) -> None:
     stand_in = "a tiny stand-in for " if recipe.tiny else ""
     table.add_row("base", f"{stand_in}{recipe.model.path}: {parts.num_base:,} parameters, {model.dtype}, frozen")
     for part in lora.summary(parts.learner.model):

@@ -138,7 +138,7 @@ def evaluate(
     seed: Annotated[int, typer.Option(min=0, help="Every sample's seed derives from it.")] = 0,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first problems.")] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows out, and say which.")] = False,
-    engine: Annotated[str, typer.Option(help="vllm or transformers.")] = "vllm",
+    engine: Annotated[str, typer.Option(help="vllm, transformers, or path.py:attr.")] = "vllm",
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
     kv_cache_mib: Annotated[int, typer.Option(min=16, help="vLLM: memory of the key-value cache.")] = 256,
     out: Annotated[
@@ -147,11 +147,10 @@ def evaluate(
 ) -> None:
     """Measure a policy on a suite: pass@k with intervals, a curve, and every sample."""
     from doubleback.recipes.commands.evaluate import Options, evaluate_policy, parse_ks, parse_thinking
-    from doubleback.recipes.recipe.policy import find_policy
+    from doubleback.recipes.recipe.policy import engine_settings, find_policy
 
-    policy = find_policy(
-        model, adapter=adapter, endpoint=endpoint, engine_name=engine, dtype=dtype, kv_cache_mib=kv_cache_mib
-    )
+    settings = engine_settings(engine, kv_cache_mib)
+    policy = find_policy(model, adapter=adapter, endpoint=endpoint, engine=settings, dtype=dtype)
     options = Options(suite, data, prompt, n, parse_ks(k, n), temperature, max_tokens, seed, limit, skip_bad)
     folder = out or Path("runs") / f"eval-{Path(suite).stem}-{datetime.now():%Y%m%d-%H%M%S}"
     evaluate_policy(policy, options, parse_thinking(thinking), folder, console)
@@ -168,10 +167,9 @@ def merge(
 ) -> None:
     """Write base + adapter as a plain transformers checkpoint, summed in float32, and say how exact it is."""
     from doubleback.recipes.recipe.policy import find_policy, merge_policy
+    from doubleback.rl.engines.config import EngineConfig
 
-    policy = find_policy(
-        model, adapter=adapter, endpoint=None, engine_name="transformers", dtype=dtype or "float32", kv_cache_mib=16
-    )
+    policy = find_policy(model, adapter=adapter, endpoint=None, engine=EngineConfig(), dtype=dtype or "float32")
     merge_policy(policy, dtype, out, console)
 
 

@@ -18,15 +18,16 @@ from doubleback.recipes.tasks.task import Splits
 from doubleback.rewards.checks.golds import Unscorable
 from doubleback.rewards.compose.reward import Reward, load_reward
 from doubleback.rewards.types import ConfigError
-from doubleback.rl.config import ModelConfig
 from doubleback.rl.engines.create import create_engine
-from doubleback.rl.engines.delivery import Strategy, choose
+from doubleback.rl.engines.delivery import choose
 from doubleback.rl.engines.engine import Engine, encode_prompts
+from doubleback.rl.engines.setup import Strategy
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.memory import Memory, available, estimate, verdict
 from doubleback.rl.policy import lora
 from doubleback.rl.policy.base import base_tensors, is_cuda, load_base, load_tokenizer
 from doubleback.rl.policy.families import family
+from doubleback.rl.types import ModelSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,8 @@ class Scored:
     dropped: list[Unscorable]
     """Problems that were left out, since their own gold is not graded correct."""
     reward: Reward
-    model: ModelConfig
-    """The recipe's, with the folder of a bundled base."""
+    model: ModelSource
+    """The recipe's, from the folder of a bundled base or of a tiny one."""
     longest_prompt: int
     """Tokens."""
 
@@ -68,7 +69,7 @@ def scored(recipe: Recipe, twin_folder: Path | None = None) -> Iterator[Scored]:
     with ExitStack() as stack:
         reward = stack.enter_context(load_reward(recipe.reward, recipe.sampling.max_tokens))
         splits, dropped = scorable(asked(recipe.task), recipe.task, reward)
-        model = recipe.model.model_copy(update={"path": bundled_path(recipe.model.path)})
+        model = recipe.model.source(bundled_path(recipe.model.path))
         if recipe.tiny:
             texts = [problem.prompt for problem in splits.everything]
             folder = twin_folder or Path(stack.enter_context(TemporaryDirectory(prefix="doubleback-twin-")))
@@ -85,7 +86,7 @@ def recipe_memory(recipe: Recipe, config: PretrainedConfig, dtype: str) -> Memor
 
 @contextmanager
 def assembled(
-    recipe: Recipe, model: ModelConfig, console: Console, restore: Callable[[Learner], int] = lambda learner: 0
+    recipe: Recipe, model: ModelSource, console: Console, restore: Callable[[Learner], int] = lambda learner: 0
 ) -> Iterator[Assembled]:
     """Learner and engine, started; `restore` may load a checkpoint into the learner. Closes the engine.
 
@@ -105,9 +106,8 @@ def assembled(
         strategy = choose(recipe.sync.strategy, targets, family(base.config), recipe.engine.name, is_cuda())
         restore(learner)
         tokenizer, has_stop_strings = load_tokenizer(model.path), bool(recipe.sampling.stop)
-        engine = create_engine(
-            recipe.engine, model, tensors, tokenizer, has_stop_strings, strategy, is_apart=recipe.rollout.ahead
-        )
+        setup = recipe.engine.setup(model, strategy, has_stop_strings)
+        engine = create_engine(setup, tensors, tokenizer, is_apart=recipe.rollout.ahead)
     try:
         yield Assembled(learner, engine, strategy, num_base, memory, free)
     finally:

@@ -16,10 +16,12 @@ from doubleback.recipes.models.bundled import bundled_path
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.rewards.settings import validated
 from doubleback.rewards.types import ConfigError
-from doubleback.rl.config import EngineConfig, ModelConfig, SyncConfig
-from doubleback.rl.types import Sampling
+from doubleback.rl.config import SyncConfig
+from doubleback.rl.engines.config import EngineConfig
+from doubleback.rl.engines.table import engine_row
+from doubleback.rl.types import ModelSource, Sampling
 
-ENGINES, DTYPES = ("vllm", "transformers"), ("float32", "bfloat16")
+DTYPES = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +37,15 @@ class Policy:
     """Address of an OpenAI-compatible server that has the model, adapter included."""
 
 
-def find_policy(
-    model: str, *, adapter: Path | None, endpoint: str | None, engine_name: str, dtype: str, kv_cache_mib: int
-) -> Policy:
+def engine_settings(name: str, kv_cache_mib: int) -> EngineConfig:
+    """The engine that a command's options name. ConfigError where they do not go together."""
+    return validated(EngineConfig, {"name": name, "kv_cache_mib": kv_cache_mib}, f"--engine {name}: ")
+
+
+def find_policy(model: str, *, adapter: Path | None, endpoint: str | None, engine: EngineConfig, dtype: str) -> Policy:
     """The policy that MODEL or RUN names: of a run, its newest adapter on its base."""
-    for option, value, choices in (("engine", engine_name, ENGINES), ("dtype", dtype, DTYPES)):
-        if value not in choices:
-            raise ConfigError(f"--{option} {value}: choose {' or '.join(choices)}")
-    engine = EngineConfig().model_copy(update={"name": engine_name, "kv_cache_mib": kv_cache_mib})
+    if dtype not in DTYPES:
+        raise ConfigError(f"--dtype {dtype}: choose {' or '.join(DTYPES)}")
     recipe_path = Path(model) / "recipe.yaml"
     if endpoint is not None or not recipe_path.is_file():
         return Policy(model, adapter, dtype, engine, endpoint)
@@ -125,12 +128,13 @@ def _local_engine(policy: Policy, asked: Prompted, sampling: Sampling, seed: int
     tokenizer = load_tokenizer(path)
     longest = max(len(tokenizer(problem.prompt)["input_ids"]) for problem in asked.problems)
     length = longest + max(sampling.max_tokens, CANARY_TOKENS)
-    model = ModelConfig(path=path).model_copy(update={"dtype": policy.dtype, "max_length": length})
-    needs_base = policy.adapter is not None or policy.engine.name == "transformers"
+    model = ModelSource(path, policy.dtype, length)
+    needs_base = policy.adapter is not None or engine_row(policy.engine.name).needs_base
     base = load_base(model) if needs_base else None
     tensors = base_tensors(base) if base is not None else {}
     try:
-        engine = create_engine(policy.engine, model, tensors, tokenizer, has_stop_strings=bool(sampling.stop))
+        setup = policy.engine.setup(model, has_stop_strings=bool(sampling.stop))
+        engine = create_engine(setup, tensors, tokenizer)
     except ValueError as error:
         reason = " ".join(str(error).split())[:300]
         raise ConfigError(f"the engine cannot start for prompts of up to {longest} tokens: {reason}") from error

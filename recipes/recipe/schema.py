@@ -10,7 +10,6 @@ from doubleback.rewards.compose.config import RewardConfig
 from doubleback.rewards.settings import Section
 from doubleback.rl.config import (
     CheckpointConfig,
-    EngineConfig,
     LoraSettings,
     ModelConfig,
     OptimConfig,
@@ -19,6 +18,7 @@ from doubleback.rl.config import (
     SamplingConfig,
     SyncConfig,
 )
+from doubleback.rl.engines.config import EngineConfig
 from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.objective.presets import PRESETS
 

@@ -2,6 +2,7 @@
 anywhere in seconds. It learns nothing; it runs everything: rewards, engine, adapter, sync, receipts, checkpoints."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -9,16 +10,16 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from doubleback.recipes.models.published import configuration
 from doubleback.rewards.types import ConfigError
-from doubleback.rl.config import ModelConfig
 from doubleback.rl.policy.base import load_tokenizer
 from doubleback.rl.policy.tiny import write_twin
+from doubleback.rl.types import ModelSource
 
 VOCABULARY = 600
 END, PAD = "<|end|>", "<|pad|>"
 
 
-def make_twin(model: ModelConfig, texts: Sequence[str], seed: int, folder: Path) -> ModelConfig:
-    """Write the twin of `model` into `folder` unless it is there, and return its settings.
+def make_twin(model: ModelSource, texts: Sequence[str], seed: int, folder: Path) -> ModelSource:
+    """Write the twin of `model` into `folder` unless it is there, and return where it is.
 
     The tokenizer is the model's own where it can be loaded, else one trained on `texts`. In float32: a CPU's bfloat16
     would send tokens to other experts in engine and trainer.
@@ -30,7 +31,7 @@ def make_twin(model: ModelConfig, texts: Sequence[str], seed: int, folder: Path)
             tokenizer = train_tokenizer(texts, model.max_length)
         tokenizer.save_pretrained(folder)
         write_twin(configuration(model.path), tokenizer, model.max_length, seed, folder)
-    return model.model_copy(update={"path": str(folder), "dtype": "float32"})
+    return replace(model, path=str(folder), dtype="float32")
 
 
 def train_tokenizer(

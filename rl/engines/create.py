@@ -1,41 +1,39 @@
-"""The engine that a recipe names."""
+"""From a setup to the engine that it names."""
 
 from collections.abc import Mapping
 
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from doubleback.rl.config import EngineConfig, ModelConfig
-from doubleback.rl.engines.delivery import MERGED, Strategy
+from doubleback.rewards.contract.lookup import at_location
+from doubleback.rewards.types import ConfigError
 from doubleback.rl.engines.engine import Engine
+from doubleback.rl.engines.process import ProcessEngine
+from doubleback.rl.engines.setup import EngineSetup
+from doubleback.rl.engines.table import engine_row
+
+METHODS = ("load_adapter", "sample", "score", "close")
+"""What an engine must have: `rl.engines.engine.Engine`."""
 
 
 def create_engine(
-    config: EngineConfig,
-    model: ModelConfig,
-    base: Mapping[str, Tensor],
-    tokenizer: PreTrainedTokenizerBase,
-    has_stop_strings: bool = False,
-    strategy: Strategy = MERGED,
-    *,
-    is_apart: bool = False,
+    setup: EngineSetup, base: Mapping[str, Tensor], tokenizer: PreTrainedTokenizerBase, *, is_apart: bool = False
 ) -> Engine:
-    """The engine that the recipe names. `base`: the frozen parameters, from which merged weights are computed.
+    """The engine that `setup` names, started. `base`: the frozen parameters, from which merged weights are computed.
 
-    `has_stop_strings`: whether any sampling will ask for them; vLLM then needs a tokenizer of its own. `strategy`: how
-    adapters will be delivered (`rl.engines.delivery.choose`). `is_apart`: in a process of its own, to
-    sample while this one learns.
+    `is_apart`: in a process of its own, to sample while this one learns. ConfigError where `setup.engine` is the place
+    of something else than an engine.
     """
     if is_apart:
-        from doubleback.rl.engines.process import ProcessEngine
-
-        return ProcessEngine(config, model, base, tokenizer, has_stop_strings, strategy)
-    match config.name:
-        case "vllm":
-            from doubleback.rl.engines.vllm import VllmEngine  # 6 s of imports that the other engine does not need
-
-            return VllmEngine(config, model, base, tokenizer, has_stop_strings, strategy)
-        case "transformers":
-            from doubleback.rl.engines.transformers import TransformersEngine
-
-            return TransformersEngine(config, model, base, tokenizer)
+        return ProcessEngine(create_engine, setup, base, tokenizer)
+    # Only now: importing vLLM takes 6 s that another engine, or a process of its own, does not need here.
+    make = at_location(engine_row(setup.engine).location, "engine.name")
+    if not callable(make):
+        raise ConfigError(f"engine.name={setup.engine} is no engine, but {type(make).__name__}")
+    engine: Engine = make(setup, base, tokenizer)
+    if missing := [name for name in METHODS if not callable(getattr(engine, name, None))]:
+        raise ConfigError(
+            f"engine.name={setup.engine} makes {type(engine).__name__}, which has no {missing[0]}; an engine has the "
+            f"methods of rl.engines.engine.Engine"
+        )
+    return engine

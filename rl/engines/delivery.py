@@ -9,7 +9,6 @@ Shapes: E experts, R rank, I inputs, O outputs.
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -17,28 +16,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from doubleback.rewards.types import ConfigError
+from doubleback.rl.engines.setup import Strategy
+from doubleback.rl.engines.table import engine_row
 from doubleback.rl.policy.families import Family
 from doubleback.rl.policy.lora import PREFIX, Adapter, Target
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM may be told as the largest rank."""
-
-
-@dataclass(frozen=True, slots=True)
-class Strategy:
-    """The chosen way."""
-
-    name: str
-    """"merged" or "runtime"."""
-    reason: str
-    """Half a sentence for people."""
-    max_rank: int = 0
-    """Runtime: the rank that the engine must have room for, one of RANKS."""
-    modules: tuple[str, ...] = ()
-    """Runtime: last names of the modules that carry an adapter, as transformers calls them."""
-
-
-MERGED = Strategy("merged", "the default")
 
 
 def choose(asked: str, targets: tuple[Target, ...], family: Family, engine: str, is_cuda: bool) -> Strategy:
@@ -59,7 +43,7 @@ def choose(asked: str, targets: tuple[Target, ...], family: Family, engine: str,
 
 
 def _obstacle_to_runtime(parts: set[str], rank: int, family: Family, engine: str, is_cuda: bool) -> str | None:
-    if engine != "vllm":
+    if not engine_row(engine).can_serve_adapters:
         return f"engine.name={engine} has merged weights alone"
     if "experts" in parts and not is_cuda:
         return "vLLM runs LoRA on experts with Triton kernels, which a CPU does not have"

@@ -7,7 +7,7 @@ first. What the engine raises is raised here by its own name; an engine that die
 
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from threading import Lock
 from time import monotonic
@@ -18,12 +18,12 @@ from torch import Tensor, multiprocessing
 from transformers import PreTrainedTokenizerBase
 
 from doubleback.rewards.types import ConfigError, Problem, RunError
-from doubleback.rl.config import EngineConfig, ModelConfig
-from doubleback.rl.engines.delivery import Strategy
 from doubleback.rl.engines.engine import Engine, OnGroup
+from doubleback.rl.engines.setup import EngineSetup
 from doubleback.rl.policy.lora import Adapter
 from doubleback.rl.types import Group, Sampling, TokenSequence
 
+Make = Callable[[EngineSetup, Mapping[str, Tensor], PreTrainedTokenizerBase], Engine]
 STALL_SECONDS = 1800.0
 """Longest silence: a group is told as soon as it is complete, so this is far beyond one group."""
 KNOWN = (ConfigError, RunError, ValueError, RuntimeError)
@@ -34,22 +34,17 @@ class ProcessEngine:
     """See `rl.engines.engine.Engine`."""
 
     def __init__(
-        self,
-        config: EngineConfig,
-        model: ModelConfig,
-        base: Mapping[str, Tensor],
-        tokenizer: PreTrainedTokenizerBase,
-        has_stop_strings: bool,
-        strategy: Strategy,
+        self, make: Make, setup: EngineSetup, base: Mapping[str, Tensor], tokenizer: PreTrainedTokenizerBase
     ) -> None:
+        """Starts the process, in which `make(setup, base, tokenizer)` makes the engine: a function of some module."""
         context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
+        self._pipe, far_end = context.Pipe()
         self._lock = Lock()
         apart = second_device(torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES"))
         # What the engine's process cannot see, it cannot be given.
         shared = {name: tensor.cpu() for name, tensor in base.items()} if apart else dict(base)
-        arguments = (config, model, shared, tokenizer, has_stop_strings, strategy)
-        self._process = context.Process(target=_serve, args=(theirs, torch.get_num_threads(), arguments), daemon=True)
+        arguments = (far_end, torch.get_num_threads(), make, (setup, shared, tokenizer))
+        self._process = context.Process(target=_serve, args=arguments, daemon=True)
         before = dict(os.environ)
         os.environ.update(apart)
         try:
@@ -57,7 +52,7 @@ class ProcessEngine:
         finally:
             os.environ.clear()
             os.environ.update(before)
-        theirs.close()
+        far_end.close()
         self._answer()
 
     def load_adapter(self, adapter: Adapter, version: int) -> None:
@@ -120,14 +115,12 @@ def second_device(count: int, visible: str | None) -> dict[str, str]:
     return {"CUDA_VISIBLE_DEVICES": visible.split(",")[1].strip() if visible else "1"}
 
 
-def _serve(pipe: Connection, threads: int, arguments: tuple[Any, ...]) -> None:
+def _serve(pipe: Connection, threads: int, make: Make, arguments: tuple[Any, ...]) -> None:
     """The other side: an engine, and the calls of it that come through the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to end
     torch.set_num_threads(threads)
-    from doubleback.rl.engines.create import create_engine
-
     try:
-        engine = create_engine(*arguments)
+        engine = make(*arguments)
     except KNOWN as error:
         pipe.send(("error", (type(error).__name__, str(error))))
         return

@@ -7,8 +7,8 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBase
 
 from doubleback.rewards.types import Completion, Problem
-from doubleback.rl.config import EngineConfig, ModelConfig
 from doubleback.rl.engines.engine import NO_ADAPTER, OnGroup, completion_text, encode_prompts
+from doubleback.rl.engines.setup import EngineSetup
 from doubleback.rl.policy.base import DTYPES
 from doubleback.rl.policy.logprobs import token_logprobs
 from doubleback.rl.policy.lora import Adapter
@@ -20,17 +20,15 @@ from doubleback.rl.types import Group, Routes, Sampling, TokenSequence
 class TransformersEngine:
     """See `rl.engines.engine.Engine`. Serves merged weights in a model of its own, as vLLM does."""
 
-    def __init__(
-        self, config: EngineConfig, model: ModelConfig, base: Mapping[str, Tensor], tokenizer: PreTrainedTokenizerBase
-    ) -> None:
-        self._max_num_seqs, self._max_length = config.max_num_seqs, model.max_length
+    def __init__(self, setup: EngineSetup, base: Mapping[str, Tensor], tokenizer: PreTrainedTokenizerBase) -> None:
+        self._max_num_seqs, self._max_length = setup.max_num_seqs, setup.model.max_length
         self._tokenizer, self._base = tokenizer, base
         self._version, self._adapter_hash = 0, NO_ADAPTER
-        settings = AutoConfig.from_pretrained(model.path)
-        self._served = AutoModelForCausalLM.from_config(settings, dtype=DTYPES[model.dtype]).eval()
+        settings = AutoConfig.from_pretrained(setup.model.path)
+        self._served = AutoModelForCausalLM.from_config(settings, dtype=DTYPES[setup.model.dtype]).eval()
         self._served.load_state_dict(dict(base))
         self._routers = Routers(self._served)
-        self._reports_routes = config.return_routed_experts and self._routers.num_layers > 0
+        self._reports_routes = setup.returns_routes and self._routers.num_layers > 0
 
     def load_adapter(self, adapter: Adapter, version: int) -> None:
         self._served.load_state_dict({**self._base, **merged(self._base, adapter)})

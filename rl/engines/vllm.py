@@ -30,9 +30,8 @@ from vllm import LLM, SamplingParams  # noqa: E402
 from vllm.sampling_params import RequestOutputKind  # noqa: E402
 
 from doubleback.rewards.types import Completion, Problem  # noqa: E402
-from doubleback.rl.config import EngineConfig, ModelConfig  # noqa: E402
-from doubleback.rl.engines.delivery import MERGED, Strategy  # noqa: E402
 from doubleback.rl.engines.engine import NO_ADAPTER, OnGroup, completion_text, encode_prompts  # noqa: E402
+from doubleback.rl.engines.setup import EngineSetup, Strategy  # noqa: E402
 from doubleback.rl.engines.vllm_adapters import MergedReload, RuntimeAdapter, correct_vllm  # noqa: E402
 from doubleback.rl.engines.vllm_routes import RouteCapture  # noqa: E402
 from doubleback.rl.policy.families import family, num_experts  # noqa: E402
@@ -46,36 +45,31 @@ class VllmEngine:
     """See `rl.engines.engine.Engine`."""
 
     def __init__(
-        self,
-        config: EngineConfig,
-        model: ModelConfig,
-        base: Mapping[str, torch.Tensor],
-        tokenizer: PreTrainedTokenizerBase,
-        has_stop_strings: bool = False,
-        strategy: Strategy = MERGED,
+        self, setup: EngineSetup, base: Mapping[str, torch.Tensor], tokenizer: PreTrainedTokenizerBase
     ) -> None:
         correct_vllm()
+        model = setup.model
         self._tokenizer, self._model = tokenizer, model
         self._version, self._adapter_hash = 0, NO_ADAPTER
-        reports_routes = config.return_routed_experts and _has_experts(model.path)
+        reports_routes = setup.returns_routes and _has_experts(model.path)
         threads, random_state = torch.get_num_threads(), torch.get_rng_state()
         self._llm = LLM(
             model=model.path,
             dtype=model.dtype,
             max_model_len=model.max_length,
-            max_num_seqs=config.max_num_seqs,
-            kv_cache_memory_bytes=config.kv_cache_mib << 20,  # the default is a share of all memory: too much on a VM
+            max_num_seqs=setup.max_num_seqs,
+            kv_cache_memory_bytes=setup.kv_cache_mib << 20,  # the default is a share of all memory: too much on a VM
             enforce_eager=True,
             # A prompt cut over two batches draws from its seed twice: vLLM takes that back on CUDA, the CPU crashes.
             enable_chunked_prefill=None if torch.cuda.is_available() else False,
-            skip_tokenizer_init=not has_stop_strings,
+            skip_tokenizer_init=not setup.has_stop_strings,
             logprobs_mode="processed_logprobs",  # the default ignores the temperature
             # The fused rotary kernel is wrong on the CPU for interleaved rotary embeddings (DeepSeek).
             compilation_config={"custom_ops": ["-rotary_embedding"]},
             disable_log_stats=True,
             use_tqdm_on_load=False,
             seed=0,
-            **_lora_options(strategy),
+            **_lora_options(setup.strategy),
             **({"enable_return_routed_experts": True} if reports_routes and torch.cuda.is_available() else {}),
         )
         # vLLM reseeds the global generator and may change the thread count.
@@ -84,7 +78,7 @@ class VllmEngine:
         known = family(self._llm.llm_engine.model_config.hf_config)
         self._delivery: MergedReload | RuntimeAdapter = (
             RuntimeAdapter(self._llm, known)
-            if strategy.name == "runtime"
+            if setup.strategy.name == "runtime"
             else MergedReload(self._llm, model.path, base, known)
         )
 

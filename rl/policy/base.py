@@ -9,8 +9,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from transformers.utils import logging as transformers_logging
 
 from doubleback.rewards.types import ConfigError
-from doubleback.rl.config import ModelConfig
 from doubleback.rl.policy.families import refuse_unsupported
+from doubleback.rl.types import ModelSource
 
 transformers_logging.disable_progress_bar()  # loading is quick; the bar would stand between the user's lines
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -26,20 +26,20 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
     return _or_config_error(path, "tokenizer", AutoTokenizer.from_pretrained, path)
 
 
-def load_base(config: ModelConfig) -> PreTrainedModel:
-    """The base in evaluation mode, every parameter frozen, in `config.dtype`.
+def load_base(source: ModelSource) -> PreTrainedModel:
+    """The base in evaluation mode, every parameter frozen, in `source.dtype`.
 
     Raises ConfigError where the folder is missing, unreadable, or has a shorter context than `model.max_length`.
     """
-    settings = _or_config_error(config.path, "configuration", AutoConfig.from_pretrained, config.path)
-    refuse_unsupported(settings, config.dtype, is_cuda())
+    settings = _or_config_error(source.path, "configuration", AutoConfig.from_pretrained, source.path)
+    refuse_unsupported(settings, source.dtype, is_cuda())
     context = getattr(settings, "max_position_embeddings", None)
-    if context is not None and context < config.max_length:
+    if context is not None and context < source.max_length:
         raise ConfigError(
-            f"model.max_length={config.max_length} exceeds the context of {config.path}, {context} tokens; lower it"
+            f"model.max_length={source.max_length} exceeds the context of {source.path}, {context} tokens; lower it"
         )
     model = _or_config_error(
-        config.path, "weights", AutoModelForCausalLM.from_pretrained, config.path, dtype=DTYPES[config.dtype]
+        source.path, "weights", AutoModelForCausalLM.from_pretrained, source.path, dtype=DTYPES[source.dtype]
     )
     return model.to("cuda" if is_cuda() else "cpu").eval().requires_grad_(False)
 

@@ -10,9 +10,9 @@ from torch import Tensor
 from transformers import AutoConfig
 
 from doubleback.rewards.types import ConfigError
-from doubleback.rl.config import ModelConfig
 from doubleback.rl.policy.base import DTYPES, base_tensors, load_base, load_tokenizer
 from doubleback.rl.policy.lora import Adapter, Target, export, restore
+from doubleback.rl.types import ModelSource
 
 NUM_TOKENS = (2, 64)
 """Random tokens on which a merged checkpoint is compared: sequences, length."""
@@ -68,7 +68,7 @@ def merge_checkpoint(path: str, adapter_folder: Path, out: Path, dtype: str | No
     stored = dtype or str(AutoConfig.from_pretrained(path).dtype or "float32").removeprefix("torch.")
     if stored not in DTYPES:
         raise ConfigError(f"{path} is stored in {stored}; give --dtype {' or '.join(DTYPES)} to merge it")
-    base = load_base(ModelConfig(path=path, max_length=2).model_copy(update={"dtype": stored}))
+    base = load_base(ModelSource(path, stored, max_length=2))
     tensors = base_tensors(base)
     model = restore(base, adapter_folder)
     ids = torch.randint(0, int(base.config.vocab_size), NUM_TOKENS, generator=torch.Generator().manual_seed(0))

@@ -23,10 +23,11 @@ from doubleback.eval.prompts.rendering import prompted
 from doubleback.eval.run import Request, generate_into
 from doubleback.eval.suites.suite import load_suite
 from doubleback.recipes.commands.progress import EvalProgress
-from doubleback.rl.config import EngineConfig, ModelConfig, SamplingConfig
+from doubleback.rl.engines.config import EngineConfig
 from doubleback.rl.engines.create import create_engine
 from doubleback.rl.policy.base import load_tokenizer
 from doubleback.rl.seeds import sample_seed
+from doubleback.rl.types import ModelSource, Sampling
 
 MAX_TOKENS = 64
 
@@ -47,9 +48,9 @@ def run(folder: Path, questions: Path, prompt_name: str, repeats: int) -> None:
     tokenizer = load_tokenizer(path)
     problems = prompted(suite.items, prompt, tokenizer, None).problems
     lengths = [len(tokenizer(problem.prompt)["input_ids"]) for problem in problems]
-    model = ModelConfig(path=path, max_length=max(lengths) + MAX_TOKENS)
-    engine = create_engine(EngineConfig(), model, {}, tokenizer, has_stop_strings=True)
-    sampling = SamplingConfig(max_tokens=MAX_TOKENS, stop=list(prompt.stop)).model_copy(update={"group_size": 1})
+    model = ModelSource(path, "float32", max(lengths) + MAX_TOKENS)
+    engine = create_engine(EngineConfig().setup(model, has_stop_strings=True), {}, tokenizer)
+    sampling = Sampling(group_size=1, temperature=1.0, max_tokens=MAX_TOKENS, stop=tuple(prompt.stop))
     seeds = [sample_seed(0, "eval gsm8k", problem.id) for problem in problems]
     console = Console(file=io.StringIO(), force_terminal=True)
 

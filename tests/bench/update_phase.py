@@ -24,12 +24,13 @@ import torch
 from sizes import NUM_GROUPS, prompt_length, vocabulary
 from support.rollouts import SAMPLING, make_completion, make_group
 
-from doubleback.rl.config import LoraSettings, ModelConfig, OptimConfig, SamplingConfig
+from doubleback.rl.config import LoraSettings, OptimConfig, SamplingConfig
 from doubleback.rl.learner.batching import assign, make_batch
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.policy import lora
 from doubleback.rl.policy.base import load_base, load_tokenizer
+from doubleback.rl.types import ModelSource
 
 GROUP_SIZE, MAX_TOKENS = 16, 320
 ALL, SIGNAL = {"drop_zero_variance": False}, {}
@@ -69,7 +70,7 @@ class Ours:
     """Our learner, one `update` a step."""
 
     def __init__(self, model: str, groups: list, compute: str, algorithm: dict, optim: dict) -> None:
-        base = load_base(ModelConfig(path=model, max_length=512))
+        base = load_base(ModelSource(model, "float32", 512))
         settings = LoraSettings(rank=16, alpha=32.0, expert_compute=compute)
         keys = AlgorithmConfig(importance_cap=None, **algorithm)
         adapted = lora.attach(base, settings, seed=0)
@@ -101,7 +102,7 @@ class Theirs:
             for group in groups
             for completion, score in zip(group.completions, group.scores, strict=True)
         }
-        base = load_base(ModelConfig(path=model, max_length=512))
+        base = load_base(ModelSource(model, "float32", 512))
         arguments = GRPOConfig(
             output_dir=tempfile.mkdtemp(),
             report_to="none",

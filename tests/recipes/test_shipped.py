@@ -9,7 +9,7 @@ from transformers import AutoConfig
 from doubleback.recipes.models.published import configuration, described, shipped_configuration
 from doubleback.recipes.recipe.loading import load_recipe, shipped
 from doubleback.recipes.recipe.tiny import make_twin
-from doubleback.rl.config import ModelConfig
+from doubleback.rl.types import ModelSource
 
 PUBLISHED = {  # parameters, billions, as the model cards state them
     "Qwen/Qwen3-30B-A3B-Base": 30.5,
@@ -81,7 +81,7 @@ def test_a_twin_is_tiny_and_of_the_same_architecture(tmp_path, path):
     import torch
     from transformers import AutoModelForCausalLM
 
-    model = ModelConfig(path=path, dtype="bfloat16", max_length=256)
+    model = ModelSource(path, "bfloat16", 256)
     made = make_twin(model, ["How many pears are there?"] * 3, 0, tmp_path / "twin")
     assert (made.path, made.dtype, made.max_length) == (str(tmp_path / "twin"), "float32", 256)
     twin = AutoModelForCausalLM.from_pretrained(made.path)

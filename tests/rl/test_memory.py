@@ -10,7 +10,8 @@ from support.families import make_family_model
 from support.paths import ROOT
 from transformers import AutoConfig
 
-from doubleback.rl.config import EngineConfig, LoraSettings, OptimConfig
+from doubleback.rl.config import LoraSettings, OptimConfig
+from doubleback.rl.engines.config import EngineConfig
 from doubleback.rl.memory import GIB, Memory, estimate, verdict
 
 BENCH = ROOT / "tests" / "bench"

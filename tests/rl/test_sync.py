@@ -6,13 +6,15 @@ from support.faulty import Faulty
 from support.rollouts import SAMPLING
 
 from doubleback.rewards.types import Problem, RunError
-from doubleback.rl.config import EngineConfig, LoraSettings, ModelConfig, OptimConfig, SyncConfig
+from doubleback.rl.config import LoraSettings, OptimConfig, SyncConfig
+from doubleback.rl.engines.config import EngineConfig
 from doubleback.rl.engines.create import create_engine
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.policy import lora
 from doubleback.rl.policy.base import base_tensors, load_base, load_tokenizer
 from doubleback.rl.sync import AdapterSync
+from doubleback.rl.types import ModelSource
 
 PROBLEMS = [Problem(f"p{target}", f"3 5 7 -> {target}") for target in (22, 15, 36, 8)]
 ENGINES = ["transformers", pytest.param("vllm", marks=pytest.mark.slow)]
@@ -20,9 +22,11 @@ ENGINES = ["transformers", pytest.param("vllm", marks=pytest.mark.slow)]
 
 @pytest.fixture(scope="module", params=ENGINES)
 def engine_and_model(request, tiny_model_folder):
-    config = ModelConfig(path=str(tiny_model_folder))
+    config = ModelSource(str(tiny_model_folder), "float32", 256)
     base = load_base(config)
-    engine = create_engine(EngineConfig(name=request.param), config, base_tensors(base), load_tokenizer(config.path))
+    engine = create_engine(
+        EngineConfig(name=request.param).setup(config), base_tensors(base), load_tokenizer(config.path)
+    )
     model = lora.attach(base, LoraSettings(rank=4, alpha=8.0), seed=0)
     fresh = dict(lora.export(model).tensors)
     yield engine, model, fresh

@@ -8,8 +8,8 @@ from accelerate.state import AcceleratorState, GradientState, PartialState
 from datasets import Dataset
 from peft import set_peft_model_state_dict
 
-from doubleback.rl.config import ModelConfig
 from doubleback.rl.policy.base import load_base, load_tokenizer
+from doubleback.rl.types import ModelSource
 
 MAX_TOKENS = 12
 DEFAULTS = {
@@ -57,7 +57,7 @@ class Theirs:
             temperature=case.temperature,
             **{**DEFAULTS, **case.theirs, **options},
         )
-        base = load_base(ModelConfig(path=str(folder)))
+        base = load_base(ModelSource(str(folder), "float32", 256))
         self.trainer = GRPOTrainer(
             model=base,
             reward_funcs=lambda completion_ids, **_: [rewards[tuple(ids)] for ids in completion_ids],

@@ -16,10 +16,10 @@ from doubleback.rewards.builtin.countdown import Split, problems
 from doubleback.rewards.compose.config import RewardConfig
 from doubleback.rewards.compose.reward import load_reward
 from doubleback.rewards.types import Verdict
-from doubleback.rl.config import EngineConfig, ModelConfig
+from doubleback.rl.engines.config import EngineConfig
 from doubleback.rl.engines.create import create_engine
 from doubleback.rl.policy.base import base_tensors, load_base, load_tokenizer
-from doubleback.rl.types import Group, Sampling
+from doubleback.rl.types import Group, ModelSource, Sampling
 
 NUM_SAMPLES = 16
 """Completions per problem."""
@@ -47,10 +47,9 @@ class Scores:
 
 def measure_base(folder: Path, config: PretrainConfig) -> Scores:
     """Scores of the base in `folder`, in float32, on the split of the settings: what `train` measures at step 0."""
-    model = ModelConfig(path=str(folder), max_length=config.model.max_positions)
-    engine = create_engine(
-        EngineConfig(name="transformers"), model, base_tensors(load_base(model)), load_tokenizer(model.path)
-    )
+    model = ModelSource(str(folder), "float32", config.model.max_positions)
+    setup = EngineConfig(name="transformers").setup(model)
+    engine = create_engine(setup, base_tensors(load_base(model)), load_tokenizer(model.path))
     sampling = Sampling(NUM_SAMPLES, 1.0, config.budget)
     held_out = problems(config.num_numbers, Split(config.score_split))
     request = Request(config.score_split, held_out, sampling, config.seed)

@@ -14,12 +14,12 @@ from doubleback.recipes.recipe.loading import load_recipe
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.trl.mapping import GIVEN, IDLE, LOSSES, MAPPED, ONLY, SCALES, arguments, largest_divisor
 from doubleback.rewards.types import ConfigError
-from doubleback.rl.config import ModelConfig
 from doubleback.rl.learner.batching import assign, make_batch
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.policy import lora
 from doubleback.rl.policy.base import load_base, load_tokenizer
 from doubleback.rl.run.directory import read_samples
+from doubleback.rl.types import ModelSource
 
 PROMPT = 16
 """Tokens of the longest prompt."""
@@ -231,7 +231,7 @@ def test_a_step_on_trl_is_ours(run, tmp_path, keys):
     code, _, err = run("train", "countdown", "trainer=trl", *keys, "--out", tmp_path / "run")
     assert code == 0, err
     recipe = load_recipe("countdown", keys)
-    model = ModelConfig(path=bundled_path(recipe.model.path))
+    model = ModelSource(bundled_path(recipe.model.path), "float32", 256)
     tokenizer, learner = load_tokenizer(model.path), make_learner(model, recipe)
     rows = read_samples(tmp_path / "run" / "rollouts" / "step-00001.jsonl.gz")
     groups = [

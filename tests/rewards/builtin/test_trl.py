@@ -32,8 +32,8 @@ def test_trl_trains_with_our_rewards_and_sees_the_values_of_our_loop(tmp_path):
     from peft import LoraConfig
     from trl import GRPOConfig, GRPOTrainer
 
-    from doubleback.rl.config import ModelConfig
     from doubleback.rl.policy.base import load_base, load_tokenizer
+    from doubleback.rl.types import ModelSource
 
     folder = bundled_path("bundled:countdown")
     known = problems(3, Split.TRAIN)[:32:4]
@@ -48,7 +48,7 @@ def test_trl_trains_with_our_rewards_and_sees_the_values_of_our_loop(tmp_path):
     functions = [make_builtin(name, ARGUMENTS.get(name, {}), MAX_TOKENS, "k") for name in WEIGHTS if name != "waits"]
     forget_accelerate()
     trainer = GRPOTrainer(
-        model=load_base(ModelConfig(path=folder)),
+        model=load_base(ModelSource(folder, "float32", 256)),
         reward_funcs=[*functions, waits, recorder],
         args=GRPOConfig(
             output_dir=str(tmp_path),

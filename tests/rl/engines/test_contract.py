@@ -7,13 +7,8 @@ import torch
 from support.rollouts import SAMPLING
 
 from doubleback.rewards.types import ConfigError, Problem
-from doubleback.rl.config import (
-    EngineConfig,
-    LoraSettings,
-    ModelConfig,
-    OptimConfig,
-    SamplingConfig,
-)
+from doubleback.rl.config import LoraSettings, OptimConfig, SamplingConfig
+from doubleback.rl.engines.config import EngineConfig
 from doubleback.rl.engines.create import create_engine
 from doubleback.rl.engines.delivery import choose
 from doubleback.rl.learner.learner import Learner
@@ -21,6 +16,7 @@ from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.policy import lora
 from doubleback.rl.policy.base import base_tensors, load_base, load_tokenizer
 from doubleback.rl.policy.families import family
+from doubleback.rl.types import ModelSource, Sampling
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +30,7 @@ class Setup:
     """An engine and a learner on the same frozen base."""
 
     def __init__(self, name: str, folder: str, targets: str = "all", is_runtime: bool = False) -> None:
-        config = ModelConfig(path=folder, max_length=448)
+        config = ModelSource(folder, "float32", 448)
         base = load_base(config)
         self.base = base_tensors(base)
         self.tokenizer = load_tokenizer(folder)
@@ -42,9 +38,8 @@ class Setup:
         asked = "runtime" if is_runtime else "merged"
         kind = EngineConfig(name="vllm" if name == PROCESS else name)
         strategy = choose(asked, lora.targets(model), family(base.config), kind.name, is_cuda=False)
-        self.engine = create_engine(
-            kind, config, self.base, self.tokenizer, has_stop_strings=True, strategy=strategy, is_apart=name == PROCESS
-        )
+        made = kind.setup(config, strategy, has_stop_strings=True)
+        self.engine = create_engine(made, self.base, self.tokenizer, is_apart=name == PROCESS)
         self.learner = Learner(model, AlgorithmConfig(), OptimConfig(), SAMPLING)
 
     def randomise_adapter(self, seed: int, scale: float = 0.1) -> None:
@@ -146,7 +141,7 @@ def test_a_sample_depends_on_its_seed_not_on_its_neighbours(setup):
 
 
 def test_temperature_0_takes_the_likeliest_tokens(setup):
-    sampling = SamplingConfig(max_tokens=20).model_copy(update={"group_size": 1, "temperature": 0.0})
+    sampling = Sampling(group_size=1, temperature=0.0, max_tokens=20)
     groups = setup.engine.sample(PROBLEMS, sampling, SEEDS)
     for prompt, completion in sequences(groups):
         with torch.no_grad(), setup.learner.model.disable_adapter():

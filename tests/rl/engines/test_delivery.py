@@ -10,12 +10,13 @@ from support.families import make_family_model
 from torch.testing import assert_close
 
 from doubleback.rewards.types import ConfigError
-from doubleback.rl.config import LoraSettings, ModelConfig
+from doubleback.rl.config import LoraSettings
 from doubleback.rl.engines.delivery import RANKS, choose, runtime_tensors, write_runtime_adapter
 from doubleback.rl.policy import lora, merging
 from doubleback.rl.policy.base import load_base
 from doubleback.rl.policy.families import FAMILIES, Family, family
 from doubleback.rl.policy.lora import Target
+from doubleback.rl.types import ModelSource
 
 
 def target(part, rank=8):
@@ -64,7 +65,7 @@ def test_room_for_the_rank_is_one_that_vllm_takes(rank, room):
 def adapter_of(tmp_path):
     def build(name, **settings):
         make_family_model(name, tmp_path)
-        base = load_base(ModelConfig(path=str(tmp_path), max_length=128))
+        base = load_base(ModelSource(str(tmp_path), "float32", 128))
         model = lora.attach(base, LoraSettings(rank=4, alpha=8.0, **settings), seed=0)
         generator = torch.Generator().manual_seed(1)
         noise = {k: torch.randn(v.shape, generator=generator) for k, v in lora.export(model).tensors.items()}

@@ -7,7 +7,7 @@ from support.gradients import BARE_GRADIENT, deviation, gradients
 from support.rollouts import SAMPLING, random_groups
 
 from doubleback.rewards.types import ConfigError
-from doubleback.rl.config import LoraSettings, ModelConfig, OptimConfig, SamplingConfig
+from doubleback.rl.config import LoraSettings, OptimConfig, SamplingConfig
 from doubleback.rl.learner.batching import assign, make_batch, microbatches
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.learner.packing import lay_out, refuse_stateful
@@ -15,6 +15,7 @@ from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.policy import lora
 from doubleback.rl.policy.base import load_base
 from doubleback.rl.policy.families import FAMILIES
+from doubleback.rl.types import ModelSource
 
 PADDED = {"pack": False, "share_prompts": False}
 WAYS = {
@@ -66,7 +67,7 @@ def test_every_family_packs(tmp_path, batch, name):
     make_family_model(name, tmp_path)
 
     def model():
-        base = load_base(ModelConfig(path=str(tmp_path), max_length=128))
+        base = load_base(ModelSource(str(tmp_path), "float32", 128))
         return lora.attach(base, LoraSettings(rank=4, alpha=8.0), seed=0)
 
     loss, expected = update(model(), batch, **PADDED)

@@ -13,14 +13,14 @@ from support.rollouts import random_groups
 from support.untimed import untimed
 from torch.testing import assert_close
 
-from doubleback.rl.config import ModelConfig, OptimConfig
+from doubleback.rl.config import OptimConfig
 from doubleback.rl.learner.batching import assign, make_batch
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.objective.presets import PRESETS
 from doubleback.rl.policy import lora, merging
 from doubleback.rl.policy.base import load_base
-from doubleback.rl.types import Sampling
+from doubleback.rl.types import ModelSource, Sampling
 
 REWARDS = [[1.0, 0.0, 0.1, 1.1], [0.5, 0.5, 0.5, 0.5], [0.1, 1.1, None, 0.0], [0.0, 0.0, 0.0, 0.0]]
 SAMPLING = Sampling(group_size=8, temperature=0.8, max_tokens=12)
@@ -46,7 +46,7 @@ def update_gradients(model, batch, *, algorithm=None, **optim):
 
 @pytest.fixture
 def tiny_base(tiny_model_folder):
-    return load_base(ModelConfig(path=str(tiny_model_folder)))
+    return load_base(ModelSource(str(tiny_model_folder), "float32", 256))
 
 
 @pytest.fixture

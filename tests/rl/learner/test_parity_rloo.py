@@ -19,12 +19,13 @@ from support.oracle import MAX_TOKENS, forget_accelerate
 from support.rollouts import SAMPLING, random_groups
 from torch.testing import assert_close
 
-from doubleback.rl.config import ModelConfig, OptimConfig, SamplingConfig
+from doubleback.rl.config import OptimConfig, SamplingConfig
 from doubleback.rl.learner.batching import assign, make_batch
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.learner.penalty import penalise
 from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.policy.base import load_base, load_tokenizer
+from doubleback.rl.types import ModelSource
 
 pytestmark = pytest.mark.slow
 
@@ -44,7 +45,7 @@ def make_trainer(folder, tmp_path, groups, settings, adapter, beta):
     completions = [list(item.token_ids) for group in groups for item in group.completions]
     prompts = [group.problem.prompt for group in groups]
     rewards = {tuple(ids): value for ids, value in zip(completions, itertools.chain(*REWARDS), strict=True)}
-    base = load_base(ModelConfig(path=str(folder)))
+    base = load_base(ModelSource(str(folder), "float32", 256))
     trainer = RLOOTrainer(
         model=base,
         reward_funcs=lambda completion_ids, **_: [rewards[tuple(ids)] for ids in completion_ids],

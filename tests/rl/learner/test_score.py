@@ -9,12 +9,13 @@ from support.gradients import completion_logprobs
 from support.rollouts import SAMPLING, random_groups
 from torch.testing import assert_close
 
-from doubleback.rl.config import ModelConfig, OptimConfig
+from doubleback.rl.config import OptimConfig
 from doubleback.rl.learner.batching import assign, make_batch
 from doubleback.rl.learner.learner import ALL_PARTS, Learner
 from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.policy import lora
 from doubleback.rl.policy.base import load_base
+from doubleback.rl.types import ModelSource
 
 REWARDS = [[1.0, 0.0, 0.1, 1.1], [0.5, 0.5, 0.5, 0.5], [0.1, 1.1, None, 0.0], [0.0, 0.0, 0.0, 0.0]]
 SAMPLES = make_batch(assign(random_groups(REWARDS), AlgorithmConfig()), AlgorithmConfig(), SAMPLING).samples
@@ -31,7 +32,7 @@ def make_learner(model, **optim):
 
 @pytest.fixture
 def tiny_base(tiny_model_folder):
-    return load_base(ModelConfig(path=str(tiny_model_folder)))
+    return load_base(ModelSource(str(tiny_model_folder), "float32", 256))
 
 
 def sequences():

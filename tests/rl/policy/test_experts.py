@@ -6,16 +6,17 @@ from support.families import make_family_model
 from support.gradients import deviation
 from torch.testing import assert_close
 
-from doubleback.rl.config import LoraSettings, ModelConfig
+from doubleback.rl.config import LoraSettings
 from doubleback.rl.policy import lora
 from doubleback.rl.policy.base import load_base
 from doubleback.rl.policy.families import FAMILIES
+from doubleback.rl.types import ModelSource
 
 IDS = torch.randint(3, 118, (3, 17), generator=torch.Generator().manual_seed(5))
 
 
 def attached(folder, compute, targets="all", dtype=torch.float32, **settings):
-    base = load_base(ModelConfig(path=str(folder), max_length=128))
+    base = load_base(ModelSource(str(folder), "float32", 128))
     options = LoraSettings(rank=4, alpha=8.0, targets=targets, expert_compute=compute, **settings)
     model = lora.attach(base, options, seed=0)
     if dtype == torch.float64:
@@ -61,7 +62,7 @@ def test_an_expert_that_no_token_chose_gets_no_gradient(tmp_path):
 
 def test_a_silent_adapter_is_the_base(tmp_path):
     make_family_model("qwen3_moe", tmp_path)
-    base = load_base(ModelConfig(path=str(tmp_path), max_length=128))
+    base = load_base(ModelSource(str(tmp_path), "float32", 128))
     model = attached(tmp_path, "grouped")
     with torch.no_grad():
         expected = base(input_ids=IDS).logits

@@ -13,15 +13,14 @@ from transformers import AutoModelForCausalLM
 from doubleback.rewards.types import Problem, Score, Verdict
 from doubleback.rl.config import (
     CheckpointConfig,
-    EngineConfig,
     LoraSettings,
-    ModelConfig,
     OptimConfig,
     ProblemsConfig,
     RolloutConfig,
     SamplingConfig,
     SyncConfig,
 )
+from doubleback.rl.engines.config import EngineConfig
 from doubleback.rl.engines.create import create_engine
 from doubleback.rl.engines.delivery import choose
 from doubleback.rl.learner.learner import Learner
@@ -36,6 +35,7 @@ from doubleback.rl.run.directory import RunDirectory
 from doubleback.rl.run.journal import Checkpoints, Journal
 from doubleback.rl.sync import AdapterSync
 from doubleback.rl.train import train
+from doubleback.rl.types import ModelSource
 
 BOUND = 1e-4  # nats
 PROBLEMS = [Problem(f"p{target}", f"3 5 7 -> {target}") for target in (22, 15, 36, 8, 29, 41)]
@@ -61,7 +61,7 @@ class Trained:
 
     def __init__(self, name, tmp_path, targets="all", **settings):
         self.folder = make_family_model(name, tmp_path / "model")
-        self.config = ModelConfig(path=str(self.folder), max_length=128)
+        self.config = ModelSource(str(self.folder), "float32", 128)
         base = load_base(self.config)
         self.tensors, self.before = base_tensors(base), lora.hash_tensors(base_tensors(base))
         model = lora.attach(base, LoraSettings(rank=4, alpha=8.0, targets=targets, **settings), seed=0)
@@ -70,7 +70,7 @@ class Trained:
         known = family(base.config)
         self.strategy = choose("auto", lora.targets(model), known, "vllm", is_cuda=False)
         tokenizer = load_tokenizer(str(self.folder))
-        engine = create_engine(EngineConfig(), self.config, self.tensors, tokenizer, strategy=self.strategy)
+        engine = create_engine(EngineConfig().setup(self.config, self.strategy), self.tensors, tokenizer)
         try:
             sync = AdapterSync(engine, self.learner, PROBLEMS, SyncConfig(bound=BOUND), "float32", seed=0)
             run = RunDirectory(tmp_path / "run")
@@ -134,8 +134,8 @@ class TestFamily:
         assert report.max_logit < 1e-5 * run.logits().abs().max()
         plain = AutoModelForCausalLM.from_pretrained(tmp_path / "merged").eval()
         assert deviation({"logits": run.logits(plain)}, {"logits": run.logits()}) < 1e-5
-        config = ModelConfig(path=str(tmp_path / "merged"), max_length=128)
-        engine = create_engine(EngineConfig(), config, {}, load_tokenizer(config.path))
+        config = ModelSource(str(tmp_path / "merged"), "float32", 128)
+        engine = create_engine(EngineConfig().setup(config), {}, load_tokenizer(config.path))
         sequences = [(tuple(row[:10].tolist()), tuple(row[10:].tolist())) for row in IDS]
         (served, expected) = engine.score(sequences), run.learner.score(sequences)
         engine.close()

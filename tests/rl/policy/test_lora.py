@@ -9,9 +9,10 @@ from torch.testing import assert_close
 from transformers import AutoModelForCausalLM, GptOssConfig, Qwen3Config
 
 from doubleback.rewards.types import ConfigError
-from doubleback.rl.config import LoraSettings, ModelConfig
+from doubleback.rl.config import LoraSettings
 from doubleback.rl.policy import families, lora, merging
 from doubleback.rl.policy.base import base_tensors, load_base
+from doubleback.rl.types import ModelSource
 
 TARGETS = pytest.mark.parametrize("targets", ["attention", "experts", "all"])
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -21,7 +22,7 @@ IDS = torch.randint(3, 118, (3, 17), generator=torch.Generator().manual_seed(5))
 
 @pytest.fixture
 def tiny_base(tiny_model_folder):
-    return load_base(ModelConfig(path=str(tiny_model_folder)))
+    return load_base(ModelSource(str(tiny_model_folder), "float32", 256))
 
 
 @torch.no_grad()
@@ -165,13 +166,13 @@ def test_saved_adapter_loads_with_peft_and_gives_the_same_logits(
 ):
     model = randomised(make_policy(targets=targets, dtype=dtype))
     lora.save(model, tmp_path)
-    base = load_base(ModelConfig(path=str(tiny_model_folder), dtype=dtype))
+    base = load_base(ModelSource(str(tiny_model_folder), dtype, 256))
     loaded = PeftModel.from_pretrained(base, tmp_path)
     assert lora.export(loaded).hash == lora.export(model).hash
     # PEFT rounds W + B A to the base's precision, rl.policy.experts does not.
     gap = (logits(loaded) - logits(model)).abs()
     assert gap.max() < 1e-4 if dtype == "float32" else gap.mean() < 0.05
-    again = lora.restore(load_base(ModelConfig(path=str(tiny_model_folder), dtype=dtype)), tmp_path)
+    again = lora.restore(load_base(ModelSource(str(tiny_model_folder), dtype, 256)), tmp_path)
     assert torch.equal(logits(again), logits(model))
 
 

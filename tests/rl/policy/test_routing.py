@@ -12,14 +12,14 @@ from support.untimed import untimed
 from torch.testing import assert_close
 
 from doubleback.rewards.types import RunError
-from doubleback.rl.config import ModelConfig, OptimConfig, SamplingConfig
+from doubleback.rl.config import OptimConfig, SamplingConfig
 from doubleback.rl.learner.batching import assign, make_batch, microbatches
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.policy.base import load_base
 from doubleback.rl.policy.families import FAMILIES
 from doubleback.rl.policy.routing import Routers, differing, stacked
-from doubleback.rl.types import Routes
+from doubleback.rl.types import ModelSource, Routes
 
 IDS = torch.randint(3, 118, (3, 17), generator=torch.Generator().manual_seed(5))
 
@@ -28,7 +28,7 @@ IDS = torch.randint(3, 118, (3, 17), generator=torch.Generator().manual_seed(5))
 def load(tmp_path):
     def build(name, **changes):
         make_family_model(name, tmp_path, **changes)
-        return load_base(ModelConfig(path=str(tmp_path), max_length=128))
+        return load_base(ModelSource(str(tmp_path), "float32", 128))
 
     return build
 

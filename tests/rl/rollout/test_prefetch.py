@@ -10,12 +10,14 @@ import pytest
 from support.rollouts import make_completion, make_group
 
 from doubleback.rewards.types import ConfigError, Problem, RunError
-from doubleback.rl.config import EngineConfig, ModelConfig, RolloutConfig, SamplingConfig
+from doubleback.rl.config import RolloutConfig, SamplingConfig
+from doubleback.rl.engines.config import EngineConfig
 from doubleback.rl.engines.create import create_engine
 from doubleback.rl.engines.process import second_device
 from doubleback.rl.policy.base import base_tensors, load_base, load_tokenizer
 from doubleback.rl.rollout.prefetch import Rollouts, require_lag
 from doubleback.rl.rollout.sampler import Rollout
+from doubleback.rl.types import ModelSource
 
 AHEAD = RolloutConfig(ahead=True)
 
@@ -81,9 +83,9 @@ def test_with_several_devices_the_engine_has_the_second(count, visible, expected
 def test_the_engines_process_alone_is_moved(tiny_model_folder, monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     before = dict(os.environ)
-    config = ModelConfig(path=str(tiny_model_folder))
+    config = ModelSource(str(tiny_model_folder), "float32", 256)
     tensors, tokenizer = base_tensors(load_base(config)), load_tokenizer(config.path)
-    engine = create_engine(EngineConfig(name="transformers"), config, tensors, tokenizer, is_apart=True)
+    engine = create_engine(EngineConfig(name="transformers").setup(config), tensors, tokenizer, is_apart=True)
     assert psutil.Process(engine._process.pid).environ()["CUDA_VISIBLE_DEVICES"] == "1"
     assert dict(os.environ) == before
     (scores,) = engine.score([((1, 5), (6, 7))])
@@ -98,9 +100,11 @@ def test_overlap_needs_a_lag():
 
 @pytest.fixture
 def engine(tiny_model_folder):
-    config = ModelConfig(path=str(tiny_model_folder), max_length=448)
+    config = ModelSource(str(tiny_model_folder), "float32", 448)
     tensors = base_tensors(load_base(config))
-    made = create_engine(EngineConfig(name="transformers"), config, tensors, load_tokenizer(config.path), is_apart=True)
+    made = create_engine(
+        EngineConfig(name="transformers").setup(config), tensors, load_tokenizer(config.path), is_apart=True
+    )
     yield made
     made.close()
 

@@ -30,9 +30,11 @@ from doubleback.recipes.tasks.countdown.tokenizer import FIRST_NUMBER_ID, make_t
 from doubleback.recipes.tasks.countdown.traces import TraceType
 from doubleback.rewards.builtin.countdown import Split, grade, problems
 from doubleback.rewards.types import ConfigError, Verdict
-from doubleback.rl.config import EngineConfig, ModelConfig, SamplingConfig
+from doubleback.rl.config import SamplingConfig
+from doubleback.rl.engines.config import EngineConfig
 from doubleback.rl.engines.create import create_engine
 from doubleback.rl.policy.base import base_tensors, load_base, load_tokenizer
+from doubleback.rl.types import ModelSource
 
 TINY = PretrainConfig(
     steps=20,
@@ -61,9 +63,9 @@ def figures_of(base):
 
 def sample(base, num_problems, num_samples):
     """Problem, text, and right or not, of completions of validation problems."""
-    config = ModelConfig(path=str(base))
+    config = ModelSource(str(base), "float32", 256)
     tensors = base_tensors(load_base(config))
-    engine = create_engine(EngineConfig(name="transformers"), config, tensors, load_tokenizer(config.path))
+    engine = create_engine(EngineConfig(name="transformers").setup(config), tensors, load_tokenizer(config.path))
     held_out = problems(3, Split.VALIDATION)[:: 192 // num_problems]
     groups = engine.sample(held_out, SamplingConfig(group_size=num_samples), range(0, 1000 * len(held_out), 1000))
     for group in groups:

@@ -1,0 +1,54 @@
+"""The settings of the engine, with every default. Importing this loads no torch."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from doubleback.rewards.contract.lookup import is_location
+from doubleback.rewards.settings import Section, nearest
+from doubleback.rl.engines.setup import MERGED, EngineSetup, Strategy
+from doubleback.rl.engines.table import ENGINES, engine_row
+from doubleback.rl.types import ModelSource
+
+
+class EngineConfig(Section):
+    name: str = "vllm"
+    """Who generates: a row of `rl.engines.table`, or an engine of yours at `path.py:attr` or `package.module:attr`.
+    `transformers` is the slow, plain reference."""
+    kv_cache_mib: Annotated[int, Field(ge=16)] = 256
+    """vLLM: memory for the key-value cache, in MiB."""
+    max_num_seqs: Annotated[int, Field(ge=1)] = 256
+    """Completions that are generated at the same time."""
+    return_routed_experts: bool = True
+    """Have the engine report the experts that it chose for each token: they are compared with the trainer's, and
+    replayed where algorithm.routing_replay asks for it."""
+
+    @model_validator(mode="after")
+    def _keys_fit_the_name(self) -> "EngineConfig":
+        if findings := list(self._findings()):
+            raise ValueError("\n".join(findings))
+        return self
+
+    def _findings(self) -> Iterator[str]:
+        if self.name not in ENGINES and not is_location(self.name):
+            yield (
+                f"engine.name={self.name} is neither an engine nor the place of one (path.py:attr, "
+                f"package.module:attr); {nearest(self.name, ENGINES)}"
+            )
+            return
+        for key in sorted(type(self).model_fields.keys() - {"name"} - engine_row(self.name).reads):
+            readers = [name for name, row in ENGINES.items() if key in row.reads]
+            yield from self.without_effect("engine", (key,), "name", " or ".join(readers))
+
+    def setup(self, model: ModelSource, strategy: Strategy = MERGED, has_stop_strings: bool = False) -> EngineSetup:
+        """These settings as an engine takes them, with what the rest of a recipe decides."""
+        return EngineSetup(
+            engine=self.name,
+            model=model,
+            strategy=strategy,
+            max_num_seqs=self.max_num_seqs,
+            kv_cache_mib=self.kv_cache_mib,
+            returns_routes=self.return_routed_experts,
+            has_stop_strings=has_stop_strings,
+        )

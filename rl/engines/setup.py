@@ -1,0 +1,43 @@
+"""What an engine is given: plain values, whoever made them. Importing this loads no torch."""
+
+from dataclasses import dataclass
+
+from doubleback.rl.types import ModelSource
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """The way of adapters into the engine, as `rl.engines.delivery` chooses it."""
+
+    name: str
+    """"merged" or "runtime"."""
+    reason: str
+    """Why it was chosen, as the command line shows it."""
+    max_rank: int = 0
+    """Runtime: the rank that the engine must have room for, one of `rl.engines.delivery.RANKS`."""
+    modules: tuple[str, ...] = ()
+    """Runtime: last names of the modules that carry an adapter, as transformers calls them."""
+
+
+MERGED = Strategy("merged", "the default")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSetup:
+    """One engine, before it is started.
+
+    Example: EngineSetup("vllm", ModelSource("runs/base", "float32", 256), MERGED, 256, 256, True, False).
+    """
+
+    engine: str
+    """A name of `rl.engines.table`, or the location of an engine that is not ours."""
+    model: ModelSource
+    strategy: Strategy
+    max_num_seqs: int
+    """Completions that are generated at the same time."""
+    kv_cache_mib: int
+    """Memory for the key-value cache, in MiB, where the engine has one of a fixed size."""
+    returns_routes: bool
+    """Whether to report the experts that each token was sent to."""
+    has_stop_strings: bool
+    """Whether any sampling will ask for stop strings; vLLM then needs a tokenizer of its own."""

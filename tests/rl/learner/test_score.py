@@ -21,11 +21,6 @@ REWARDS = [[1.0, 0.0, 0.1, 1.1], [0.5, 0.5, 0.5, 0.5], [0.1, 1.1, None, 0.0], [0
 SAMPLES = make_batch(assign(random_groups(REWARDS), AlgorithmConfig()), AlgorithmConfig(), SAMPLING).samples
 
 
-def sorted_names(parts):
-    """A test's name is the same in every process: a set's own order is not."""
-    return "+".join(sorted(parts)) or "none"
-
-
 def make_learner(model, **optim):
     return Learner(model, AlgorithmConfig(), OptimConfig(**optim), SAMPLING)
 
@@ -46,7 +41,10 @@ def assert_scores(scores, model, temperature, atol):
         assert_close(torch.tensor(found), expected, atol=atol, rtol=0)
 
 
-@pytest.mark.parametrize("parts", [{"attention"}, {"experts"}, {"attention", "experts"}, set()], ids=sorted_names)
+PARTS = {"attention": {"attention"}, "experts": {"experts"}, "both": {"attention", "experts"}, "none": set()}
+
+
+@pytest.mark.parametrize("parts", PARTS.values(), ids=PARTS)
 @pytest.mark.parametrize("microbatch_tokens", [1, 10_000])
 def test_score_is_at_temperature_one_with_only_these_parts(make_policy, tiny_base, parts, microbatch_tokens):
     """The other part's B is zero in the model it is compared with; nothing left is the bare base."""

@@ -278,7 +278,10 @@ def test_a_dense_model_takes_an_adapter(targets, parts):
     assert {target.part for target in lora.targets(model)} == parts
 
 
-@pytest.mark.parametrize("parts", [{"attention"}, {"experts"}, {"attention", "experts"}, set()], ids=str)
+PARTS = {"attention": {"attention"}, "experts": {"experts"}, "both": {"attention", "experts"}, "none": set()}
+
+
+@pytest.mark.parametrize("parts", PARTS.values(), ids=PARTS)
 def test_only_parts_equals_zeroing_the_other_part(make_policy, parts):
     model, zeroed = make_policy(), make_policy()
     keys = [f"{target.key}.lora_B.weight" for target in lora.targets(model) if target.part not in parts]

@@ -1,10 +1,10 @@
 """What a suite and a training set share, by hand; and how much GSM8K's two files do."""
 
 import json
-import time
 
 import pytest
 from support.paths import DATA
+from support.work import require_linear
 
 from doubleback.eval.measures.contamination import overlap
 
@@ -46,11 +46,16 @@ def test_fractions_in_one_character_are_masked():
 
 
 def test_words_that_every_text_begins_with_are_no_trouble():
-    begun = time.monotonic()
+    """Protects against comparing every text with every other one."""
     instruction = "please read the question with care and then write your final answer on its own line " * 3
-    suite, training = ([(f"{name}{n}", f"{instruction}{name}{n}") for n in range(4000)] for name in "st")
-    assert overlap(suite, training).ngram == tuple((f"s{n}", "t0") for n in range(4000))
-    assert time.monotonic() - begun < 3
+
+    def texts(number):
+        return [[(f"{name}{n}", f"{instruction}{name}{n}") for n in range(number)] for name in "st"]
+
+    def compare(pair):
+        assert overlap(*pair).ngram == tuple((f"s{n}", "t0") for n in range(len(pair[0])))
+
+    require_linear(compare, texts, (100, 800))
 
 
 @pytest.mark.skipif(not (DATA / "gsm8k_train.jsonl").exists(), reason="GSM8K is not beside the checkout")
@@ -59,9 +64,7 @@ def test_gsm8k_train_and_test_share_no_question():
         [(f"{name}:{n}", json.loads(line)["question"]) for n, line in enumerate((DATA / name).read_text().splitlines())]
         for name in ("gsm8k_test.jsonl", "gsm8k_train.jsonl")
     )
-    begun = time.monotonic()
     found = overlap(suite, training)
-    assert time.monotonic() - begun < 5
     assert (len(suite), len(training)) == (1319, 7473)
     assert (found.exact, found.masked, len(found.ngram)) == ((), (), 3)
 

@@ -1,13 +1,13 @@
 """pass@k, pass^k and maj@k against every draw there is."""
 
 import random
-import time
 from collections import Counter
 from itertools import combinations
 from math import isnan
 from statistics import fmean
 
 import pytest
+from support.work import num_calls
 
 from doubleback.eval.statistics.passk import maj_at_k, pass_all_k, pass_at_k
 
@@ -114,13 +114,8 @@ def test_maj_at_k_is_undefined_without_samples_and_refuses_what_it_cannot_draw()
 
 @pytest.mark.parametrize("k", [16, 32, 64])
 @pytest.mark.parametrize("num_correct", [1, 8, 24])
-def test_maj_at_k_of_64_samples_and_40_answers_takes_under_50_ms(num_correct, k):
-    """About 2 ms; the best of three, so that a busy machine does not fail it."""
+def test_maj_at_k_of_64_samples_and_40_answers_is_little_work(num_correct, k):
+    """The largest takes 12,306 calls, about 2 ms; an enumeration of the draws takes 10 ** 14 and more."""
     votes = ["right"] * num_correct + [sample % 39 for sample in range(64 - num_correct)]
     is_correct = [vote == "right" for vote in votes]
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        maj_at_k(votes, is_correct, k)
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 0.05
+    assert num_calls(lambda: maj_at_k(votes, is_correct, k)) < 20_000

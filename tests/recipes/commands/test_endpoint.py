@@ -6,12 +6,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from types import SimpleNamespace
 
 import pytest
 from support.commands import errors
+from support.processes import wait_until
 
 from doubleback.rewards.types import Problem, RunError
 from doubleback.rl.config import SamplingConfig
@@ -38,12 +38,9 @@ def server(text_model, tmp_path_factory):
     options = ["--served-model-name", "tiny", "--dtype", "float32", "--enforce-eager", "--max-model-len", "512"]
     options += ["--kv-cache-memory-bytes", str(128 << 20), "--max-num-seqs", "32"]
     process = subprocess.Popen([*command, *options], stdout=log, stderr=log, env=environment, start_new_session=True)
-    deadline = time.monotonic() + 240
     try:
-        while not is_up(port):
-            assert process.poll() is None, (log.seek(0), log.read()[-3000:])
-            assert time.monotonic() < deadline
-            time.sleep(0.5)
+        wait_until(lambda: process.poll() is not None or is_up(port))
+        assert process.poll() is None, (log.seek(0), log.read()[-3000:])
         yield f"http://127.0.0.1:{port}/v1"
     finally:
         os.killpg(process.pid, signal.SIGKILL)
@@ -81,7 +78,10 @@ class Flaky:
 
     def __init__(self, failures):
         self.failures, self.calls = failures, {}
-        self.completions = self
+        self.completions = self.models = self
+
+    def list(self):
+        return [SimpleNamespace(id="m")]
 
     def create(self, prompt, n, **options):
         from openai import APIConnectionError
@@ -97,10 +97,9 @@ class Flaky:
 @pytest.mark.parametrize("failures", [2, 9])
 def test_a_failed_request_is_retried_and_named_and_never_dropped(monkeypatch, failures):
     monkeypatch.setattr(engine_endpoint.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(engine_endpoint, "OpenAI", lambda **options: Flaky(failures))
     retries = []
-    engine = object.__new__(engine_endpoint.EndpointEngine)
-    engine._model, engine._conversations, engine._options = "m", {}, {}
-    engine._on_retry, engine._client = retries.append, Flaky(failures)
+    engine = engine_endpoint.EndpointEngine("http://nowhere/v1", "m", {}, {}, retries.append)
     sample = lambda: engine.sample([Problem("a", "A"), Problem("b", "B")], SamplingConfig(), [1, 2])  # noqa: E731
     if failures == 9:
         with pytest.raises(RunError, match=r"problem [ab]: the endpoint failed 5 times, at last with Connection error"):

@@ -16,7 +16,6 @@ def test_twenty_steps_of_countdown_learn_to_double_back(tmp_path):
         [sys.executable, "-m", "doubleback.recipes", "train", "countdown", *overrides, "--out", str(out)],
         check=True,
         capture_output=True,
-        timeout=800,
     )
     before, after = (json.loads((out / "eval" / f"test-step-{step:05d}.json").read_text()) for step in (0, 20))
     for name in ("pass_at_k", "verified_backtrack"):

@@ -1,6 +1,7 @@
 """`doubleback score` and `doubleback check --reward`, as a user meets them."""
 
 import json
+import time
 
 import pytest
 from support.commands import errors
@@ -29,7 +30,9 @@ def scored(path):
 
 def test_score_writes_the_rows_with_their_scores(run, rows, tmp_path):
     out = tmp_path / "out.jsonl"
+    start = time.monotonic()
     code, text, _ = run("score", rows, "--reward", "math", "--out", out)
+    around = time.monotonic() - start
     assert code == 0
     lines = scored(out)
     assert [{key: line[key] for key in row} for row, line in zip(ROWS, lines, strict=True)] == ROWS
@@ -42,7 +45,7 @@ def test_score_writes_the_rows_with_their_scores(run, rows, tmp_path):
         (0.0, "wrong", "\ud800", False),
     ]
     assert [line["parts"] for line in lines] == [{"reward": line["score"]} for line in lines]
-    assert all(0 < line["seconds"] < 5 for line in lines)
+    assert all(0 < line["seconds"] <= around for line in lines)
     for shown in ("correct", "3  50.0%", "no_answer", "99 % within", "slowest rows", str(out)):
         assert shown in text
 

@@ -1,8 +1,7 @@
 """A form is kept or it is not, and no spelling gets round that."""
 
-import time
-
 import pytest
+from support.work import require_linear
 
 from doubleback.rewards.builtin.format import boxed_format, reasoning_off, think_answer_format
 
@@ -86,9 +85,10 @@ def test_messages_are_judged_as_their_text(text):
     "piece", ["\\boxed{", "\\boxed", "{", "}", "\\", "<think>", "</think>", "< ", "\\boxed{7} ", "[/"]
 )
 def test_long_input_takes_linear_time(piece):
-    """Protects against a regular expression that backtracks: milliseconds, or minutes."""
-    text = piece * (200_000 // len(piece))
-    started = time.perf_counter()
-    assert boxed_format(completions=[text]) == [0.0]
-    assert reasoning_off(completions=[text], thinking=[True]) == [0.0]
-    assert time.perf_counter() - started < 2
+    """Protects against a regular expression that backtracks: a quadratic one takes eight times too long here."""
+
+    def judge(text):
+        assert boxed_format(completions=[text]) == [0.0]
+        assert reasoning_off(completions=[text], thinking=[True]) == [0.0]
+
+    require_linear(judge, lambda size: piece * (size // len(piece)))

@@ -1,19 +1,41 @@
 """The reward `math`: right answers win, hacks do not, and nothing that is asked of it takes too long."""
 
+import re
 import resource
 import threading
 import time
 
 import pytest
 from support.rewarding import section
+from support.work import cpu_seconds
 
 from doubleback.rewards.builtin.math import MathCorrect
 from doubleback.rewards.checks.golds import as_completion
 from doubleback.rewards.compose.reward import load_reward
+from doubleback.rewards.contract.call import Samples
 from doubleback.rewards.hostile.cases import cases
 from doubleback.rewards.types import Problem, Verdict
+from doubleback.rewards.workers.pool import SYMBOLIC, WorkerPool
 
-LIMIT = 2.0
+
+class Asked:
+    """A pool that writes down what it is asked."""
+
+    def __init__(self, pool):
+        self.pool, self.questions = pool, []
+
+    def submit(self, function, samples):
+        self.questions.append(samples.completions)
+        return self.pool.submit(function, samples)
+
+    def result(self, future):
+        return self.pool.result(future)
+
+
+@pytest.fixture(scope="module")
+def pool():
+    with WorkerPool((SYMBOLIC,)) as pool:
+        yield pool
 
 
 @pytest.fixture(scope="module")
@@ -24,20 +46,24 @@ def reward():
 
 
 def test_no_hostile_case_wins_and_no_honest_one_loses(reward):
-    """Each by itself: correctness, the time limit plus half a second, and the memory of this process."""
+    """Each by itself: correctness, and the time and the memory of this process.
+
+    The largest case is a megabyte; none may take longer than it takes to find the words of one ten times over.
+    """
     suite = cases()
+    words_of_a_megabyte = cpu_seconds(lambda: re.findall(r"\w+", "a bc " * 200_000))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     wrong, slowest = [], (0.0, "")
     for case in suite:
         problem = Problem(case.name, case.prompt, {"answer": case.answer, "style": case.style})
-        begun = time.perf_counter()
+        begun = time.thread_time()
         (score,) = reward(problem, [as_completion(case.completion)])
-        slowest = max(slowest, (time.perf_counter() - begun, case.name))
+        slowest = max(slowest, (time.thread_time() - begun, case.name))
         if (score.verdict == Verdict.CORRECT) != case.is_honest:
             wrong.append((case.name, score.verdict, score.detail))
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     assert wrong == []
-    assert slowest[0] < LIMIT + 0.5, slowest
+    assert slowest[0] < 10 * words_of_a_megabyte, slowest
     assert grown < 100  # MiB
     assert sum(not case.is_honest for case in suite) >= 100
     assert sum(case.is_honest for case in suite) >= 30
@@ -45,15 +71,10 @@ def test_no_hostile_case_wins_and_no_honest_one_loses(reward):
 
 # What the guards refuse beforehand in practice: were one to slip through, the worker is killed and the host lives on.
 @pytest.mark.parametrize("bomb", ["10^{10^{10}}", "((((9!)!)!)!)", r"\sum_{k=1}^{10^{9}} \frac{1}{k^{k^{k}}}"])
-def test_what_would_freeze_math_verify_is_killed(reward, bomb):
-    from doubleback.rewards.contract.call import Samples
-
-    pool = reward._pool
-    begun = time.perf_counter()
+def test_what_would_freeze_math_verify_is_killed(pool, bomb):
     future = pool.submit("symbolic", Samples(("",), (bomb,), {"golds": [["72"]]}))
     neighbour = pool.submit("symbolic", Samples(("",), ("x+1",), {"golds": [["1+x"]]}))
     (score,) = pool.result(future)
-    assert time.perf_counter() - begun < LIMIT + 0.5
     assert score.verdict in (Verdict.TIMEOUT, Verdict.GRADER_ERROR, Verdict.WRONG)
     assert pool.result(neighbour)[0].verdict == Verdict.CORRECT
 
@@ -83,26 +104,21 @@ def test_stages_are_named():
 
 
 def test_cheap_stages_start_no_process():
-    function = MathCorrect()
-    function.use(None)
-
-    def refuse(*arguments):
-        raise AssertionError("asked a worker")
-
-    function._ask = refuse
+    function, asked = MathCorrect(), Asked(None)
+    function.use(asked)
     assert function(["#### 72", "\\boxed{\\frac{1}{2}}", "It is 3"], answer=["72", "0.5", "4"]) == [1.0, 1.0, 0.0]
+    assert asked.questions == []
 
 
 def test_any_gold_of_a_list_is_right():
     assert MathCorrect()(["\\boxed{y+1}"] * 2, answer=[["x", "1+y"], ["x", "y"]]) == [1.0, 0.0]
 
 
-def test_equal_questions_are_asked_once():
-    function, asked = MathCorrect(), []
-    ask = function._ask
-    function._ask = lambda question: asked.append(question) or ask(question)
+def test_equal_questions_are_asked_once(pool):
+    function, asked = MathCorrect(), Asked(pool)
+    function.use(asked)
     assert function(["\\boxed{y+1}"] * 8, answer=["1+y"] * 8) == [1.0] * 8
-    assert len(asked) == 1
+    assert asked.questions == [("y+1",)]
 
 
 def test_a_gold_that_math_verify_cannot_read_is_an_error_not_a_zero():

@@ -1,0 +1,43 @@
+"""Processes that a test starts or meets: who they are, and waiting for them. The deadline is that of the test."""
+
+import time
+from contextlib import suppress
+
+import psutil
+
+
+def below(pid):
+    """The numbers of all processes that descend from this one and have not ended."""
+    with suppress(psutil.NoSuchProcess):
+        return {child.pid for child in psutil.Process(pid).children(recursive=True) if is_alive(child.pid)}
+    return set()
+
+
+def children():
+    """The numbers of the processes that this one has started and that have not ended."""
+    return {child.pid for child in psutil.Process().children() if is_alive(child.pid)}
+
+
+def is_alive(pid):
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def wait_until(condition, process=None):
+    """Look again and again until `condition()`; a `process` (a Popen) that ends before is a failure."""
+    while not condition():
+        assert process is None or process.poll() is None, "the process ended before what was waited for"
+        time.sleep(0.02)
+
+
+def wait_for_end(pids):
+    """Wait until none of these processes is left."""
+    wait_until(lambda: not any(map(is_alive, pids)))
+
+
+def kill(pids):
+    """End what a failed test would leave behind."""
+    for pid in pids:
+        with suppress(psutil.NoSuchProcess):
+            psutil.Process(pid).kill()

@@ -14,7 +14,7 @@ from torch import Tensor
 from doubleback.rl.config import OptimConfig
 from doubleback.rl.learner.batching import Microbatch, assign, make_batch, microbatches
 from doubleback.rl.learner.forward import Forward
-from doubleback.rl.learner.loss import microbatch_loss
+from doubleback.rl.learner.loss import TokenValues, loss_terms
 from doubleback.rl.learner.packing import refuse_stateful
 from doubleback.rl.learner.penalty import penalise
 from doubleback.rl.learner.tally import Tally
@@ -108,7 +108,7 @@ class Learner:
 
         In the first pass the policy is still the one before the step: its own values, detached, are `old_logprobs`.
         """
-        seen = []
+        old_logprobs_of_all = []
         has_bonus = self._algorithm.has_entropy_bonus
         for index, micro in enumerate(self._microbatches(batch.samples)):
             ref_BT = self._reference(micro, batch.temperature) if self._algorithm.has_kl_loss else None
@@ -116,13 +116,12 @@ class Learner:
                 logprobs_BT, entropy_BT = self._forward.logprobs(micro, batch.temperature, has_bonus)
                 tally.add_routes(micro, self._forward)
                 old_BT = logprobs_BT.detach() if old_logprobs is None else old_logprobs[index]
-                loss = microbatch_loss(
-                    micro, logprobs_BT, old_BT, ref_BT, entropy_BT, self._algorithm, self._entropy_coef.applied
-                )
-                torch.autograd.backward(loss)
-            tally.add(micro, loss.detach(), logprobs_BT.detach(), old_BT, ref_BT, entropy_BT.detach(), self._algorithm)
-            seen.append(old_BT)
-        return seen
+                values = TokenValues(logprobs_BT, entropy_BT, old_BT, ref_BT)
+                terms = loss_terms(micro, values, self._algorithm, self._entropy_coef.applied)
+                torch.autograd.backward(terms.loss)
+            tally.add(micro, values, terms)
+            old_logprobs_of_all.append(old_BT)
+        return old_logprobs_of_all
 
     def _microbatches(self, samples: Sequence[Sample]) -> Iterator[Microbatch]:
         optim = self._optim

@@ -3,12 +3,10 @@
 import math
 
 import torch
-from torch import Tensor
 
 from doubleback.rl.learner.batching import Microbatch
 from doubleback.rl.learner.forward import Forward, reported
-from doubleback.rl.learner.loss import policy_ratio
-from doubleback.rl.objective.config import AlgorithmConfig
+from doubleback.rl.learner.loss import Terms, TokenValues
 from doubleback.rl.objective.kl import kl_k3
 from doubleback.rl.policy.routing import differing
 
@@ -25,38 +23,24 @@ class Tally:
         self._differ = self._routed = 0
 
     @torch.no_grad()
-    def add(
-        self,
-        micro: Microbatch,
-        loss: Tensor,
-        logprobs_BT: Tensor,
-        old_BT: Tensor,
-        ref_BT: Tensor | None,
-        entropy_BT: Tensor,
-        algorithm: AlgorithmConfig,
-    ) -> None:
-        """Count one microbatch."""
-        mask = micro.loss_mask_BT
-        ratio = policy_ratio(micro, logprobs_BT, old_BT, algorithm).expand(mask.shape)[mask]
-        advantage = micro.advantages_B1.expand(mask.shape)[mask]
-        gap = (old_BT - micro.sampler_logprobs_BT)[mask]
-        self._loss += float(loss)
-        self._tokens += int(mask.sum())
-        self._max_gap = max(self._max_gap, float(gap.abs().max()))
-        self._sum("learner/entropy", entropy_BT[mask])
-        shares = algorithm.functions.clip_shares(ratio_BT=ratio, advantages_B1=advantage)
-        for name, is_clipped in shares.items():
-            self._sum(name, is_clipped)
-        self._sum("gap/mean_abs", gap.abs())
-        self._sum("gap/k3", kl_k3(micro.sampler_logprobs_BT, old_BT)[mask])
-        if algorithm.applied_cap is not None:
-            correction = algorithm.functions.importance_ratio(old_BT, micro.sampler_logprobs_BT, mask)
-            self._sum("learner/importance_capped", (correction >= algorithm.applied_cap).expand(mask.shape)[mask])
-            if algorithm.importance_floor is not None:
-                floored = correction <= algorithm.importance_floor
-                self._sum("learner/importance_floored", floored.expand(mask.shape)[mask])
-        if ref_BT is not None:
-            self._sum("learner/kl_ref", kl_k3(logprobs_BT, ref_BT)[mask])
+    def add(self, micro: Microbatch, values: TokenValues, terms: Terms) -> None:
+        """Count one microbatch: what was computed for its loss, over the tokens of its completions."""
+        mask_BT = micro.loss_mask_BT
+        gap_BT = (values.old_logprobs_BT - micro.sampler_logprobs_BT).abs()
+        self._loss += float(terms.loss)
+        self._tokens += int(mask_BT.sum())
+        self._max_gap = max(self._max_gap, float(gap_BT[mask_BT].max()))
+        measured = {
+            "learner/entropy": values.entropy_BT,
+            **terms.shares,
+            "gap/mean_abs": gap_BT,
+            "gap/k3": kl_k3(micro.sampler_logprobs_BT, values.old_logprobs_BT),
+        }
+        if terms.kl_BT is not None:
+            measured["learner/kl_ref"] = terms.kl_BT
+        for name, of_tokens in measured.items():
+            total = float(of_tokens.expand(mask_BT.shape)[mask_BT].sum(dtype=torch.float64))
+            self._sums[name] = self._sums.get(name, 0.0) + total
 
     @torch.no_grad()
     def add_routes(self, micro: Microbatch, forward: Forward) -> None:
@@ -93,6 +77,3 @@ class Tally:
             "gap/experts_differ": self.experts_differ,
             **means,
         }
-
-    def _sum(self, name: str, values: Tensor) -> None:
-        self._sums[name] = self._sums.get(name, 0.0) + float(values.sum(dtype=torch.float64))

@@ -1,5 +1,6 @@
 """The whole loss of a microbatch against the float64 reference, for every variant, and what variants have in common."""
 
+import math
 import random
 from dataclasses import asdict, replace
 
@@ -11,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.testing import assert_close
 
 from doubleback.rl.learner.batching import Microbatch
-from doubleback.rl.learner.loss import microbatch_loss
+from doubleback.rl.learner.loss import TokenValues, loss_terms
 from doubleback.rl.objective.config import AlgorithmConfig
 
 DOUBLE = torch.float64
@@ -38,30 +39,31 @@ def padded(rows, name):
     return pad_sequence(columns, batch_first=True, padding_value=0.0 if name == "weight" else -7.7)
 
 
-def loss_of(rows, options, logprobs=None, entropy=None, **settings):
-    """`microbatch_loss`; `logprobs` stands for those of the rows where a gradient is wanted."""
-    mask = padded(rows, "weight") != 0
+def micro_of(rows):
     nothing = torch.zeros(0)
-    micro = Microbatch(
+    return Microbatch(
         input_ids_BT=nothing,
         attention_mask_BT=nothing,
         target_ids_BT=nothing,
-        loss_mask_BT=mask,
+        loss_mask_BT=padded(rows, "weight") != 0,
         sampler_logprobs_BT=padded(rows, "sampler"),
         advantages_B1=padded(rows, "advantage")[:, :1],
         weights_BT=padded(rows, "weight"),
         rows=tuple(range(len(rows))),
     )
+
+
+def loss_of(rows, options, logprobs=None, entropy=None, **settings):
+    """The loss of `loss_terms`; `logprobs` stands for those of the rows where a gradient is wanted."""
+    micro = micro_of(rows)
     algorithm = AlgorithmConfig(**asdict(options) | settings)
-    return microbatch_loss(
-        micro,
+    values = TokenValues(
         padded(rows, "logprob") if logprobs is None else logprobs,
+        torch.zeros_like(micro.weights_BT) if entropy is None else entropy,
         padded(rows, "old"),
         padded(rows, "ref") if algorithm.has_kl_loss else None,
-        torch.zeros_like(micro.weights_BT) if entropy is None else entropy,
-        algorithm,
-        algorithm.entropy_coef,
     )
+    return loss_terms(micro, values, algorithm, algorithm.entropy_coef).loss
 
 
 def gradient_of(rows, options):
@@ -192,11 +194,27 @@ def test_entropy_bonus_has_the_weights_of_the_step():
     assert_close(entropy.grad, -0.03 * padded(rows, "weight"), atol=1e-15, rtol=1e-13)
 
 
+def test_terms_are_those_of_the_worked_example():
+    """As in the docstring of `Terms`, but for an importance of 1.6 on the first token, capped at 1.5."""
+    tokens = [reference.Token(math.log(1.1), 0.0, -math.log(1.6), -0.5, 1.0, 0.5)]
+    tokens += [reference.Token(math.log(1.5), 0.0, 0.0, -0.5, 1.0, 0.5)]
+    micro = micro_of([tokens])
+    values = TokenValues(*(padded([tokens], name) for name in ("logprob", "weight", "old", "ref")))
+    terms = loss_terms(micro, values, AlgorithmConfig(kl_coef=0.1, kl_estimator="k2", importance_cap=1.5), 0.0)
+    assert terms.ratio_BT.tolist() == [pytest.approx([1.1, 1.5])]
+    assert terms.importance_BT.tolist() == [pytest.approx([1.5, 1.0])]
+    k2 = [(math.log(ratio) + 0.5) ** 2 / 2 for ratio in (1.1, 1.5)]
+    assert terms.loss.item() == pytest.approx(0.5 * (-1.1 * 1.5 + 0.1 * k2[0]) + 0.5 * (-1.28 + 0.1 * k2[1]), rel=1e-12)
+    differences = [-0.5 - math.log(ratio) for ratio in (1.1, 1.5)]
+    assert terms.kl_BT.tolist() == [pytest.approx([math.exp(d) - d - 1 for d in differences], rel=1e-12)]
+    assert {name: where.tolist() for name, where in terms.shares.items()} == {
+        "learner/clip_low": [[False, False]],
+        "learner/clip_high": [[False, True]],
+        "learner/importance_capped": [[True, False]],
+    }
+
+
 def test_kl_without_reference_logprobs_is_refused():
-    rows = random_rows(seed=0)
-    micro = Microbatch(
-        *[torch.zeros(6, 9)] * 3, padded(rows, "weight") != 0, *[torch.zeros(6, 9)] * 2, torch.zeros(6, 9), (0,)
-    )
     zeros = torch.zeros(6, 9)
     with pytest.raises(ValueError, match="needs ref_logprobs_BT"):
-        microbatch_loss(micro, zeros, zeros, None, zeros, AlgorithmConfig(kl_coef=0.1), 0.0)
+        loss_terms(micro_of(random_rows(seed=0)), TokenValues(zeros, zeros, zeros), AlgorithmConfig(kl_coef=0.1), 0.0)

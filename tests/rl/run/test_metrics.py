@@ -13,6 +13,7 @@ from doubleback.rewards.types import Problem, Score, Verdict
 from doubleback.rl.config import OptimConfig, ProblemsConfig, SamplingConfig
 from doubleback.rl.learner.batching import assign, make_batch, microbatches
 from doubleback.rl.learner.learner import Learner
+from doubleback.rl.learner.loss import TokenValues, loss_terms
 from doubleback.rl.learner.tally import Tally
 from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.rollout.problems import ProblemSource
@@ -168,7 +169,9 @@ def tally_of(cap, max_tokens=100, **algorithm):
             new[index, : len(ratios)] = tensor(ratios).log() - 1
         new, old = new.where(micro.loss_mask_BT, 0.0), old.where(micro.loss_mask_BT, 0.0)
         entropy = torch.full_like(old, 1.5).where(micro.loss_mask_BT, 0.0)
-        tally.add(micro, tensor(0.25), new, old, None, entropy, AlgorithmConfig(importance_cap=cap, **algorithm))
+        values = TokenValues(new, entropy, old)
+        terms = loss_terms(micro, values, AlgorithmConfig(importance_cap=cap, **algorithm), 0.0)
+        tally.add(micro, values, replace(terms, loss=tensor(0.25)))
     tally.add_update(3.0)
     return tally.means()
 

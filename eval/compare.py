@@ -60,7 +60,8 @@ def load_evaluated(path: Path) -> Evaluated:
 
 def compare(first: Evaluated, second: Evaluated, force: bool = False) -> Comparison:
     """The paired comparison. ConfigError where data, prompt or sampling differ, unless `force`; always where no problem
-    is common to both."""
+    is common to both.
+    """
     lines = [
         f"{key} is {first.summary.get(key)!r} in {first.path} and {second.summary.get(key)!r} in {second.path}"
         for key in MUST_AGREE

@@ -8,6 +8,8 @@ from doubleback.rewards.settings import Section
 
 
 class EvalConfig(Section):
+    """What is measured in training: how often, on how many held-out problems."""
+
     every: Annotated[int, Field(ge=1)] = 10
     """Steps between evaluations on validation problems; step 0 and the last step are always evaluated."""
     validation_problems: Annotated[int, Field(ge=1)] = 128

@@ -63,6 +63,7 @@ class Completion:
 
     @property
     def is_truncated(self) -> bool:
+        """Whether the engine cut it off at the token limit."""
         return self.finish_reason == "length"
 
 

@@ -1,0 +1,8 @@
+"""How does the policy change? The promised names stand in `__init__.pyi`; everything else may move.
+
+They are loaded when they are first used, so that importing the settings of the layer loads no torch.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

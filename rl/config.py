@@ -13,6 +13,8 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
 class ModelConfig(Section):
+    """The base that is adapted."""
+
     path: str
     """Base model: a folder, a Hugging Face id, or `bundled:NAME` for one that is shipped with doubleback."""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -26,6 +28,8 @@ class ModelConfig(Section):
 
 
 class LoraSettings(Section):
+    """The adapter: which matrices, of what rank."""
+
     rank: Annotated[int, Field(ge=1)] = 32
     """Rank of every adapted matrix."""
     expert_rank: Annotated[int, Field(ge=1)] | None = None
@@ -43,6 +47,8 @@ class LoraSettings(Section):
 
 
 class SamplingConfig(Section):
+    """How completions are drawn in training."""
+
     group_size: Annotated[int, Field(ge=2)] = 8
     """Completions per problem. Advantages are relative to this group."""
     temperature: Positive = 1.0
@@ -58,6 +64,8 @@ class SamplingConfig(Section):
 
 
 class ProblemsConfig(Section):
+    """Which problems are drawn: a filter by running pass rate, a curriculum by level."""
+
     min_pass_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Problems whose running pass rate is below this rest (too hard to learn from)."""
     max_pass_rate: Annotated[float, Field(ge=0, le=1)] = 1.0
@@ -97,6 +105,8 @@ class ProblemsConfig(Section):
 
 
 class RolloutConfig(Section):
+    """What a step samples, and when."""
+
     prompts_per_step: Annotated[int, Field(ge=1)] = 32
     """Problems per step; completions per step = prompts_per_step * sampling.group_size."""
     max_rounds: Annotated[int, Field(ge=1)] = 1
@@ -116,6 +126,8 @@ class RolloutConfig(Section):
 
 
 class OptimConfig(Section):
+    """AdamW on the adapter, and how a step is cut to fit the memory."""
+
     lr: Positive = 2e-5
     """Peak learning rate of AdamW, constant after the warm-up."""
     warmup_steps: Annotated[int, Field(ge=0)] = 3
@@ -146,6 +158,8 @@ class OptimConfig(Section):
 
 
 class SyncConfig(Section):
+    """The adapter's way into the engine, and the receipt after it."""
+
     strategy: Literal["auto", "merged", "runtime"] = "auto"
     """How the adapter gets into the engine (`rl.engines.delivery`): merged into weights that are loaded anew, or as it
     is. `auto` takes `runtime` where the engine can serve every part of it, and says why where it cannot."""
@@ -157,6 +171,8 @@ class SyncConfig(Section):
 
 
 class CheckpointConfig(Section):
+    """When the run is saved, and what is kept."""
+
     every: Annotated[int, Field(ge=1)] = 10
     """Steps between checkpoints; the last step is always saved."""
     keep: Annotated[int, Field(ge=1)] = 2

@@ -1,0 +1,1 @@
+"""Pass@k, intervals and paired differences, as pure functions."""

@@ -1,0 +1,1 @@
+"""What a policy is measured on: suites as YAML, beside the code that reads them."""

@@ -32,6 +32,8 @@ MOVED = {
 
 
 class Recipe(Section):
+    """What a recipe may say: the sections of every layer, and the checks between them."""
+
     description: Annotated[str, Field(min_length=1)]
     """One line for `doubleback list`."""
     seed: Annotated[int, Field(ge=0)] = 0
@@ -77,7 +79,8 @@ class Recipe(Section):
     @classmethod
     def _start_from_preset_and_lag(cls, data: Any) -> Any:
         """What algorithm.preset says of the section rollout; and with rollout.ahead the ratio is to the sampler, so
-        that the clip bounds what lags. What the recipe says itself wins."""
+        that the clip bounds what lags. What the recipe says itself wins.
+        """
         if not isinstance(data, dict):
             return data
         match data.get("algorithm"), data.get("rollout", {}):

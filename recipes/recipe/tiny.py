@@ -1,5 +1,6 @@
 """`tiny: true`: the recipe's base replaced by a random one of the same architecture, so that a recipe can be tried
-anywhere in seconds. It learns nothing; it runs everything: rewards, engine, adapter, sync, receipts, checkpoints."""
+anywhere in seconds. It learns nothing; it runs everything: rewards, engine, adapter, sync, receipts, checkpoints.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace

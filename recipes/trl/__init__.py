@@ -1,0 +1,1 @@
+"""The same recipe on TRL's trainer, as a baseline."""

@@ -78,7 +78,8 @@ class Parts:
 
 def train_with_trl(parts: Parts) -> None:
     """Train the learner's adapter with its optimiser by TRL; after each step as `rl.train` does: push with receipt,
-    evaluate, write the step's line, save."""
+    evaluate, write the step's line, save.
+    """
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
@@ -117,6 +118,7 @@ class TrlReward:
         self._recipe, self._reward, self._problems = recipe, reward, problems
 
     def __call__(self, completion_ids: list[list[int]], number: list[int], **_: Any) -> list[float | None]:
+        """The rewards of one step's completions, which it keeps as groups too."""
         self.began = time.perf_counter()
         rows = zip(number, completion_ids, strict=True)
         groups = [self._group(index, [ids for _, ids in part]) for index, part in groupby(rows, key=itemgetter(0))]

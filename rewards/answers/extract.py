@@ -137,7 +137,7 @@ def extract(text: str, style: Style = Style.FLEXIBLE) -> Extraction:
 
 
 def last_box(text: str) -> str | None:
-    """The content of the last `\\boxed{}`; None where there is none or it is malformed. For golds."""
+    r"""The content of the last `\boxed{}`; None where there is none or it is malformed. For golds."""
     boxes = _boxes(text[-REGION_KEPT:])
     return boxes[-1].content if boxes else None
 

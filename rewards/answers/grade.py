@@ -30,9 +30,9 @@ class Undecided:
 
 
 def gold_answers(answer: Any) -> tuple[str, ...]:
-    """The golds in a dataset's answer column, any one of which is accepted.
+    r"""The golds in a dataset's answer column, any one of which is accepted.
 
-    A GSM8K solution gives what follows its last `####`, commas dropped; a text with `\\boxed{}` the last box; a number
+    A GSM8K solution gives what follows its last `####`, commas dropped; a text with `\boxed{}` the last box; a number
     its decimal digits (72.0: "72"); a list the golds of its elements. ConfigError for anything without an answer.
     """
     if isinstance(answer, list | tuple) and answer:
@@ -116,6 +116,7 @@ class SymbolicJudge:
         return [_equal_to_any(candidate, each) for candidate, each in zip(completions, golds, strict=True)]
 
     def __call__(self, completions: Sequence[str], **columns: Any) -> list[float | None]:
+        """A value per completion, by TRL's signature."""
         return [score.value for score in self.scores(completions, **columns)]
 
 

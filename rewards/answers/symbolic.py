@@ -75,7 +75,7 @@ def variables(text: str) -> frozenset[str]:
 
 
 def is_unevaluated(text: str) -> bool:
-    """Whether arithmetic on literals is left to do: `3+4*2`, `6(12)`, `2^{5-2}`, `7 2`; not `2^3` or `2\\sqrt{2}`."""
+    r"""Whether arithmetic on literals is left to do: `3+4*2`, `6(12)`, `2^{5-2}`, `7 2`; not `2^3` or `2\sqrt{2}`."""
     has_other_function = not _CLOSED_FORMS.issuperset(_COMMAND.findall(text)) or bool(re.search(r"[,;|]", text))
     return has_other_function or _OPERATOR.search(text) is not None
 

@@ -1,0 +1,1 @@
+"""The rewards that come with doubleback, named in `table.py`."""

@@ -65,6 +65,7 @@ class LanguageConsistency:
         self.__name__ = f"language_{script}"
 
     def __call__(self, completions: Sequence[Messages], **kwargs: Any) -> list[float | None]:
+        """The share of letters in the script asked for, per completion, by TRL's signature."""
         return [script_share(completion_text(completion), self._scripts) for completion in completions]
 
 

@@ -68,6 +68,7 @@ class MathCorrect:
     def __call__(
         self, completions: Sequence[Messages], prompts: Sequence[Any] | None = None, **columns: Any
     ) -> list[float | None]:
+        """A value per completion, by TRL's signature."""
         return [value_of(score) for score in self.scores(completions, prompts, **columns)]
 
     def _ask(self, question: Undecided) -> Future[Results]:

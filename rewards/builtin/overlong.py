@@ -22,4 +22,5 @@ class SoftOverlong:
         self.__name__ = "overlong"
 
     def __call__(self, completion_ids: Sequence[Sequence[int]], **kwargs: Any) -> list[float | None]:
+        """The penalty per completion, from -1 to 0, by TRL's signature."""
         return [-min(1.0, max(0.0, (len(ids) - self._start) / self._buffer)) for ids in completion_ids]

@@ -43,6 +43,7 @@ class Repetition:
         self.__name__ = "repetition"
 
     def __call__(self, completion_ids: Sequence[Sequence[int]], **kwargs: Any) -> list[float | None]:
+        """The penalty per completion, by TRL's signature."""
         shares = [repeated_share(ids, self._ngram_size) for ids in completion_ids]
         # 0.0, not -0.0: the product with a negative number would show in logs.
         return [share * self._max_penalty if share else 0.0 for share in shares]

@@ -1,0 +1,1 @@
+"""Golds graded before training, a reward tried out, stored completions graded again."""

@@ -24,6 +24,8 @@ def function_name(function: Callable[..., Any]) -> str:
 
 
 class Gate(Section):
+    """A condition: another component's value must be high enough."""
+
     component: str
     """Whose raw value opens the gate."""
     at_least: float = 1.0
@@ -31,6 +33,8 @@ class Gate(Section):
 
 
 class ComponentConfig(Section):
+    """One measurement, and how it counts towards the reward."""
+
     short_for = "weight"
 
     weight: float = 1.0
@@ -61,6 +65,8 @@ class ComponentConfig(Section):
 
 
 class RewardConfig(Section):
+    """The components of a reward, how they are combined, and where they run."""
+
     components: Annotated[dict[str, ComponentConfig], Field(min_length=1, validate_default=True)] = {  # noqa: RUF012
         "countdown": ComponentConfig(args={}),
         "format": ComponentConfig(weight=0.1, args={}),

@@ -58,6 +58,7 @@ class ScoreFunction:
     def __call__(
         self, completions: Sequence[Messages], prompts: Sequence[Any] | None = None, **columns: Any
     ) -> list[float | None] | Awaitable[list[float | None]]:
+        """A number or None per completion, by TRL's signature; to be awaited where the function is async."""
         return [value_of(item) for item in self.scores(completions, prompts, **columns)]
 
     def _calls(
@@ -106,6 +107,7 @@ class AsyncScoreFunction(ScoreFunction):
     async def __call__(
         self, completions: Sequence[Messages], prompts: Sequence[Any] | None = None, **columns: Any
     ) -> list[float | None]:
+        """A number or None per completion, by TRL's signature."""
         return [value_of(item) for item in await self.scores(completions, prompts, **columns)]
 
 

@@ -1,0 +1,1 @@
+"""Rewards and symbolic checks in processes that can be killed: pool, keeper, worker."""

@@ -144,6 +144,7 @@ class Keeper:
         _reap(self._pids)
 
     def kill_all(self) -> None:
+        """Kill every child with all its descendants."""
         for pid in children(os.getpid()):
             _kill_tree(pid)
 

@@ -1,0 +1,1 @@
+"""Who samples: vLLM, transformers, an endpoint, a process; how an adapter gets in."""

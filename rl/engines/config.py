@@ -13,6 +13,8 @@ from doubleback.rl.types import ModelSource
 
 
 class EngineConfig(Section):
+    """Who generates, and within which limits."""
+
     name: str = "vllm"
     """Who generates: a row of `rl.engines.table`, or an engine of yours at `path.py:attr` or `package.module:attr`.
     `transformers` is the slow, plain reference."""

@@ -1,0 +1,1 @@
+"""Who learns: batches, layouts, forward pass, loss, tally."""

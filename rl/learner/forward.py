@@ -115,7 +115,8 @@ def _in_row(routes_BTLK: Tensor, micro: Microbatch) -> Tensor:
 
 def _checkpoint_layers(base: PreTrainedModel) -> None:
     """Switch checkpointing on. transformers does it in training mode alone: the layers get that mark, and no other
-    module does, so that nothing else (dropout, a router's noise) changes with it."""
+    module does, so that nothing else (dropout, a router's noise) changes with it.
+    """
     base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     for module in base.modules():
         if isinstance(module, GradientCheckpointingLayer):

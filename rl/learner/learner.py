@@ -65,6 +65,7 @@ class Learner:
 
     @property
     def device(self) -> torch.device:
+        """Where the adapter is, and with it every batch."""
         return self._parameters[0].device
 
     def adapter(self) -> lora.Adapter:

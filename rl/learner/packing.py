@@ -133,7 +133,7 @@ def _attention(
 
 
 def _to_rectangle(rows_1HND: Tensor, place_BT: Tensor) -> Tensor:
-    """(B, H, T, D)"""
+    """The rows one by one, padded: (B, H, T, D)."""
     rows_NHD = rows_1HND[0].transpose(0, 1)
     picked = rows_NHD.index_select(0, place_BT.flatten())
     return picked.view(*place_BT.shape, *rows_NHD.shape[1:]).transpose(1, 2)

@@ -16,6 +16,8 @@ from doubleback.rl.objective.tables import ADVANTAGES, KL_ESTIMATORS, LOCATED, S
 
 
 class AlgorithmConfig(Section):
+    """The algorithm: advantage, surrogate, ratio, corrections, KL, entropy."""
+
     preset: str | None = None
     """Start from the settings of a paper: a name of `rl.objective.presets`. Every key given beside it wins."""
     advantage: str = "centre"

@@ -1,0 +1,1 @@
+"""The model: families, frozen base, LoRA, experts, routing, merged weights, tiny models."""

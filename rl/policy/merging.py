@@ -1,5 +1,6 @@
 """The base plus the adapter as plain weights: W + scaling * B A, out of place, in float32. Shapes as in
-`rl.policy.lora`."""
+`rl.policy.lora`.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,0 +1,1 @@
+"""Which problems are sampled, how they are scored, and what is sampled ahead."""

@@ -84,6 +84,7 @@ class RunDirectory:
 
     @property
     def metrics_path(self) -> Path:
+        """The file of metrics, one line a step."""
         return self.path / "metrics.jsonl"
 
 
@@ -122,4 +123,5 @@ def _sample_lines(step: int, group: Group) -> Iterator[dict[str, Any]]:
 
 
 def step_name(step: int) -> str:
+    """The name of a step in files and folders: step-00012, so that names sort as numbers do."""
     return f"step-{step:05d}"

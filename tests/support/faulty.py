@@ -9,7 +9,8 @@ class Faulty:
 
     def __init__(self, engine, fault, good_pushes=1):
         """A "stale" engine takes `good_pushes` adapters and ignores the later ones; a "nan" one computes after so many,
-        for the first token, no number."""
+        for the first token, no number.
+        """
         self._engine, self._fault, self._good_pushes, self._pushes = engine, fault, good_pushes, 0
 
     def load_adapter(self, adapter, version):

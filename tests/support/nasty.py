@@ -155,7 +155,7 @@ def make_constant(value: float):
     return constant
 
 
-class meets:
+class Meets:
     """Comes back when `number` completions are being scored at the same time; each is named in the folder."""
 
     def __init__(self, folder: str, number: int) -> None:

@@ -1,5 +1,6 @@
 """Options of the loss as doubleback and TRL name them. The head of `tests/rl/learner/test_parity_trl.py` says what
-differs."""
+differs.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,4 +1,4 @@
-"""Chains of sums and differences in words, as a task: "What is seven plus twelve minus three?"
+"""Chains of sums and differences in words, as a task: "What is seven plus twelve minus three?" is one.
 
 A problem is a chain of signed numbers, here (7, 12, -3), and its level is how many they are. To which split a chain
 belongs depends on the chain alone, so that no seed and no size can put one that is trained on into the test.

@@ -170,8 +170,8 @@ def test_a_helper_that_was_started_while_loading_may_stay():
 
 def test_several_workers_work_side_by_side(tmp_path):
     """Each of three comes back only when all three are at work."""
-    with WorkerPool((spec("meets", folder=str(tmp_path), number=3),), num_workers=3, timeout_seconds=1000) as pool:
-        futures = [pool.submit("meets", samples(name)) for name in "abc"]
+    with WorkerPool((spec("Meets", folder=str(tmp_path), number=3),), num_workers=3, timeout_seconds=1000) as pool:
+        futures = [pool.submit("Meets", samples(name)) for name in "abc"]
         assert [pool.result(future)[0].value for future in futures] == [1.0] * 3
 
 

@@ -1,5 +1,7 @@
 """However a microbatch is computed, loss and gradients are the same."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from support.families import make_family_model
@@ -116,8 +118,7 @@ def test_microbatches_of_a_row_keep_their_budget_and_every_sample(batch):
 
 def test_a_model_with_state_is_not_packed():
     class Model:
-        class config:
-            model_type, layer_types = "granitemoehybrid", ["mamba", "attention"]
+        config = SimpleNamespace(model_type="granitemoehybrid", layer_types=["mamba", "attention"])
 
     with pytest.raises(ConfigError, match=r"optim\.pack=true: granitemoehybrid has mamba layers"):
         refuse_stateful(Model())

@@ -15,8 +15,11 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 class ModelConfig(Section):
     """The base that is adapted."""
 
+    short_for = "path"
+
     path: str
-    """Base model: a folder, a Hugging Face id, or `bundled:NAME` for one that is shipped with doubleback."""
+    """Base model: a folder, a Hugging Face id, `bundled:NAME` for one that is shipped with doubleback; in a recipe also
+    a name of the table of models (doubleback list), which says where it starts from. `model=NAME` is short for it."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Precision of the frozen base in trainer and engine. Adapter, optimiser and log-softmax are always float32."""
     max_length: Annotated[int, Field(ge=2)] = 256

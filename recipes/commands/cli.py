@@ -39,7 +39,7 @@ Overrides = Annotated[list[str] | None, typer.Argument(metavar="[key.path=value 
 
 @app.command("list")
 def list_everything() -> None:
-    """Recipes, tasks, rewards, suites, prompts and bases that come with doubleback, a line each."""
+    """Recipes, models, tasks, rewards, suites, prompts and bases that come with doubleback, a line each."""
     from doubleback.recipes.commands.list import catalogue
 
     console.print(catalogue())

@@ -7,22 +7,26 @@ from rich.table import Table
 
 from doubleback.eval.prompts.prompt import load_prompt, shipped_prompts
 from doubleback.eval.suites.suite import load_config, shipped_suites
+from doubleback.recipes.models.table import shipped_models
 from doubleback.recipes.recipe.loading import load_recipe, shipped
 from doubleback.recipes.tasks.countdown.bases import BASES
 from doubleback.recipes.tasks.task import GROUP as TASKS
 from doubleback.recipes.tasks.task import find_task, shipped_tasks
 from doubleback.rewards.builtin.table import BUILTIN
 from doubleback.rewards.contract.lookup import offered
+from doubleback.rewards.settings import read_yaml
 from doubleback.rl.objective.presets import PRESETS
 
 
 def catalogue() -> Table:
-    """Recipes, tasks, presets of the algorithm, rewards, suites, prompts and bases."""
+    """Recipes, models, tasks, presets of the algorithm, rewards, suites, prompts and bases."""
     table = Table(box=None, pad_edge=False)
     for column in ("kind", "name", "what it is"):
         table.add_column(column)
     for name in shipped():
         table.add_row("recipe", name, load_recipe(name).description)
+    for name, path in shipped_models().items():
+        table.add_row("model", name, read_yaml(path, "model")["description"])
     for name in shipped_tasks():
         table.add_row("task", name, _first_sentence(find_task(name)))
     for name, point in offered(TASKS).items():

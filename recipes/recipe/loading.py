@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from doubleback.recipes.models.table import shipped_models, start_from_model
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.rewards import settings
+from doubleback.rewards.types import ConfigError
 
 FOLDER = Path(__file__).parents[1]
 
@@ -19,5 +21,14 @@ def load_recipe(name: str, overrides: settings.Overrides = ()) -> Recipe:
     Overrides are texts, as on the command line, or a mapping whose values are taken as they are:
     `load_recipe("countdown", {"steps": 20, "reward.components": {"mine": my_function}})`.
     """
-    path = settings.find_yaml(name, FOLDER, "recipe")
-    return settings.validated(Recipe, settings.override(settings.read_yaml(path, "recipe"), overrides, Recipe))
+    _refuse_a_base_in_the_name(name)
+    data = settings.read_yaml(settings.find_yaml(name, FOLDER, "recipe"), "recipe")
+    return settings.validated(Recipe, start_from_model(settings.override(data, overrides, Recipe)))
+
+
+def _refuse_a_base_in_the_name(name: str) -> None:
+    """ConfigError with the new command for olmoe-1b-7b-gsm8k and its like, which were recipes of their own."""
+    for model in shipped_models():
+        recipe = name.removeprefix(f"{model}-")
+        if recipe != name and recipe in shipped():
+            raise ConfigError(f"recipe {name} is {recipe} with another base now: {recipe} model={model}")

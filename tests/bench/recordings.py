@@ -30,8 +30,9 @@ RUNS: dict[str, tuple[str, ...]] = {
     "ahead": ("countdown", *FULL, "rollout.ahead=true", "checkpoint.every=2"),
     "kl_in_reward": ("countdown", *SMALL, "algorithm.preset=rloo", "algorithm.kl_coef=0.05"),
     "math": (
-        "olmoe-1b-7b-gsm8k",
+        "gsm8k",
         *SMALL,
+        "model=olmoe-1b-7b",
         "tiny=true",
         "sampling.max_tokens=280",
         "model.max_length=1024",
@@ -77,7 +78,7 @@ def record(folder: Path, names: list[str]) -> dict[str, Any]:
     for name, (recipe, *overrides) in RUNS.items():
         if name in names:
             data = [f"task.{split}={folder / f'{split}.jsonl'}" for split in ("train", "test")]
-            extra = [*data, "task.validation_problems=8"] if recipe == "olmoe-1b-7b-gsm8k" else []
+            extra = [*data, "task.validation_problems=8"] if recipe == "gsm8k" else []
             call("train", recipe, *overrides, *extra, "--out", str(folder / name))
             recording[name] = recorded_run(folder / name)
     if "evaluation" in names:

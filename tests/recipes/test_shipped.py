@@ -7,6 +7,7 @@ from support.commands import errors
 from transformers import AutoConfig
 
 from doubleback.recipes.models.published import configuration, described, shipped_configuration
+from doubleback.recipes.models.table import shipped_models
 from doubleback.recipes.recipe.loading import load_recipe, shipped
 from doubleback.recipes.recipe.tiny import make_twin
 from doubleback.rl.types import ModelSource
@@ -22,6 +23,8 @@ PUBLISHED = {  # parameters, billions, as the model cards state them
 SMALL = ["tiny=true", "steps=2", "rollout.prompts_per_step=2", "sampling.group_size=2", "sampling.max_tokens=32"]
 SMALL += ["reward.components.overlong.args.buffer=8", "model.max_length=512", "eval.n=1", "eval.k=[1]"]
 SMALL += ["eval.validation_n=1", "eval.validation_problems=2", "eval.test_problems=2", "engine.kv_cache_mib=64"]
+OTHERS = [name for name in shipped_models() if name != "olmoe-1b-7b"]
+"""Models of the table that gsm8k does not take by itself."""
 NAMES = ("Ann", "Ben", "Cy", "Dee", "Eli", "Fay", "Gus", "Hal")
 
 
@@ -44,9 +47,10 @@ def word_problems(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", shipped())
-def test_recipe_runs_two_steps_on_a_twin(run, tmp_path, word_problems, name):
-    overrides = [*SMALL, *(word_problems if load_recipe(name).task.name == "math" else [])]
+@pytest.mark.parametrize(("name", "model"), [*((name, None) for name in shipped()), *(("gsm8k", it) for it in OTHERS)])
+def test_recipe_runs_two_steps_on_a_twin(run, tmp_path, word_problems, name, model):
+    chosen = [f"model={model}"] if model else []
+    overrides = [*chosen, *SMALL, *(word_problems if load_recipe(name).task.name == "math" else [])]
     if name == "countdown-random-reward":
         overrides.remove("reward.components.overlong.args.buffer=8")
     code, out, err = run("train", name, *overrides, "--out", tmp_path / "run")
@@ -55,11 +59,15 @@ def test_recipe_runs_two_steps_on_a_twin(run, tmp_path, word_problems, name):
     assert [line["step"] for line in lines] == [0, 1, 2]
     assert max(line["sync/max_abs"] for line in lines) < 1e-4
     assert all(line["rollout/num_completions"] == 4 for line in lines[1:])
-    base = load_recipe(name).model.path
+    base = load_recipe(name, chosen).model.path
     assert f"a tiny stand-in for {base}" in " ".join(out.split())
     twin = AutoConfig.from_pretrained(tmp_path / "run" / "twin")
     expected = "qwen3_moe" if base.startswith("bundled:") else shipped_configuration(base).model_type
     assert twin.model_type == expected
+
+
+def test_every_model_of_the_table_is_described():
+    assert {load_recipe("gsm8k", [f"model={name}"]).model.path for name in shipped_models()} == set(described())
 
 
 @pytest.mark.parametrize("path", described())
@@ -95,7 +103,7 @@ def test_a_twin_is_tiny_and_of_the_same_architecture(tmp_path, path):
 
 
 def test_an_unreachable_hub_is_one_line_with_the_way_out(run):
-    code, _, err = run("check", "olmoe-1b-7b-gsm8k")
+    code, _, err = run("check", "gsm8k")
     assert code == 2
     (line,) = errors(err)
     assert line.startswith("error: the recipe reads openai/gsm8k from the hub, which failed (")
@@ -110,7 +118,7 @@ def test_an_unreachable_hub_is_one_line_with_the_way_out(run):
     ],
 )
 def test_mistakes_in_the_task_are_named(run, word_problems, overrides, message):
-    code, _, err = run("check", "olmoe-1b-7b-gsm8k", *SMALL, *word_problems, *overrides)
+    code, _, err = run("check", "gsm8k", *SMALL, *word_problems, *overrides)
     assert code == 2
     assert message in err
 
@@ -126,7 +134,7 @@ def test_a_base_that_cannot_fit_is_refused_before_it_is_loaded(run, monkeypatch)
 
 
 def test_memory_needs_no_weights(run):
-    code, out, _ = run("check", "olmoe-1b-7b-gsm8k", "--memory")
+    code, out, _ = run("check", "gsm8k", "--memory")
     found = " ".join(out.split())
     assert code == 0
     assert "allenai/OLMoE-1B-7B-0125: 6,919,161,856 parameters, bfloat16" in found

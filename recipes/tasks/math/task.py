@@ -1,11 +1,13 @@
 """Questions with answers as a task: read from files or the hub, split by a hash of each question."""
 
 import hashlib
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from doubleback.eval.prompts.prompt import HOLE, read_prompt
 from doubleback.eval.suites.hub import hub_rows
 from doubleback.recipes.tasks.task import Splits, Task
 from doubleback.rewards.answers.grade import gold_answers, gold_completion
@@ -29,9 +31,10 @@ class Math(Task):
     answer: str = "answer"
     """The field that holds the gold: text, a number, a GSM8K solution, or a list of which any is right."""
     prompt: str = "{question}\nPut the final answer in \\boxed{}.\n"
-    """As for every task. The default asks for what `style` reads."""
-    style: Literal["think_answer", "boxed", "hash", "answer_is", "last_number", "flexible"] = "boxed"
-    """The form in which a gold is stated when it is graded before training."""
+    """As for every task."""
+    style: Literal["think_answer", "boxed", "hash", "answer_is", "last_number", "flexible"] | None = None
+    """The form in which a gold is stated when it is graded before training. Default: the one that a named prompt asks
+    for, `boxed` with a text of one's own."""
 
     def splits(self) -> Splits:
         """The problems of both sources. ConfigError where they share a question, or too few are left to train on."""
@@ -51,7 +54,11 @@ class Math(Task):
 
     def gold(self, problem: Problem) -> str:
         """The gold answer in the form of task.style."""
-        return gold_completion(problem.columns["answer"], self.style)
+        return gold_completion(problem.columns["answer"], self._style)
+
+    @cached_property
+    def _style(self) -> str:
+        return self.style or ("boxed" if HOLE in self.prompt else read_prompt(self.prompt).style)
 
     def _read(self, source: str) -> list[Problem]:
         """The problems of a source. ConfigError names every row without question or gold, or with a known question."""

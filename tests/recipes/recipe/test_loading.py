@@ -175,3 +175,35 @@ def test_a_preset_says_its_rounds_and_the_recipe_wins():
 def test_a_value_in_the_place_of_a_section_is_named(preset):
     (line,) = findings("countdown", f"algorithm.preset={preset}", "rollout=5")
     assert line.startswith("rollout=5: input should be")
+
+
+def test_a_model_of_the_table_says_where_a_recipe_on_it_starts_and_the_recipe_wins():
+    recipe = load_recipe("gsm8k", ["model=granite-3.1-3b-a800m", "engine.kv_cache_mib=512"])
+    assert recipe.model.path == "ibm-granite/granite-3.1-3b-a800m-base"
+    assert (recipe.model.dtype, recipe.model.max_length) == ("bfloat16", 2048)
+    assert (recipe.task.prompt, recipe.algorithm.routing_replay, recipe.engine.kv_cache_mib) == ("r1_zero", True, 512)
+    assert load_recipe("math").model.max_length == 4096
+    assert load_recipe("math", ["model=granite-3.1-1b-a400m"]).model.max_length == 4096
+    assert load_recipe("gsm8k", ["model=some/base"]).model.path == "some/base"
+    assert load_recipe("countdown", ["model.path=gpt2"]).model.path == "gpt2"
+
+
+def test_a_model_is_one_word_in_a_file_too(tmp_path):
+    (tmp_path / "mine.yaml").write_text("description: d\nsteps: 1\nmodel: olmoe-1b-7b\ntask: {name: countdown}\n")
+    recipe = load_recipe(str(tmp_path / "mine.yaml"), ["model.max_length=512"])
+    assert (recipe.model.path, recipe.model.max_length) == ("allenai/OLMoE-1B-7B-0125", 512)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("olmoe-1b-7b-gsm8k",), "recipe olmoe-1b-7b-gsm8k is gsm8k with another base now: gsm8k model=olmoe-1b-7b"),
+        (("olmoe-1b-7b-math",), "recipe olmoe-1b-7b-math is math with another base now: math model=olmoe-1b-7b"),
+        (
+            ("gsm8k", "model=olmoe-1b-7"),
+            "model.path=olmoe-1b-7 is neither in the table of models nor a folder; did you mean olmoe-1b-7b?",
+        ),
+    ],
+)
+def test_old_names_and_misspelt_models_are_told_the_new_or_nearest(arguments, line):
+    assert findings(*arguments) == [line]

@@ -14,6 +14,11 @@ class RunError(Exception):
     """A run had to stop, and the input is not to blame. One line: what was compared or awaited, and what it means."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, for a line of ours; of one that says nothing, what kind of error it is."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 class Verdict(StrEnum):
     """What a checker found. The last two are faults of the checker, not of the completion, and carry no value."""
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from doubleback.rewards.jsonl import Row
-from doubleback.rewards.types import ConfigError
+from doubleback.rewards.types import ConfigError, first_line
 
 
 def hub_rows(source: str, config: str | None, split: str, revision: str | None, what: str, way_out: str) -> list[Row]:
@@ -15,5 +15,5 @@ def hub_rows(source: str, config: str | None, split: str, revision: str | None, 
         rows: Iterator[Mapping[str, Any]] = load_dataset(source, config, split=split, revision=revision, streaming=True)
         return [Row(number, dict(row)) for number, row in enumerate(rows, start=1)]
     except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = first_line(error)
         raise ConfigError(f"{what} reads {source} from the hub, which failed ({reason}); {way_out}") from error

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from transformers import CONFIG_MAPPING, AutoConfig, PretrainedConfig
 
-from doubleback.rewards.types import ConfigError
+from doubleback.rewards.types import ConfigError, first_line
 
 FOLDER = Path(__file__).parent / "architectures"
 
@@ -20,8 +20,7 @@ def configuration(path: str) -> PretrainedConfig:
     try:
         return AutoConfig.from_pretrained(path)
     except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ConfigError(f"model.path={path}: its configuration cannot be loaded: {reason}") from error
+        raise ConfigError(f"model.path={path}: its configuration cannot be loaded: {first_line(error)}") from error
 
 
 def shipped_configuration(path: str) -> PretrainedConfig | None:

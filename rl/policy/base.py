@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
-from doubleback.rewards.types import ConfigError
+from doubleback.rewards.types import ConfigError, first_line
 from doubleback.rl.policy.families import refuse_unsupported
 from doubleback.rl.types import ModelSource
 
@@ -57,5 +57,4 @@ def _or_config_error(path: str, what: str, load: Any, *args: Any, **kwargs: Any)
     try:
         return load(*args, **kwargs)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ConfigError(f"model.path={path}: the {what} cannot be loaded: {reason}") from error
+        raise ConfigError(f"model.path={path}: the {what} cannot be loaded: {first_line(error)}") from error

@@ -18,7 +18,7 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from doubleback.rewards.types import ConfigError
+from doubleback.rewards.types import ConfigError, first_line
 from doubleback.rl.config import LoraSettings
 from doubleback.rl.policy.experts import compute_low_rank_apart
 from doubleback.rl.policy.families import Family, family
@@ -261,8 +261,7 @@ def restore(base: PreTrainedModel, folder: Path) -> PeftModel:
     try:
         model = PeftModel.from_pretrained(base, str(folder), is_trainable=True, autocast_adapter_dtype=True)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ConfigError(f"the adapter in {folder} cannot be attached to this model: {reason}") from error
+        raise ConfigError(f"the adapter in {folder} cannot be attached to this model: {first_line(error)}") from error
     if not targets(model):
         raise ConfigError(f"the adapter in {folder} adapts no attention and no experts of this model")
     compute_low_rank_apart(model)

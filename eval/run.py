@@ -18,6 +18,7 @@ from doubleback.eval.samples import read_lines, sample_lines
 from doubleback.rewards.types import Completion, Problem, Score
 from doubleback.rl.engines.engine import Sampler
 from doubleback.rl.rollout.scoring import Scorer
+from doubleback.rl.run.files import write_atomically
 from doubleback.rl.seeds import sample_seed
 from doubleback.rl.types import Group, Sampling
 
@@ -124,9 +125,7 @@ def _keep_finished_blocks(path: Path, blocks: Sequence[Sequence[Problem]], n: in
         if kept + len(block) * n > len(lines):
             break
         done, kept = done + 1, kept + len(block) * n
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text("".join(json.dumps(line) + "\n" for line in lines[:kept]), encoding="utf-8")
-    temporary.replace(path)
+    write_atomically(path, "".join(json.dumps(line) + "\n" for line in lines[:kept]).encode())
     for start in range(0, kept, n):
         observe(lines[start : start + n])
     return done

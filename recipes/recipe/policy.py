@@ -146,14 +146,15 @@ def _local_engine(policy: Policy, asked: Prompted, sampling: Sampling, seed: int
 
 def merge_policy(policy: Policy, dtype: str | None, out: Path, console: Console) -> None:
     """Write the policy as a plain checkpoint, and say how exact it is."""
-    from doubleback.rl.policy.merging import merge_checkpoint
+    from doubleback.rl.policy.merged_checkpoint import merge_checkpoint
+    from doubleback.rl.run.files import whole_folder
 
     if policy.adapter is None:
         raise ConfigError(f"{policy.model} has no adapter to merge; give --adapter DIR, or a run directory")
     if out.exists():
         raise ConfigError(f"--out {out} exists already; choose another folder")
-    with console.status("merging"):
-        report = merge_checkpoint(bundled_path(policy.model), policy.adapter, out, dtype)
+    with console.status("merging"), whole_folder(out) as folder:
+        report = merge_checkpoint(bundled_path(policy.model), policy.adapter, folder, dtype)
     console.print(f"merged   {report.num_matrices} matrices of {policy.model} with {policy.adapter}", markup=False)
     console.print(f"rounding {report.rounding:.1e} at most on a weight")
     console.print(f"logits   {report.max_logit:.1e} at most, {report.mean_logit:.1e} on average, from the adapter's")

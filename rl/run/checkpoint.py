@@ -3,8 +3,6 @@
 import hashlib
 import io
 import json
-import os
-import shutil
 from pathlib import Path
 
 import torch
@@ -14,30 +12,21 @@ from doubleback.rewards.types import ConfigError
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.policy import lora
 from doubleback.rl.rollout.problems import ProblemSource
+from doubleback.rl.run.files import whole_folder
 
 MANIFEST, STATE, ADAPTER, PROBLEMS = "manifest.json", "learner.pt", "adapter_model.safetensors", "problems.json"
 
 
 def save(learner: Learner, problems: ProblemSource, folder: Path) -> None:
-    """Write to a temporary folder, flush every file, rename: a crash at any moment spares the older checkpoints."""
-    temporary = folder.with_name(folder.name + ".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        temporary.mkdir(parents=True)
-        lora.save(learner.model, temporary)
+    """Write a checkpoint that appears whole: a crash at any moment spares the older ones."""
+    with whole_folder(folder) as unfinished:
+        lora.save(learner.model, unfinished)
         state = io.BytesIO()  # torch would report a full disk as an error of its own
         torch.save({**learner.state(), "torch_rng": torch.get_rng_state()}, state)
-        (temporary / STATE).write_bytes(state.getbuffer())
-        (temporary / PROBLEMS).write_text(json.dumps(problems.state()))
-        files = {path.name: _sha256(path) for path in sorted(temporary.iterdir())}
-        (temporary / MANIFEST).write_text(json.dumps({"step": learner.step, "sha256": files}, indent=2))
-        for path in [*temporary.iterdir(), temporary]:
-            _flush(path)
-        temporary.rename(folder)
-        _flush(folder.parent)
-    except OSError:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+        (unfinished / STATE).write_bytes(state.getbuffer())
+        (unfinished / PROBLEMS).write_text(json.dumps(problems.state()))
+        files = {path.name: _sha256(path) for path in sorted(unfinished.iterdir())}
+        (unfinished / MANIFEST).write_text(json.dumps({"step": learner.step, "sha256": files}, indent=2))
 
 
 def load(learner: Learner, problems: ProblemSource, folder: Path) -> None:
@@ -65,11 +54,3 @@ def _corrupt(folder: Path, reason: str) -> ConfigError:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

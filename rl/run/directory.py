@@ -16,7 +16,7 @@ from typing import Any
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.rollout.problems import ProblemSource
 from doubleback.rl.run import checkpoint
-from doubleback.rl.run.files import explained, to_json, write_atomically
+from doubleback.rl.run.files import explained, remove_unfinished, to_json, write_atomically
 from doubleback.rl.types import Group
 
 
@@ -69,8 +69,7 @@ class RunDirectory:
             number = re.search(r"step-(\d+)", path.name)
             if number is None or int(number[1]) > step:
                 path.unlink()
-        for path in (self.path / "checkpoints").glob("*.tmp"):
-            shutil.rmtree(path)
+        remove_unfinished(self.path / "checkpoints")
 
     def checkpoint_steps(self) -> list[int]:
         """Steps of the finished checkpoints, ascending."""

@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 
 from doubleback.rewards.types import ConfigError
 
+TEMPORARY = ".tmp"
+"""End of the name of what is not yet whole."""
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -20,18 +23,53 @@ def to_json(record: dict[str, Any]) -> str:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write to a temporary name, flush to the disk, rename: `path` holds the old bytes or the new ones, never half."""
-    temporary = path.with_name(path.name + ".tmp")
-    with explained(path):
-        try:
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except OSError:
+    """Write a file that appears whole: `path` holds the old bytes or the new ones, never half."""
+    with explained(path), _in_place_of(path) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill, which becomes `path` at the end of the block; where the block fails, nothing is left."""
+    with _in_place_of(path) as temporary:
+        shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed
+        temporary.mkdir(parents=True)
+        yield temporary
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Delete the folders that a process which was killed had begun in `folder`."""
+    for path in folder.glob(f"*{TEMPORARY}"):
+        shutil.rmtree(path)
+
+
+@contextmanager
+def _in_place_of(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path`; what stands under it at the end of the block is flushed, then renamed.
+
+    In this order: a rename that reached the disk before the bytes would leave an empty file after a crash.
+    """
+    temporary = path.with_name(path.name + TEMPORARY)
+    try:
+        yield temporary
+        for written in [*sorted(temporary.rglob("*")), temporary]:  # a file has nothing inside
+            _flush(written)
+        temporary.replace(path)
+        _flush(path.parent)
+    except BaseException:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
             temporary.unlink(missing_ok=True)
-            raise
+        raise
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

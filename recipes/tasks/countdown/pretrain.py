@@ -4,15 +4,12 @@ Everything is float32; the result is rounded to bfloat16 and scored as rounded. 
 """
 
 import math
-import os
 import random
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from shutil import rmtree
-from tempfile import mkdtemp
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -25,6 +22,7 @@ from doubleback.recipes.tasks.countdown.tokenizer import FIRST_NUMBER_ID, HIGHES
 from doubleback.recipes.tasks.countdown.traces import sample_trace
 from doubleback.rewards.builtin.countdown import Split, problems
 from doubleback.rewards.types import ConfigError
+from doubleback.rl.run.files import whole_folder
 
 BATCHES_PER_POOL = 16
 """Traces are sorted by length within a pool of about so many batches: little padding, and batches stay mixed."""
@@ -234,16 +232,10 @@ def write_base(
     model: Qwen3MoeForCausalLM, tokenizer: PreTrainedTokenizerFast, config: PretrainConfig, cost: Cost, out_dir: Path
 ) -> None:
     """Save and score under a temporary name beside `out_dir`, then rename: nobody sees half a base."""
-    out_dir.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(mkdtemp(prefix=f".{out_dir.name}-", dir=out_dir.parent))
-    try:
+    with whole_folder(out_dir) as unfinished:
         model.save_pretrained(unfinished)
         tokenizer.save_pretrained(unfinished)
         card = base_card(config, cost, measure_base(unfinished, config))
         (unfinished / "README.md").write_text(card, encoding="utf-8")
-        # Temporary folders and safetensors files are private by default; a base is for everybody.
-        for path in (unfinished, *unfinished.iterdir()):
-            path.chmod(0o755 if path.is_dir() else 0o644)
-        os.rename(unfinished, out_dir)
-    finally:
-        rmtree(unfinished, ignore_errors=True)
+        for path in unfinished.iterdir():
+            path.chmod(0o644)  # safetensors files are private by default; a base is for everybody

@@ -19,6 +19,7 @@ from doubleback.rewards.types import ConfigError
 from doubleback.rl.engines.setup import Strategy
 from doubleback.rl.engines.table import engine_row
 from doubleback.rl.policy.families import Family
+from doubleback.rl.policy.layout import per_expert
 from doubleback.rl.policy.lora import PREFIX, Adapter, Target
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
@@ -83,17 +84,16 @@ def runtime_tensors(adapter: Adapter, family: Family) -> Iterator[tuple[str, Ten
         a = adapter.tensors[f"{target.key}.lora_A.weight"]
         b = adapter.tensors[f"{target.key}.lora_B.weight"] * target.scaling
         owner = target.parameter.removesuffix(".weight")
-        pairs = {owner: (a, b)} if target.num_experts == 1 else _per_expert(target, a, b, family)
+        pairs = {owner: (a, b)} if target.num_experts == 1 else _plain_matrices(target, a, b, family)
         for name, (a_RI, b_OR) in pairs.items():
             # Copies: gate and up share A, and a file of tensors takes none that share memory.
             yield f"{PREFIX}{name}.lora_A.weight", a_RI.clone(memory_format=torch.contiguous_format)
             yield f"{PREFIX}{name}.lora_B.weight", b_OR.clone(memory_format=torch.contiguous_format)
 
 
-def _per_expert(target: Target, a: Tensor, b: Tensor, family: Family) -> Mapping[str, tuple[Tensor, Tensor]]:
+def _plain_matrices(target: Target, a: Tensor, b: Tensor, family: Family) -> Mapping[str, tuple[Tensor, Tensor]]:
     """Each expert's gate, up and down matrices; gate and up share A, and each has its rows of B."""
-    a_ERI = a.view(target.num_experts, -1, a.shape[-1])
-    b_EOR = b.view(b.shape[0], -1, target.num_experts).permute(2, 0, 1)
+    a_ERI, b_EOR = per_expert(a, b, target.num_experts)
     owner, _, parameter = target.parameter.rpartition(".")
     pairs = {}
     for expert, (a_RI, b_OR) in enumerate(zip(a_ERI, b_EOR, strict=True)):

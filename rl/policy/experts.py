@@ -24,6 +24,8 @@ from peft.tuners.lora.layer import ParamWrapper
 from torch import Tensor, nn
 from torch.nn.functional import grouped_mm, linear
 
+from doubleback.rl.policy.layout import per_expert
+
 INNER, OUTER = "gate_up_proj", "down_proj"
 
 
@@ -76,14 +78,10 @@ def experts_forward(
 
 
 def _factors(layer: ParamWrapper, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """A (E, R, I) and B (E, O, R) of every expert, in the base's precision as PEFT has them.
-
-    PEFT keeps A as (E*R, I), experts outermost, and B as (O, R*E), experts innermost.
-    """
-    a, b = layer.lora_A["default"].weight, layer.lora_B["default"].weight
-    a_ERI = a.view(layer.num_experts, -1, a.shape[-1])
-    b_EOR = b.view(b.shape[0], -1, layer.num_experts).permute(2, 0, 1).contiguous()
-    return a_ERI.to(dtype), b_EOR.to(dtype)
+    """A (E, R, I) and B (E, O, R) of every expert, in the base's precision as PEFT has them."""
+    a_ERI, b_EOR = per_expert(layer.lora_A["default"].weight, layer.lora_B["default"].weight, layer.num_experts)
+    # The grouped kernel wants each expert's matrix in one piece; PEFT's columns of an expert are E apart.
+    return a_ERI.to(dtype), b_EOR.contiguous().to(dtype)
 
 
 class _Experts(torch.autograd.Function):

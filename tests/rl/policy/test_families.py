@@ -25,9 +25,10 @@ from doubleback.rl.engines.create import create_engine
 from doubleback.rl.engines.delivery import choose
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.objective.config import AlgorithmConfig
-from doubleback.rl.policy import lora, merging
+from doubleback.rl.policy import lora
 from doubleback.rl.policy.base import base_tensors, load_base, load_tokenizer
 from doubleback.rl.policy.families import FAMILIES, family
+from doubleback.rl.policy.merged_checkpoint import merge_checkpoint
 from doubleback.rl.rollout.prefetch import Rollouts
 from doubleback.rl.rollout.problems import ProblemSource
 from doubleback.rl.rollout.sampler import RolloutSampler
@@ -129,7 +130,7 @@ class TestFamily:
 
     def test_merged_checkpoint_is_the_adapters_policy_in_transformers_and_in_vllm(self, trained, name, tmp_path):
         run = trained(name)
-        report = merging.merge_checkpoint(str(run.folder), run.adapter, tmp_path / "merged", None)
+        report = merge_checkpoint(str(run.folder), run.adapter, tmp_path / "merged", None)
         assert report.rounding == 0
         assert report.max_logit < 1e-5 * run.logits().abs().max()
         plain = AutoModelForCausalLM.from_pretrained(tmp_path / "merged").eval()

@@ -1,0 +1,64 @@
+"""A base with its adapter as a plain checkpoint, for programs that know no adapters: `doubleback merge`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import AutoConfig
+
+from doubleback.rewards.types import ConfigError
+from doubleback.rl.policy.base import DTYPES, base_tensors, load_base, load_tokenizer
+from doubleback.rl.policy.lora import Adapter, Target, export, restore
+from doubleback.rl.policy.merging import delta, merged
+from doubleback.rl.types import ModelSource
+
+NUM_TOKENS = (2, 64)
+"""Random tokens on which a merged checkpoint is compared: sequences, length."""
+
+
+@dataclass(frozen=True, slots=True)
+class MergeReport:
+    """How exact a merged checkpoint is."""
+
+    num_matrices: int
+    """Base parameters that changed."""
+    rounding: float
+    """Largest |stored - (W + scaling * B A)|, the sum being exact to float32: 0 for a checkpoint in float32."""
+    max_logit: float
+    """Largest |merged - base with adapter| logit on random tokens."""
+    mean_logit: float
+    """Mean of the same."""
+
+
+def merge_checkpoint(path: str, adapter_folder: Path, out: Path, dtype: str | None) -> MergeReport:
+    """Write base + adapter as a plain transformers checkpoint with its tokenizer, and measure how exact it is.
+
+    `dtype`: of the checkpoint; None keeps the one the base is stored in. ConfigError where base or adapter do not fit.
+    """
+    stored = dtype or str(AutoConfig.from_pretrained(path).dtype or "float32").removeprefix("torch.")
+    if stored not in DTYPES:
+        raise ConfigError(f"{path} is stored in {stored}; give --dtype {' or '.join(DTYPES)} to merge it")
+    base = load_base(ModelSource(path, stored, max_length=2))
+    tensors = base_tensors(base)
+    model = restore(base, adapter_folder)
+    ids = torch.randint(0, int(base.config.vocab_size), NUM_TOKENS, generator=torch.Generator().manual_seed(0))
+    ids = ids.to(base.device)
+    with torch.no_grad():
+        with_adapter = model(input_ids=ids).logits.float()
+        adapter = export(model)
+        weights = merged(tensors, adapter)
+        rounding = max(_rounding(tensors, weights, adapter, target) for target in adapter.targets)
+        plain = model.unload()
+        for name, tensor in weights.items():
+            plain.get_parameter(name).data = tensor
+        gap = (plain(input_ids=ids).logits.float() - with_adapter).abs()
+    plain.save_pretrained(out)
+    load_tokenizer(path).save_pretrained(out)
+    return MergeReport(len(weights), rounding, float(gap.max()), float(gap.mean()))
+
+
+def _rounding(base: Mapping[str, Tensor], weights: Mapping[str, Tensor], adapter: Adapter, target: Target) -> float:
+    exact = base[target.parameter].float() + delta(adapter, target).to(base[target.parameter].device)
+    return float((weights[target.parameter].float() - exact).abs().max())

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from doubleback.eval.samples import is_correct, read_lines
 from doubleback.eval.statistics.paired import PairedDifference, paired
-from doubleback.eval.summary import Line, by_problem
+from doubleback.eval.summary import by_problem
+from doubleback.rewards.jsonl import complete_lines
+from doubleback.rewards.sample_lines import Line, is_correct, num_tokens
 from doubleback.rewards.types import UNUSABLE, ConfigError
 
 SAMPLES, SUMMARY = "samples.jsonl", "summary.json"
@@ -55,7 +56,7 @@ def load_evaluated(path: Path) -> Evaluated:
         found = json.loads((path / SUMMARY).read_text())
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} holds no finished evaluation ({SUMMARY}: {error}); run doubleback eval") from error
-    return Evaluated(path, found, read_lines(path / SAMPLES))
+    return Evaluated(path, found, complete_lines(path / SAMPLES))
 
 
 def compare(first: Evaluated, second: Evaluated, force: bool = False) -> Comparison:
@@ -76,7 +77,7 @@ def compare(first: Evaluated, second: Evaluated, force: bool = False) -> Compari
         raise ConfigError(f"{first.path} and {second.path} have no problem in common")
     n = max(len(group[name]) for group in groups for name in common)
     rates = [[_mean([is_correct(it) for it in _usable(group[name])]) for name in common] for group in groups]
-    tokens = [[_mean([it.get("tokens") or 0 for it in group[name]]) for name in common] for group in groups]
+    tokens = [[_mean_tokens(group[name]) for name in common] for group in groups]
     flips = [Flip(name, a, b) for name, a, b in zip(common, *rates, strict=True) if a != b and a == a and b == b]
     return Comparison(
         num_problems=len(common),
@@ -90,6 +91,10 @@ def compare(first: Evaluated, second: Evaluated, force: bool = False) -> Compari
 
 def _usable(group: Sequence[Line]) -> list[Line]:
     return [line for line in group if line["verdict"] not in UNUSABLE]
+
+
+def _mean_tokens(group: Sequence[Line]) -> float:
+    return _mean([num for num in map(num_tokens, group) if num is not None])
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -4,7 +4,7 @@ from doubleback.eval.prompts.prompt import PromptConfig
 from doubleback.eval.suites.suite import SuiteConfig
 from doubleback.rewards.compose.config import ComponentConfig, RewardConfig
 from doubleback.rewards.compose.reward import Reward, load_reward
-from doubleback.rewards.types import Score, Verdict
+from doubleback.rewards.sample_lines import Line, is_correct
 
 FLEXIBLE, STRICT, LEAK = "flexible", "strict", "obeys_thinking"
 
@@ -34,8 +34,20 @@ def load_judge(suite: SuiteConfig, prompt: PromptConfig, thinking: bool | None) 
     return load_reward(judge_config(suite, prompt, thinking), suite.max_tokens, key="suite.reward.components.{}")
 
 
-def strictly_correct(score: Score) -> bool:
-    """Right by the strict reading: the component `strict`, or else the judge's verdict in exact format."""
-    if STRICT in score.parts:
-        return score.parts[STRICT] >= 1.0
-    return score.verdict == Verdict.CORRECT and score.parts.get("format", 1.0) >= 1.0
+def is_strictly_correct(line: Line) -> bool | None:
+    """Whether a sample is right by the strict reading; None where nothing is known of its form.
+
+    The component `strict` says so, or else the verdict together with the form: `format_ok` of a row that was graded
+    again, or the component `format`.
+    """
+    parts = line.get("parts", {})
+    if STRICT in parts:
+        return bool(parts[STRICT] >= 1.0)
+    keeps_form = line.get("format_ok", parts["format"] >= 1.0 if "format" in parts else None)
+    return None if keeps_form is None else is_correct(line) and bool(keeps_form)
+
+
+def obeys_thinking(line: Line) -> bool | None:
+    """Whether a sample thought exactly where it was asked to; None where nothing was asked."""
+    leak = line.get("parts", {}).get(LEAK)
+    return None if leak is None else bool(leak >= 1.0)

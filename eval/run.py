@@ -6,7 +6,6 @@ seeds and adapter (`rl.engines.engine.Sampler.sample`). A run that was killed dr
 again, so that the batches inside the engine, and with them every rounding, are those of an uninterrupted run.
 """
 
-import json
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,11 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from doubleback.eval.samples import read_lines, sample_lines
+from doubleback.rewards.jsonl import complete_lines, to_lines
 from doubleback.rewards.types import Completion, Problem, Score
 from doubleback.rl.engines.engine import Sampler
 from doubleback.rl.rollout.scoring import Scorer
 from doubleback.rl.run.files import write_atomically
+from doubleback.rl.run.samples import sample_lines
 from doubleback.rl.seeds import sample_seed
 from doubleback.rl.types import Group, Sampling
 
@@ -70,16 +70,16 @@ def generate_into(path: Path, engine: Sampler, request: Request, scorer: Scorer,
     done = _keep_finished_blocks(path, blocks, n, observe)
     for block in blocks[done:]:
         # The whole block at once, and only where its faults are let pass: the same command would not look at it again.
-        finished: list[str] = []
+        finished: list[dict[str, Any]] = []
 
-        def write(group: Group, finished: list[str] = finished) -> None:
-            lines = list(sample_lines(group))
-            finished += [json.dumps(line) + "\n" for line in lines]
+        def write(group: Group, finished: list[dict[str, Any]] = finished) -> None:
+            lines = sample_lines(group)
+            finished += lines
             observe(lines)
 
         request.sample(engine, block, scorer, write)
-        with path.open("a", encoding="utf-8") as file:
-            file.write("".join(finished))
+        with path.open("ab") as file:
+            file.write(to_lines(finished))
             file.flush()
             os.fsync(file.fileno())
 
@@ -119,13 +119,13 @@ def _blocks(problems: Sequence[Problem], size: int) -> Iterator[Sequence[Problem
 
 def _keep_finished_blocks(path: Path, blocks: Sequence[Sequence[Problem]], n: int, observe: Observe) -> int:
     """Cut the file behind its last complete block, report what stays, and return how many blocks that is."""
-    lines = read_lines(path)
+    lines = complete_lines(path)
     done = kept = 0
     for block in blocks:
         if kept + len(block) * n > len(lines):
             break
         done, kept = done + 1, kept + len(block) * n
-    write_atomically(path, "".join(json.dumps(line) + "\n" for line in lines[:kept]).encode())
+    write_atomically(path, to_lines(lines[:kept]))
     for start in range(0, kept, n):
         observe(lines[start : start + n])
     return done

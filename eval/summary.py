@@ -6,18 +6,16 @@ from itertools import groupby
 from statistics import quantiles
 from typing import Any
 
+from doubleback.eval.judge import is_strictly_correct, obeys_thinking
 from doubleback.eval.measures.backtracking import Replay, replay
 from doubleback.eval.measures.reflection import Reflection, summarise
-from doubleback.eval.samples import is_correct
 from doubleback.eval.statistics.intervals import Estimate, clustered, wilson
 from doubleback.eval.statistics.passk import maj_at_k, pass_all_k, pass_at_k
 from doubleback.rewards.answers.equality import normalise
 from doubleback.rewards.answers.rational import parse_rational
+from doubleback.rewards.sample_lines import Line, is_correct, is_truncated, num_tokens
 from doubleback.rewards.types import UNUSABLE, ConfigError, Verdict
 
-Line = Mapping[str, Any]
-"""One sample: problem, verdict, and where known strict, extracted, parts, tokens, truncated, completion; and what its
-problem has: numbers, target."""
 UNDEFINED: Mapping[str, float | None] = {"value": None, "low": None, "high": None}
 MEASURES = (
     *("format_rate", "truncated_rate", "mean_tokens"),
@@ -30,6 +28,8 @@ Estimates = dict[str, dict[str, float | None]]
 def summary(lines: Sequence[Line], settings: Mapping[str, Any], ks: Sequence[int] = ()) -> dict[str, Any]:
     """What summary.json holds. Intervals of 95 %, over problems; Wilson's where there is one sample a problem.
 
+    `lines` are those of `rewards.sample_lines`, with the columns of their problems, of which `numbers` and `target` let
+    the states of a countdown be replayed; problem and verdict are enough.
     `settings` go first, as they are. Samples without a verdict (timeout, grader_error) are counted, and left out of all
     that the reward says; tokens and cuts, which nobody judges, are those of all samples.
     pass@k and pass^k are given for every k that all problems have samples for; maj@k for `ks` and the largest of these.
@@ -53,17 +53,17 @@ def summary(lines: Sequence[Line], settings: Mapping[str, Any], ks: Sequence[int
         "maj_at_k": _majority(usable, correct, _voted(lines, ks, least)),
         "avg_at_n": _mean(usable, is_correct),
         "extraction": {
-            "strict": _mean(usable, lambda line: line.get("strict")),
+            "strict": _mean(usable, is_strictly_correct),
             "flexible": _mean(usable, is_correct),
         },
         "verdicts": {str(verdict): _share(lines, verdict) for verdict in Verdict},
         "format_rate": _mean(usable, lambda line: line.get("parts", {}).get("format")),
         "no_answer_rate": _mean(usable, lambda line: line["verdict"] == Verdict.NO_ANSWER),
         "unusable_rate": _mean(problems, lambda line: line["verdict"] in UNUSABLE),
-        "truncated_rate": _mean(problems, lambda line: line.get("truncated")),
-        "mean_tokens": _mean(problems, lambda line: line.get("tokens")),
-        "tokens": _percentiles([line["tokens"] for line in lines if line.get("tokens") is not None]),
-        "obeys_thinking": _mean(usable, lambda line: line.get("obeys_thinking")),
+        "truncated_rate": _mean(problems, is_truncated),
+        "mean_tokens": _mean(problems, num_tokens),
+        "tokens": _percentiles([num for num in map(num_tokens, lines) if num is not None]),
+        "obeys_thinking": _mean(usable, obeys_thinking),
         "reflection_phrases": _reflection(lines),
         **_backtracking(usable),
     }

@@ -1,13 +1,16 @@
-"""JSON lines as people bring them: every bad line is named, none is passed over."""
+"""JSON lines, gzipped or not: ours, and as people bring them, where every bad line is named and none is passed over."""
 
+import gzip
 import json
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from doubleback.rewards.types import ConfigError
 
+GZIPPED = ".gz"
 MAX_LISTED = 10
 """Bad lines in one message."""
 
@@ -19,6 +22,22 @@ class Row:
     number: int
     """From 1."""
     data: dict[str, Any]
+
+
+def to_lines(records: Iterable[Mapping[str, Any]], is_gzipped: bool = False) -> bytes:
+    """The records as JSON, a line each, in UTF-8. What JSON has no form for is written as its text."""
+    # A lone surrogate, which UTF-8 has not, becomes the escape that JSON reads back.
+    lines = [json.dumps(record, ensure_ascii=False, default=str) + "\n" for record in records]
+    content = "".join(lines).encode("utf-8", "backslashreplace")
+    # No time stamp in the header: equal lines are equal files.
+    return gzip.compress(content, 6, mtime=0) if is_gzipped else content
+
+
+def complete_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a file that `to_lines` made, but for one torn by a crash; none where there is no file."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in _content(path).split(b"\n")[:-1]]
 
 
 def read_rows(path: Path, required: Sequence[Sequence[str]] = ()) -> list[Row]:
@@ -35,9 +54,9 @@ def parse_rows(path: Path, required: Sequence[Sequence[str]] = ()) -> tuple[list
     ConfigError where the file cannot be read or has no rows.
     """
     try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+        lines = _content(path).split(b"\n")
+    except (OSError, EOFError, zlib.error) as error:
+        raise ConfigError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     rows, problems = [], []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -49,6 +68,12 @@ def parse_rows(path: Path, required: Sequence[Sequence[str]] = ()) -> tuple[list
     if not rows and not problems:
         raise ConfigError(f"{path} has no rows")
     return rows, problems
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a file, unpacked where its name ends in .gz."""
+    content = path.read_bytes()
+    return gzip.decompress(content) if path.suffix == GZIPPED else content
 
 
 def refuse(problems: Sequence[str]) -> None:

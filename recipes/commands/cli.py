@@ -84,17 +84,22 @@ def check(
 
 @app.command()
 def score(
-    file: Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="Rows with `completion` (or `response`).")],
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE|RUN", help="Rows with `completion` (or `response`), .jsonl or .jsonl.gz; a run: its rollouts."
+        ),
+    ],
     reward: RewardName = None,
     arguments: RewardArguments = None,
-    out: Annotated[Path | None, typer.Option(help="Scored rows. Default: FILE.scored.jsonl.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Scored rows. Default: FILE.scored.jsonl, or in RUN/scored.")] = None,
     conversational: Conversational = False,
     timeout: Timeout = 2.0,
 ) -> None:
-    """Grade stored completions: verdict counts, latencies, the slowest rows, and the rows with their scores."""
-    from doubleback.recipes.commands.score import one_reward, score_file
+    """Grade stored completions: verdicts and which of them changed, latencies, and the rows with their scores."""
+    from doubleback.recipes.commands.score import one_reward, score_completions
 
-    score_file(file, one_reward(reward or "math", arguments or [], conversational, timeout), out, console)
+    score_completions(path, one_reward(reward or "math", arguments or [], conversational, timeout), out, console)
 
 
 @app.command()

@@ -1,6 +1,5 @@
 """What a person sees while a run goes on, and at its end."""
 
-import re
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
@@ -70,9 +69,9 @@ class Display:
 
 
 def sample_pair(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]) -> Panel:
-    """The same problem with the same seed before and after: the first that the new policy alone solves.
+    """The panel of one problem with one seed before and after: the first that the new policy alone solves.
 
-    Of a countdown the first that it solves by doubling back.
+    Of a countdown the first that it solves by doubling back. Lines are those of samples, with their problems' columns.
     """
     pairs = list(zip(before, after, strict=True))
     first, second = next((pair for pair in pairs if _is_telling(*pair)), pairs[0])
@@ -88,8 +87,6 @@ def sample_pair(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]
 def _is_telling(before: dict[str, Any], after: dict[str, Any]) -> bool:
     if before["verdict"] == Verdict.CORRECT or after["verdict"] != Verdict.CORRECT:
         return False
-    countdown = re.fullmatch(r"([0-9 ]+) -> ([0-9]+)", after["prompt"])
-    if countdown is None:
+    if not {"numbers", "target"} <= after.keys():
         return True
-    numbers = [int(number) for number in countdown[1].split()]
-    return replay(after["completion"], numbers, int(countdown[2])).is_verified_backtrack
+    return replay(after["completion"], after["numbers"], after["target"]).is_verified_backtrack

@@ -14,13 +14,14 @@ from doubleback.eval.judge import load_judge
 from doubleback.eval.prompts.prompt import PromptConfig, fill, load_prompt
 from doubleback.eval.prompts.rendering import Prompted, prompted
 from doubleback.eval.run import Request, generate_into
-from doubleback.eval.samples import read_lines
 from doubleback.eval.show.pictures import pass_at_k_curves
 from doubleback.eval.show.tables import comparison_table, evaluation_table, flips_table
 from doubleback.eval.suites.suite import Suite, load_suite
 from doubleback.eval.summary import summary
 from doubleback.recipes.commands.progress import EvalProgress
 from doubleback.recipes.recipe.policy import Policy, adapter_hash, open_policy, policy_tokenizer
+from doubleback.rewards.jsonl import complete_lines, to_lines
+from doubleback.rewards.sample_lines import PROBLEMS, problem_line, with_columns
 from doubleback.rewards.types import ConfigError, Problem
 from doubleback.rl.run.files import write_atomically
 from doubleback.rl.types import Sampling
@@ -115,9 +116,9 @@ def _evaluate(
     }
     _refuse_another(out, settings)
     console.print(f"{suite.name}: {len(items)} problems x {options.n}, prompt {name} ({reason})", highlight=False)
-    if len(read_lines(out / SAMPLES)) < len(items) * options.n:
+    if len(complete_lines(out / SAMPLES)) < len(items) * options.n:
         _sample(policy, options, suite, prompt, asked, sampling, thinking, settings, out, console)
-    found = summary(read_lines(out / SAMPLES), settings, options.k)
+    found = summary(with_columns(complete_lines(out / SAMPLES), asked.problems), settings, options.k)
     write_atomically(out / SUMMARY, json.dumps(found, indent=2).encode())
     console.print(evaluation_table(found, options.k))
     pass_at_k_curves([(suite.name, found)], out / "pass_at_k.png")
@@ -146,6 +147,7 @@ def _sample(
             # Only now: a policy that cannot start leaves no folder behind.
             out.mkdir(parents=True, exist_ok=True)
             write_atomically(out / SETTINGS, json.dumps(settings, indent=2).encode())
+            write_atomically(out / PROBLEMS, to_lines(map(problem_line, asked.problems)))
             request = Request(suite.name, asked.problems, sampling, options.seed)
             generate_into(out / SAMPLES, engine, request, judge, progress.observe)
 

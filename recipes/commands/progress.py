@@ -8,9 +8,9 @@ from typing import Any
 
 from rich.console import Console
 
-from doubleback.eval.samples import is_correct
 from doubleback.eval.summary import interval
 from doubleback.recipes.commands.display import progress_bar
+from doubleback.rewards.sample_lines import is_correct
 from doubleback.rewards.types import UNUSABLE
 
 REFRESH_SECONDS = 2.0

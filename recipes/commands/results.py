@@ -1,6 +1,5 @@
 """What training and evaluation leave on disk, read: metrics and completions as Arrow tables. Loads no torch."""
 
-import gzip
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +7,8 @@ from typing import Any
 
 import pyarrow
 
+from doubleback.rewards.jsonl import complete_lines
+from doubleback.rewards.sample_lines import PROBLEMS, ROLLOUTS
 from doubleback.rewards.types import ConfigError
 
 
@@ -27,15 +28,22 @@ class Run:
 
         A metric that a step has not is null.
         """
-        return table(_lines((self.path / "metrics.jsonl").read_text(encoding="utf-8")))
+        return table(complete_lines(self.path / "metrics.jsonl"))
 
     def rollouts(self, step: int | None = None) -> pyarrow.Table:
-        """One row a sampled completion, of all steps or of one. ConfigError where that step has no rollouts."""
+        """One row a sampled completion, of all steps or of one. ConfigError where that step has no rollouts.
+
+        A row names its problem by id; `problems` has the rest.
+        """
         pattern = "step-*.jsonl.gz" if step is None else f"step-{step:05d}.jsonl.gz"
-        paths = sorted((self.path / "rollouts").glob(pattern))
+        paths = sorted((self.path / ROLLOUTS).glob(pattern))
         if not paths:
             raise ConfigError(f"{self.path} has no rollouts{'' if step is None else f' of step {step}'}")
-        return table([line for path in paths for line in _lines(gzip.decompress(path.read_bytes()).decode())])
+        return table([line for path in paths for line in complete_lines(path)])
+
+    def problems(self) -> pyarrow.Table:
+        """One row a problem of the run's splits: its id and its prompt, and its columns as a struct."""
+        return table(complete_lines(self.path / PROBLEMS))
 
     def evaluations(self) -> dict[str, dict[str, Any]]:
         """What was measured on the way, by name: `test-step-00000` is the test set before the first step."""
@@ -47,8 +55,3 @@ def table(lines: Sequence[dict[str, Any]]) -> pyarrow.Table:
     """The lines as rows; the columns are all keys in the order in which they first come, null where a line has none."""
     names = dict.fromkeys(name for line in lines for name in line)
     return pyarrow.table({name: pyarrow.array([line.get(name) for line in lines]) for name in names})
-
-
-def _lines(text: str) -> list[dict[str, Any]]:
-    """The complete lines; what a crash tore at the end is left out."""
-    return [json.loads(line) for line in text.split("\n")[:-1]]

@@ -4,13 +4,16 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
+from doubleback.eval.compare import SAMPLES
 from doubleback.eval.lm_harness import is_lm_harness, rows_from_lm_harness
 from doubleback.eval.show.tables import evaluation_table
 from doubleback.eval.summary import summary
@@ -19,23 +22,31 @@ from doubleback.rewards.checks.dry_run import KEY, NAME, Check, Sample, config_f
 from doubleback.rewards.checks.golds import matched_as_text_only
 from doubleback.rewards.checks.regrade import (
     Graded,
-    completion_of,
+    Stored,
+    group_names,
     latency_percentiles,
+    problems_of,
     read_completions,
     regrade,
     slowest,
+    verdict_changes,
     verdict_counts,
 )
 from doubleback.rewards.compose.config import RewardConfig
 from doubleback.rewards.compose.fault_limit import shorten
 from doubleback.rewards.compose.reward import load_reward
-from doubleback.rewards.jsonl import Row, parse_rows, read_rows
+from doubleback.rewards.jsonl import GZIPPED, Row, parse_rows, read_rows, to_lines
+from doubleback.rewards.sample_lines import ROLLOUTS
 from doubleback.rewards.settings import override
-from doubleback.rewards.types import ConfigError, Verdict
+from doubleback.rewards.types import ConfigError
 from doubleback.rl.run.files import write_atomically
 
 PERCENTILES = (50, 90, 99, 100)
 NUM_SLOWEST = 5
+NUM_CHANGED = 2
+"""Examples of each change of verdicts."""
+SCORED = "scored"
+"""Folder of a run for what was graded again."""
 NUM_EXAMPLES = 5
 """Shown of what failed a check."""
 
@@ -47,27 +58,34 @@ def one_reward(function: str, arguments: Sequence[str], conversational: bool, ti
     return config.model_copy(update={"components": {NAME: component}})
 
 
-def score_file(path: Path, config: RewardConfig, out: Path | None, console: Console) -> None:
-    """Grade the rows of a file, write them with their scores, and say what came of it."""
-    out = out or path.with_name(f"{path.stem}.scored.jsonl")
+def score_completions(path: Path, config: RewardConfig, out: Path | None, console: Console) -> None:
+    """Grade stored completions, write them with their scores, and say what came of it and which verdicts changed.
+
+    `path` is a file of rows, or the folder of a run (all of its rollouts) or of an evaluation.
+    """
+    files, default = _what_to_score(path)
+    out = out or default
     if out.exists():
         raise ConfigError(f"--out {out} exists already; choose another file")
     (component,) = config.components.values()
-    function = str(component.function or "")
-    known, _ = parse_rows(path)
-    is_foreign = bool(known) and is_lm_harness(known[0].data)
-    rows = read_completions(path, function == "math", rows_from_lm_harness if is_foreign else None)
+    function = component.function or ""
+    stored = _numbered([item for file in files for item in _read(file, needs_answer=function == "math")])
     with load_reward(config, key=KEY) as reward:
         reward.ready()
-        progress = track(regrade(rows, reward), "grading", len(rows), console=console, disable=not console.is_terminal)
-        graded = list(progress)
-    write_atomically(out, "".join(json.dumps(item.line()) + "\n" for item in graded).encode())
-    settings = {"suite": path.stem, "data_sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "reward": function}
-    found = summary([_summary_line(item) for item in graded], settings)
-    summary_path = out.with_name(f"{out.stem}.summary.json")
+        graded = list(
+            track(regrade(stored, reward), "grading", len(stored), console=console, disable=not console.is_terminal)
+        )
+    graded.sort(key=lambda item: item.stored.row.number)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(out, to_lines((item.line() for item in graded), is_gzipped=out.suffix == GZIPPED))
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    found = summary(_summary_lines(graded), {"suite": _stem(path), "data_sha256": digest, "reward": function})
+    summary_path = out.with_name(f"{_stem(out)}.summary.json")
     write_atomically(summary_path, json.dumps(found, indent=2).encode())
     console.print(evaluation_table(found))
     console.print(_verdicts(graded))
+    if was_judged := [item for item in graded if "verdict" in item.stored.row.data]:
+        console.print(_changes(was_judged))
     console.print(_slowest(graded))
     console.print(f"scored rows  {out}\nsummary      {summary_path}", soft_wrap=True)
 
@@ -131,21 +149,59 @@ def _mark(check: Check) -> str:
     return {True: "[green]ok[/]", False: "[red]fails[/]", None: "[dim]n/a[/]"}[check.is_ok]
 
 
-def _summary_line(item: Graded) -> dict[str, Any]:
-    """A graded row as one sample of an evaluation: of the problem that it names, or else of one for itself."""
-    data = item.row.data
-    names = [str(data[key]) for key in ("problem", "id", "question", "prompt") if data.get(key) is not None]
-    ids = data.get("completion_ids") or data.get("token_ids")
-    kept: dict[str, Any] = {key: data[key] for key in ("truncated", "numbers", "target", "thinking") if key in data}
-    return {
-        **kept,
-        "problem": names[0] if names else f"line {item.row.number}",
-        "completion": completion_of(item.row),
-        "tokens": len(ids) if ids else data.get("tokens"),
-        "verdict": item.score.verdict,
-        "extracted": item.score.extracted,
-        "strict": item.format_ok and item.score.verdict == Verdict.CORRECT,
-    }
+def _what_to_score(path: Path) -> tuple[list[Path], Path]:
+    """The files of samples that a path stands for, and where their scores go: a run's folder `scored`, or beside."""
+    if (path / SAMPLES).exists():
+        path = path / SAMPLES
+    if not path.is_dir():
+        folder, _ = problems_of(path)
+        beside = path.with_name(f"{_stem(path)}.scored.jsonl")
+        return [path], beside if folder == path.parent else folder / SCORED / f"{_stem(path)}.jsonl"
+    if not (rollouts := sorted((path / ROLLOUTS).glob("step-*.jsonl.gz"))):
+        raise ConfigError(f"{path} holds neither a run's {ROLLOUTS}/step-*.jsonl.gz nor an evaluation's {SAMPLES}")
+    return rollouts, path / SCORED / f"{ROLLOUTS}.jsonl"
+
+
+def _stem(path: Path) -> str:
+    """The name of a file without .jsonl and .gz."""
+    return path.resolve().name.removesuffix(GZIPPED).removesuffix(".jsonl")
+
+
+def _read(path: Path, needs_answer: bool) -> list[Stored]:
+    rows, _ = parse_rows(path)
+    is_foreign = bool(rows) and is_lm_harness(rows[0].data)
+    return read_completions(path, needs_answer, rows_from_lm_harness if is_foreign else None)
+
+
+def _numbered(stored: Sequence[Stored]) -> list[Stored]:
+    """Rows of one file by their lines in it; those of several by their lines in what is written."""
+    if len({item.row.number for item in stored}) == len(stored):
+        return list(stored)
+    return [replace(item, row=Row(number, item.row.data)) for number, item in enumerate(stored, start=1)]
+
+
+def _summary_lines(graded: Sequence[Graded]) -> list[dict[str, Any]]:
+    """The graded rows as samples of the problems that `group_names` finds, each with its problem's columns."""
+    names = group_names([item.stored.row for item in graded])
+    return [
+        {**item.stored.problem.columns, **item.line(), "problem": name, "completion": item.text}
+        for name, item in zip(names, graded, strict=True)
+    ]
+
+
+def _changes(graded: Sequence[Graded]) -> Table:
+    """Which verdicts are others than the rows had, how often, and the first such completions."""
+    changed = verdict_changes(graded)
+    total = sum(len(items) for items in changed.values())
+    table = Table(title=f"{total:,} of {len(graded):,} verdicts changed", title_justify="left", box=None)
+    for column in ("before", "now", "count", "for example"):
+        table.add_column(column, justify="right" if column == "count" else "left")
+    for (before, now), items in changed.items():
+        for place, item in enumerate(items[:NUM_CHANGED]):
+            example = f"{item.stored.row.data.get('problem', item.stored.problem.id)}: {shorten(item.text)!r}"
+            shown = (before, now, f"{len(items):,}") if place == 0 else ("", "", "")
+            table.add_row(*shown, escape(example))
+    return table
 
 
 def _verdicts(graded: Sequence[Graded]) -> Table:
@@ -170,6 +226,6 @@ def _slowest(graded: Sequence[Graded]) -> Table:
         table.add_column(column)
     for item in slowest(graded, NUM_SLOWEST):
         milliseconds = f"{(item.score.seconds or 0.0) * 1000:.2f}"
-        text = repr(shorten(completion_of(item.row)))
-        table.add_row(str(item.row.number), milliseconds, item.score.verdict, text)
+        text = repr(shorten(item.text))
+        table.add_row(str(item.stored.row.number), milliseconds, item.score.verdict, text)
     return table

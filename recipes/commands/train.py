@@ -12,7 +12,6 @@ import yaml
 from rich.console import Console
 
 from doubleback.eval.run import Request, generate
-from doubleback.eval.samples import sample_lines
 from doubleback.eval.show.pictures import learning_curve
 from doubleback.eval.show.tables import before_after
 from doubleback.eval.summary import headline, summary
@@ -25,6 +24,8 @@ from doubleback.recipes.recipe.trackers import start_trackers
 from doubleback.recipes.tasks.task import Splits
 from doubleback.recipes.trl import trainer as trl_trainer
 from doubleback.rewards.checks.golds import listed
+from doubleback.rewards.jsonl import complete_lines
+from doubleback.rewards.sample_lines import read_problems, with_columns
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.engines.engine import Sampler
 from doubleback.rl.learner.learner import Learner
@@ -32,9 +33,10 @@ from doubleback.rl.rollout.prefetch import Rollouts
 from doubleback.rl.rollout.problems import ProblemSource
 from doubleback.rl.rollout.sampler import RolloutSampler
 from doubleback.rl.rollout.scoring import Scorer
-from doubleback.rl.run.directory import RunDirectory, read_samples, step_name, write_samples
+from doubleback.rl.run.directory import RunDirectory, step_name
 from doubleback.rl.run.files import write_atomically
 from doubleback.rl.run.journal import Checkpoints, Journal, Observe
+from doubleback.rl.run.samples import sample_lines, write_rollouts
 from doubleback.rl.sync import AdapterSync
 from doubleback.rl.train import train as train_adapter
 
@@ -73,7 +75,7 @@ def _train(
     if is_trl:
         trl_trainer.refuse(recipe, known.longest_prompt, resume)  # before anything is written
     problems = ProblemSource(known.splits.train, recipe.problems, recipe.seed)
-    run = _open_run(recipe, out)
+    run = _open_run(recipe, known.splits, out)
 
     def restore(learner: Learner) -> int:
         return run.restore_latest(learner, problems) if resume else 0
@@ -106,8 +108,9 @@ def show_result(out: Path, console: Console) -> None:
     console.print()
     recipe = yaml.safe_load((out / "recipe.yaml").read_text())
     console.print(before_after(before, after, recipe["eval"]["k"]))
-    samples = [read_samples(out / "eval" / f"test-{step_name(item['step'])}.jsonl.gz") for item in (before, after)]
-    console.print(sample_pair(*samples))
+    problems = read_problems(out).values()
+    paths = [out / "eval" / f"test-{step_name(item['step'])}.jsonl.gz" for item in (before, after)]
+    console.print(sample_pair(*(with_columns(complete_lines(path), problems) for path in paths)))
     lines = RunDirectory(out).metrics_lines()
     learning_curve(lines, summaries, recipe["description"], out / "learning_curve.png")
     console.print(f"learning curve  {out / 'learning_curve.png'}")
@@ -133,10 +136,10 @@ def evaluator(
         phase(f"step {step}: {len(problems)} {suite} problems x {n}")
         groups = generate(engine, Request(suite, problems, recipe.sampling.sampling(n), recipe.seed), reward)
         adapter_hash = groups[0].completions[0].adapter_hash
-        lines = [line for group in groups for line in sample_lines(group)]
+        lines = with_columns([line for group in groups for line in sample_lines(group)], problems)
         found = summary(lines, {"suite": suite, "step": step, "adapter_hash": adapter_hash}, ks)
         stem = run.path / "eval" / f"{suite}-{step_name(step)}"
-        write_samples(stem.with_suffix(".jsonl.gz"), step, groups)
+        write_rollouts(stem.with_suffix(".jsonl.gz"), step, groups)
         write_atomically(stem.with_suffix(".json"), json.dumps(found, indent=2).encode())
         phase("training")
         return headline(found, ks)
@@ -162,12 +165,13 @@ def _refuse_another_run(recipe: Recipe, out: Path, resume: bool) -> None:
         )
 
 
-def _open_run(recipe: Recipe, out: Path) -> RunDirectory:
-    """The run's folder with its resolved recipe."""
+def _open_run(recipe: Recipe, splits: Splits, out: Path) -> RunDirectory:
+    """The run's folder with its resolved recipe and its problems."""
     run = RunDirectory(out)
     resolved = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     write_atomically(out / "recipe.yaml", resolved.encode())
     write_atomically(out / "environment.json", json.dumps(_environment(), indent=2).encode())
+    run.write_problems(splits.everything)
     return run
 
 

@@ -1,10 +1,13 @@
-"""Grade stored completions again: rows of JSON in, the same rows with a score out. See `doubleback score`."""
+"""Grade stored completions again: rows of JSON in, the same rows with a score out. See `doubleback score`.
+
+Rows are samples of ours (`rewards.sample_lines`), whose problems stand in `problems.jsonl`, or rows of other systems,
+whose columns are the problem's.
+"""
 
 import math
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -15,78 +18,105 @@ from doubleback.rewards.checks.golds import as_completion
 from doubleback.rewards.compose.reward import Reward
 from doubleback.rewards.contract.call import Samples, call_now
 from doubleback.rewards.jsonl import Row, read_rows, refuse
+from doubleback.rewards.sample_lines import PROBLEMS, is_truncated, judgement, read_problems, token_ids
 from doubleback.rewards.settings import nearest
 from doubleback.rewards.types import Completion, ConfigError, Problem, Score
 
 AHEAD = 256
 """Rows whose scoring has begun before the first of them is waited for."""
 _TEXT_KEYS = ("completion", "response")
+Convert = Callable[[list[Row]], list[Row]]
+"""Brings rows of another system into the form of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A row with the completion that it holds and the problem that this answers."""
+
+    row: Row
+    problem: Problem
+    completion: Completion
 
 
 @dataclass(frozen=True, slots=True)
 class Graded:
-    """A row and what the reward says of it."""
+    """A stored completion and what the reward says of it."""
 
-    row: Row
+    stored: Stored
     score: Score
     format_ok: bool
     """Whether the completion keeps the form of its style exactly."""
 
+    @property
+    def text(self) -> str:
+        """The completion."""
+        return self.stored.completion.text
+
     def line(self) -> dict[str, Any]:
-        """The row as it is written: the old columns, then the new ones."""
-        return {
-            **self.row.data,
-            "score": self.score.value,
-            "verdict": self.score.verdict,
-            "extracted": self.score.extracted,
-            "parts": dict(self.score.parts),
-            "detail": self.score.detail,
-            "format_ok": self.format_ok,
-            "seconds": self.score.seconds,
-        }
+        """The row as it is written: the old columns, then the new ones. An advantage goes with the score it was of."""
+        old = self.stored.row.data
+        kept = {key: value for key, value in old.items() if key != "advantage" or "score" not in old}
+        return {**kept, **judgement(self.score), "format_ok": self.format_ok, "seconds": self.score.seconds}
 
 
-def read_completions(
-    path: Path, needs_answer: bool, convert: Callable[[list[Row]], list[Row]] | None = None
-) -> list[Row]:
-    """Rows with `completion` (or `response`) as text or chat messages. ConfigError names each line that is not one.
+def problems_of(path: Path) -> tuple[Path, dict[str, Problem]]:
+    """The folder of the run or the evaluation that a file of samples belongs to, and its problems by id.
 
-    `convert` brings rows of another system into this form.
+    That is the folder with problems.jsonl: the file's own or the one above. Where there is none: its own, no problems.
     """
-    required = [_TEXT_KEYS, *([("answer",)] if needs_answer else [])]
-    rows = convert(read_rows(path)) if convert else read_rows(path, required)
-    known = [str(style) for style in Style]
-    problems = []
+    for folder in (path.parent, path.parent.parent):
+        if (folder / PROBLEMS).exists():
+            return folder, read_problems(folder)
+    return path.parent, {}
+
+
+def read_completions(path: Path, needs_answer: bool, convert: Convert | None = None) -> list[Stored]:
+    """Rows with `completion` (or `response`) as text or chat messages. ConfigError names each line that is not one."""
+    folder, problems = problems_of(path)
+    rows = convert(read_rows(path)) if convert else read_rows(path, [_TEXT_KEYS])
+    stored, findings = [], []
     for row in rows:
-        style = row.data.get("style")
-        if style is not None and style not in known:
-            problems.append(f"{path}:{row.number}: style={style!r}; {nearest(str(style), known)}")
         try:
-            completion_of(row)
-        except (TypeError, KeyError, IndexError, AttributeError):
-            problems.append(f"{path}:{row.number}: the completion is neither text nor a list of chat messages")
-        if needs_answer:
-            try:
-                gold_answers(row.data["answer"])
-            except ConfigError as error:
-                problems.append(f"{path}:{row.number}: {error}")
-    refuse(problems)
-    return rows
+            stored.append(_stored(row, problems))
+            if needs_answer:
+                _require_answer(stored[-1])
+        except KeyError as error:
+            findings.append(f"{path}:{row.number}: problem {error} is not in {folder / PROBLEMS}")
+        except ConfigError as error:
+            findings.append(f"{path}:{row.number}: {error}")
+    refuse(findings)
+    return stored
 
 
-def regrade(rows: Sequence[Row], reward: Reward) -> Iterator[Graded]:
-    """The rows with their scores, in order, as they are known.
+def group_names(rows: Sequence[Row]) -> list[str]:
+    """Which group each row is of: rows with one name are the samples of one problem.
 
-    Where a component scores groups, rows of one prompt and answer that follow each other are a group, with the other
-    columns of the first. ConfigError where a component needs a column, or token ids, that the rows lack.
+    Rows name it by `problem`; else by `question` or `prompt` with the `answer`; else by `id`; else each is for itself.
+    Rows of training name their `step` too: each time that a problem was sampled is a group, and where a step had it
+    twice, the second sample of a number begins another.
     """
-    has_ids = all(_ids(row) for row in rows)
-    reward.require_columns([_problem(row) for row in rows], has_ids=has_ids)
-    waiting: deque[tuple[list[Row], Callable[[], list[Score]]]] = deque()
-    for _, grouped in groupby(rows, key=_prompt_and_answer if reward.needs_group else _number):
-        group = list(grouped)
-        completions = [_completion(row) for row in group]
-        waiting.append((group, reward.start(_problem(group[0]), completions)))
+    names, num_before = [], Counter[Any]()
+    for row in rows:
+        name = _problem_name(row)
+        if row.data.get("step") is not None:
+            sample = (name, row.data["step"], row.data.get("sample"))
+            name = f"{name} at step {row.data['step']}" + (f", {num_before[sample] + 1}" if num_before[sample] else "")
+            num_before[sample] += row.data.get("sample") is not None
+        names.append(name)
+    return names
+
+
+def regrade(stored: Sequence[Stored], reward: Reward) -> Iterator[Graded]:
+    """The completions with their scores, as they are known: in order, or where a component scores groups by group.
+
+    Of a group the problem is that of its first row. ConfigError where a component needs a column, or token ids, that
+    the rows lack.
+    """
+    has_ids = all(item.completion.token_ids for item in stored)
+    reward.require_columns([item.problem for item in stored], has_ids=has_ids)
+    waiting: deque[tuple[Sequence[Stored], Callable[[], list[Score]]]] = deque()
+    for group in _groups(stored) if reward.needs_group else ([item] for item in stored):
+        waiting.append((group, reward.start(group[0].problem, [item.completion for item in group])))
         if len(waiting) > AHEAD:
             yield from _finished(*waiting.popleft())
     while waiting:
@@ -96,6 +126,16 @@ def regrade(rows: Sequence[Row], reward: Reward) -> Iterator[Graded]:
 def verdict_counts(graded: Sequence[Graded]) -> dict[str, int]:
     """How often each verdict was given, the most frequent first."""
     return dict(Counter(str(item.score.verdict) for item in graded).most_common())
+
+
+def verdict_changes(graded: Sequence[Graded]) -> dict[tuple[str, str], list[Graded]]:
+    """(verdict of the row, verdict now) -> the completions, the most frequent change first; equal ones are left out."""
+    changed: dict[tuple[str, str], list[Graded]] = defaultdict(list)
+    for item in graded:
+        before, now = str(item.stored.row.data.get("verdict")), str(item.score.verdict)
+        if before != now:
+            changed[before, now].append(item)
+    return dict(sorted(changed.items(), key=lambda pair: -len(pair[1])))
 
 
 def latency_percentiles(graded: Sequence[Graded], percentiles: Sequence[float]) -> dict[float, float]:
@@ -120,14 +160,35 @@ def format_ok(text: str, style: Style) -> bool:
     return score is not None and score.value == 1.0
 
 
-def _finished(group: Sequence[Row], finish: Callable[[], list[Score]]) -> list[Graded]:
+def _groups(stored: Sequence[Stored]) -> list[list[Stored]]:
+    groups: dict[str, list[Stored]] = defaultdict(list)
+    for name, item in zip(group_names([item.row for item in stored]), stored, strict=True):
+        groups[name].append(item)
+    return list(groups.values())
+
+
+def _finished(group: Sequence[Stored], finish: Callable[[], list[Score]]) -> list[Graded]:
     return [
-        Graded(row, score, format_ok(completion_of(row), Style(row.data.get("style") or Style.FLEXIBLE)))
-        for row, score in zip(group, finish(), strict=True)
+        Graded(item, score, format_ok(item.completion.text, Style(item.row.data.get("style") or Style.FLEXIBLE)))
+        for item, score in zip(group, finish(), strict=True)
     ]
 
 
+def _stored(row: Row, problems: Mapping[str, Problem]) -> Stored:
+    """KeyError where the row names a problem that is not among those of its run; ConfigError where it is malformed."""
+    style = row.data.get("style")
+    if style is not None and style not in list(map(str, Style)):
+        raise ConfigError(f"style={style!r}; {nearest(str(style), list(map(str, Style)))}")
+    try:
+        completion = _completion(row)
+    except (TypeError, KeyError, IndexError, AttributeError) as error:
+        raise ConfigError("the completion is neither text nor a list of chat messages") from error
+    is_ours = bool(problems) and "problem" in row.data
+    return Stored(row, problems[row.data["problem"]] if is_ours else _problem(row), completion)
+
+
 def _problem(row: Row) -> Problem:
+    """The problem that the other columns of a row are."""
     columns = {name: value for name, value in row.data.items() if name not in (*_TEXT_KEYS, "prompt", "style")}
     if row.data.get("style") is not None:
         columns["style"] = Style(row.data["style"])
@@ -135,28 +196,27 @@ def _problem(row: Row) -> Problem:
     return Problem(f"line {row.number}", completion_text(prompt) if prompt else "", columns)
 
 
-def completion_of(row: Row) -> str:
-    """The text of a row's completion. TypeError, KeyError or IndexError where it is none."""
-    text = completion_text(next(row.data[key] for key in _TEXT_KEYS if row.data.get(key) is not None))
-    if not isinstance(text, str):
-        raise TypeError
-    return text
+def _require_answer(stored: Stored) -> None:
+    """ConfigError where the problem has no gold."""
+    if (answer := stored.problem.columns.get("answer")) is None:
+        raise ConfigError(f"no 'answer'; the row has {', '.join(stored.row.data)}")
+    gold_answers(answer)
 
 
-def _ids(row: Row) -> tuple[int, ...]:
-    """The tokens as TRL (`completion_ids`) or a rollout file of ours (`token_ids`) has them; else none."""
-    return tuple(row.data.get("completion_ids") or row.data.get("token_ids") or ())
+def _problem_name(row: Row) -> str:
+    data = row.data
+    if data.get("problem") is not None:
+        return str(data["problem"])
+    if question := data.get("question") or data.get("prompt"):
+        return str((question, data.get("answer")))
+    return f"line {row.number}" if data.get("id") is None else str(data["id"])
 
 
 def _completion(row: Row) -> Completion:
-    is_cut = bool(row.data.get("truncated")) or row.data.get("finish_reason") == "length"
-    return replace(as_completion(completion_of(row), is_cut), token_ids=_ids(row))
-
-
-def _number(row: Row) -> Any:
-    return row.number
-
-
-def _prompt_and_answer(row: Row) -> Any:
-    prompt = row.data.get("prompt")
-    return (repr(prompt), repr(row.data.get("answer"))) if prompt else row.number
+    """TypeError, KeyError or IndexError where the row has none."""
+    data = row.data
+    text = completion_text(next(data[key] for key in _TEXT_KEYS if data.get(key) is not None))
+    if not isinstance(text, str):
+        raise TypeError
+    known = {key: data[key] for key in ("policy_version", "seed") if isinstance(data.get(key), int)}
+    return replace(as_completion(text, bool(is_truncated(data))), token_ids=token_ids(data), **known)

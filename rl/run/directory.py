@@ -1,22 +1,25 @@
 """A run on disk. Other programs rely on these names; every file appears whole or not at all.
 
-recipe.yaml, environment.json, metrics.jsonl, rollouts/step-00012.jsonl.gz, checkpoints/step-00012/, eval/*.json
+recipe.yaml, environment.json, problems.jsonl, metrics.jsonl, rollouts/step-00012.jsonl.gz, checkpoints/step-00012/,
+eval/validation-step-00012.json and .jsonl.gz
 """
 
-import gzip
 import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from doubleback.rewards.jsonl import to_lines
+from doubleback.rewards.sample_lines import PROBLEMS, ROLLOUTS, problem_line
+from doubleback.rewards.types import Problem
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.rollout.problems import ProblemSource
 from doubleback.rl.run import checkpoint
 from doubleback.rl.run.files import explained, remove_unfinished, to_json, write_atomically
+from doubleback.rl.run.samples import write_rollouts
 from doubleback.rl.types import Group
 
 
@@ -25,8 +28,12 @@ class RunDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        for name in ("rollouts", "checkpoints", "eval"):
+        for name in (ROLLOUTS, "checkpoints", "eval"):
             (path / name).mkdir(parents=True, exist_ok=True)
+
+    def write_problems(self, problems: Sequence[Problem]) -> None:
+        """What sample lines leave out: prompt and columns of every problem, once."""
+        write_atomically(self.path / PROBLEMS, to_lines(map(problem_line, problems)))
 
     def record(
         self,
@@ -37,7 +44,7 @@ class RunDirectory:
     ) -> None:
         """Rollouts of the step, then its line in metrics.jsonl, both flushed to the disk; then tell the observers."""
         if groups:
-            write_samples(self.path / "rollouts" / f"{step_name(step)}.jsonl.gz", step, groups)
+            write_rollouts(self.path / ROLLOUTS / f"{step_name(step)}.jsonl.gz", step, groups)
         with explained(self.metrics_path), self.metrics_path.open("a") as file:
             file.write(to_json({"step": step, **metrics}) + "\n")
             file.flush()
@@ -65,7 +72,7 @@ class RunDirectory:
         if self.metrics_path.exists():
             kept = [line for line in self.metrics_lines() if line["step"] <= step]
             write_atomically(self.metrics_path, "".join(to_json(line) + "\n" for line in kept).encode())
-        for path in [*(self.path / "rollouts").iterdir(), *(self.path / "eval").iterdir()]:
+        for path in [*(self.path / ROLLOUTS).iterdir(), *(self.path / "eval").iterdir()]:
             number = re.search(r"step-(\d+)", path.name)
             if number is None or int(number[1]) > step:
                 path.unlink()
@@ -85,40 +92,6 @@ class RunDirectory:
     def metrics_path(self) -> Path:
         """The file of metrics, one line a step."""
         return self.path / "metrics.jsonl"
-
-
-def write_samples(path: Path, step: int, groups: Sequence[Group]) -> None:
-    """One JSON line per completion, gzipped, with everything that is known about it."""
-    lines = (json.dumps(line, ensure_ascii=False) for group in groups for line in _sample_lines(step, group))
-    # No time stamp in the gzip header: equal rollouts are equal files.
-    write_atomically(path, gzip.compress("\n".join([*lines, ""]).encode(), 6, mtime=0))
-
-
-def read_samples(path: Path) -> list[dict[str, Any]]:
-    """What `write_samples` wrote."""
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
-
-
-def _sample_lines(step: int, group: Group) -> Iterator[dict[str, Any]]:
-    advantages = group.advantages or (None,) * len(group.completions)
-    for index, (completion, score, advantage) in enumerate(
-        zip(group.completions, group.scores, advantages, strict=True)
-    ):
-        yield {
-            "step": step,
-            "problem": group.problem.id,
-            "sample": index,
-            "prompt": group.problem.prompt,
-            **{"completion" if key == "text" else key: value for key, value in asdict(completion).items()},
-            "score": score.value,
-            "verdict": score.verdict,
-            "extracted": score.extracted,
-            "parts": dict(score.parts),
-            "weighted": dict(score.weighted),
-            "detail": score.detail,
-            "advantage": advantage,
-        }
 
 
 def step_name(step: int) -> str:

@@ -49,7 +49,7 @@ RUNS: dict[str, tuple[str, ...]] = {
 """Name -> recipe and overrides."""
 SAMPLE_KEYS = (
     *("step", "problem", "sample", "seed", "completion", "token_ids", "sampler_logprobs", "finish_reason"),
-    *("policy_version", "adapter_hash", "score", "verdict", "extracted", "parts", "weighted", "advantage", "strict"),
+    *("policy_version", "adapter_hash", "score", "verdict", "extracted", "parts", "weighted", "advantage"),
 )
 TIMED = ("seconds/", "speed/")
 QUESTION = "Ann has {} beads and buys {} more. How many has she?"

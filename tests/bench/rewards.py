@@ -26,6 +26,7 @@ from doubleback.rewards.builtin.countdown import Split, problems
 from doubleback.rewards.checks.golds import as_completion
 from doubleback.rewards.compose.config import RewardConfig
 from doubleback.rewards.compose.reward import Reward, load_reward
+from doubleback.rewards.jsonl import complete_lines
 from doubleback.rewards.types import Completion, Problem
 
 NUM_COMPLETIONS = 1024
@@ -116,9 +117,7 @@ def countdown_share(steps: int) -> tuple[float, float]:
         command = [sys.executable, "-m", "doubleback.recipes", "train", "countdown", *small, "--out", str(out)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={"OMP_NUM_THREADS": "2", **os.environ})
         lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()][1:]
-        from doubleback.rl.run.directory import read_samples
-
-        rollouts = [read_samples(path) for path in sorted((out / "rollouts").iterdir())]
+        rollouts = [complete_lines(path) for path in sorted((out / "rollouts").iterdir())]
     known = {problem.id: problem for problem in problems(3, Split.TRAIN)}
     recipe = load_recipe("countdown")
     seconds = []

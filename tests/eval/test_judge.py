@@ -2,7 +2,7 @@
 
 from support.rewarding import section
 
-from doubleback.eval.judge import FLEXIBLE, STRICT, judge_config, load_judge, strictly_correct
+from doubleback.eval.judge import FLEXIBLE, STRICT, is_strictly_correct, judge_config, load_judge
 from doubleback.eval.prompts.prompt import load_prompt
 from doubleback.eval.suites.suite import load_config
 from doubleback.recipes.recipe.loading import load_recipe
@@ -11,6 +11,7 @@ from doubleback.rewards.builtin.table import BUILTIN
 from doubleback.rewards.checks.golds import as_completion
 from doubleback.rewards.compose.reward import load_reward
 from doubleback.rewards.hostile.cases import cases
+from doubleback.rewards.sample_lines import judgement
 from doubleback.rewards.types import Problem, Verdict
 
 GSM8K, PROMPT = load_config("gsm8k")[1], load_prompt("gsm8k_hash_4shot")
@@ -55,7 +56,7 @@ def test_strict_and_flexible_by_hand():
     with load_judge(GSM8K, PROMPT, None) as judge:
         for text, expected in texts.items():
             (score,) = judge(Problem("p", "?", {"answer": "72"}), [as_completion(text)])
-            assert (strictly_correct(score), score.verdict == Verdict.CORRECT) == expected
+            assert (is_strictly_correct(judgement(score)), score.verdict == Verdict.CORRECT) == expected
 
 
 def test_leaking_thought_is_measured_where_a_mode_is_asked_for():

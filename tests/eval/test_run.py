@@ -3,11 +3,12 @@
 import pytest
 
 from doubleback.eval.run import Request, generate, generate_into
-from doubleback.eval.samples import sample_lines
 from doubleback.eval.summary import headline, summary
 from doubleback.rewards.compose.config import RewardConfig
 from doubleback.rewards.compose.reward import load_reward
+from doubleback.rewards.sample_lines import with_columns
 from doubleback.rewards.types import Completion, Problem, RunError, Score, Verdict
+from doubleback.rl.run.samples import sample_lines
 from doubleback.rl.types import Group, Sampling
 
 RIGHT = "<think> 3 * 5 = 15 : 15 + 7 = 22 yes </think> <answer> ( 3 * 5 ) + 7 </answer>"
@@ -50,7 +51,8 @@ def request(seed=0):
 @pytest.fixture(scope="module")
 def found():
     groups = generate(Scripted(), request(), REWARD)
-    return summary([line for group in groups for line in sample_lines(group)], {"suite": "test"})
+    lines = [line for group in groups for line in sample_lines(group)]
+    return summary(with_columns(lines, PROBLEMS), {"suite": "test"})
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,13 @@ def line(problem, verdict="correct", **more):
 
 # p: 2 of 4 right; q: 0 of 4; r: 1 of 3, one timed out
 LINES = [
-    *(line("p", verdict, extracted=answer, strict=strict) for verdict, answer, strict in (
+    *(line("p", verdict, extracted=answer, parts={"strict": float(strict)}) for verdict, answer, strict in (
         ("correct", "72", True), ("correct", "72.0", False), ("wrong", "73", False), ("no_answer", None, False))),
-    *(line("q", "wrong", extracted="1", strict=False) for _ in range(4)),
-    line("r", "correct", extracted="x + 1", strict=True, tokens=8),
-    line("r", "wrong", extracted="5", strict=False),
-    line("r", "truncated", extracted=None, truncated=True, strict=False),
-    line("r", "timeout", extracted="x", strict=False),
+    *(line("q", "wrong", extracted="1", parts={"strict": 0.0}) for _ in range(4)),
+    line("r", "correct", extracted="x + 1", parts={"strict": 1.0}, tokens=8),
+    line("r", "wrong", extracted="5", parts={"strict": 0.0}),
+    line("r", "truncated", extracted=None, truncated=True, parts={"strict": 0.0}),
+    line("r", "timeout", extracted="x", parts={"strict": 0.0}),
 ]  # fmt: skip
 
 

@@ -4,9 +4,9 @@ import pytest
 from support.loop import SAMPLING, Loop
 from support.untimed import untimed
 
+from doubleback.rewards.jsonl import complete_lines
 from doubleback.rewards.types import RunError
 from doubleback.rl.objective.advantages import centre
-from doubleback.rl.run.directory import read_samples
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_penalties_reach_the_advantages(loop):
     """kl_in=reward, k1: a completion's reward less kl_coef * sum(sampler - reference), then the group's mean off."""
     run = loop(algorithm={"kl_in": "reward", "kl_coef": 0.25, "kl_estimator": "k1"})
     lines = run.train(range(1, 2))
-    samples = read_samples(run.run.path / "rollouts" / "step-00001.jsonl.gz")
+    samples = complete_lines(run.run.path / "rollouts" / "step-00001.jsonl.gz")
     references = run.learner.score([((1, 5, 6), tuple(sample["token_ids"])) for sample in samples], frozenset())
     penalties = [0.25 * sum(-1.0 - value for value in row) for row in references]
     for start in range(0, len(samples), SAMPLING.group_size):

@@ -8,17 +8,18 @@ from typing import Any
 import yaml
 
 from doubleback.eval.run import Request, generate
-from doubleback.eval.samples import sample_lines
 from doubleback.eval.show.tables import LABELS
 from doubleback.eval.summary import summary
 from doubleback.recipes.tasks.countdown.pretrain_config import PretrainConfig
 from doubleback.rewards.builtin.countdown import Split, problems
 from doubleback.rewards.compose.config import RewardConfig
 from doubleback.rewards.compose.reward import load_reward
+from doubleback.rewards.sample_lines import with_columns
 from doubleback.rewards.types import Verdict
 from doubleback.rl.engines.config import EngineConfig
 from doubleback.rl.engines.create import create_engine
 from doubleback.rl.policy.base import base_tensors, load_base, load_tokenizer
+from doubleback.rl.run.samples import sample_lines
 from doubleback.rl.types import Group, ModelSource, Sampling
 
 NUM_SAMPLES = 16
@@ -54,7 +55,8 @@ def measure_base(folder: Path, config: PretrainConfig) -> Scores:
     held_out = problems(config.num_numbers, Split(config.score_split))
     request = Request(config.score_split, held_out, sampling, config.seed)
     groups = generate(engine, request, load_reward(RewardConfig(), config.budget))
-    return Scores(groups, summary([line for group in groups for line in sample_lines(group)], {}))
+    lines = with_columns([line for group in groups for line in sample_lines(group)], held_out)
+    return Scores(groups, summary(lines, {}))
 
 
 def _example(groups: Sequence[Group]) -> str:

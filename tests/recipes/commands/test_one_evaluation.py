@@ -1,17 +1,16 @@
 """What training measures at a step is what `doubleback eval` measures: one pipeline, compared on the same samples."""
 
-import gzip
 import json
 import math
 
 import pytest
 
 from doubleback.eval.run import Request, generate_into
-from doubleback.eval.samples import read_lines
 from doubleback.eval.summary import summary
 from doubleback.recipes.commands.train import evaluator
 from doubleback.recipes.recipe.loading import load_recipe
 from doubleback.recipes.tasks.task import Splits
+from doubleback.rewards.jsonl import complete_lines
 from doubleback.rewards.types import Completion, Problem, Score, Verdict
 from doubleback.rl.run.directory import RunDirectory
 from doubleback.rl.types import Group
@@ -50,12 +49,8 @@ def in_training(scores, folder):
     run = RunDirectory(folder)
     evaluate = evaluator(recipe, Splits([], PROBLEMS, []), Counting(), Judging(*scores), run, lambda text: None)
     metrics = evaluate(4) or evaluate(10)  # not due at step 4; due at the tenth as every tenth is
-    lines = read_gzipped(folder / "eval" / "validation-step-00010.jsonl.gz")
+    lines = complete_lines(folder / "eval" / "validation-step-00010.jsonl.gz")
     return metrics, json.loads((folder / "eval" / "validation-step-00010.json").read_text()), lines
-
-
-def read_gzipped(path):
-    return [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
 
 
 def by_eval(scores, path):
@@ -63,7 +58,7 @@ def by_eval(scores, path):
     recipe = load_recipe("countdown", [])
     request = Request("validation", PROBLEMS, recipe.sampling.sampling(len(scores)), recipe.seed)
     generate_into(path, Counting(), request, Judging(*scores), lambda lines: None)
-    return summary(read_lines(path), {}), read_lines(path)
+    return summary(complete_lines(path), {}), complete_lines(path)
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,13 @@ from doubleback.recipes.models.bundled import bundled_path
 from doubleback.recipes.recipe.loading import load_recipe
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.trl.mapping import GIVEN, IDLE, LOSSES, MAPPED, ONLY, SCALES, arguments, largest_divisor
+from doubleback.rewards.jsonl import complete_lines
+from doubleback.rewards.sample_lines import read_problems
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.learner.batching import assign, make_batch
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.policy import lora
 from doubleback.rl.policy.base import load_base, load_tokenizer
-from doubleback.rl.run.directory import read_samples
 from doubleback.rl.types import ModelSource
 
 PROMPT = 16
@@ -200,7 +201,7 @@ def test_a_run_on_trl_is_a_run(run, tmp_path):
     assert [line["learner/lr"] for line in lines[1:]] == pytest.approx([line["learner/lr"] for line in ours[1:]])
     assert lines[0] == ours[0]
     for step in (1, 2, 3):
-        samples = [read_samples(folder / "rollouts" / f"step-0000{step}.jsonl.gz") for folder in folders.values()]
+        samples = [complete_lines(folder / "rollouts" / f"step-0000{step}.jsonl.gz") for folder in folders.values()]
         assert [row["problem"] for row in samples[0]] == [row["problem"] for row in samples[1]]
     places = [(folder / "checkpoints" / "step-00003" / "problems.json").read_text() for folder in folders.values()]
     assert places[0] == places[1]
@@ -233,10 +234,11 @@ def test_a_step_on_trl_is_ours(run, tmp_path, keys):
     recipe = load_recipe("countdown", keys)
     model = ModelSource(bundled_path(recipe.model.path), "float32", 256)
     tokenizer, learner = load_tokenizer(model.path), make_learner(model, recipe)
-    rows = read_samples(tmp_path / "run" / "rollouts" / "step-00001.jsonl.gz")
+    rows = complete_lines(tmp_path / "run" / "rollouts" / "step-00001.jsonl.gz")
+    known = read_problems(tmp_path / "run")
     groups = [
         make_group(
-            tokenizer(part[0]["prompt"])["input_ids"],
+            tokenizer(known[part[0]["problem"]].prompt)["input_ids"],
             [make_completion(row["token_ids"], finish_reason=row["finish_reason"]) for row in part],
             [row["score"] for row in part],
         )

@@ -1,0 +1,37 @@
+"""The samples of a group as lines of a file: as an evaluation keeps them, and with all that a training step knows."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from doubleback.rewards.jsonl import GZIPPED, to_lines
+from doubleback.rewards.sample_lines import sample_line
+from doubleback.rl.run.files import write_atomically
+from doubleback.rl.types import Group
+
+
+def sample_lines(group: Group) -> list[dict[str, Any]]:
+    """A line for each completion of a scored group."""
+    pairs = zip(group.completions, group.scores, strict=True)
+    return [sample_line(group.problem, index, *pair) for index, pair in enumerate(pairs)]
+
+
+def rollout_lines(step: int, group: Group) -> list[dict[str, Any]]:
+    """The same with the step, the tokens, and the advantage, null where none was assigned."""
+    advantages = group.advantages or (None,) * len(group.completions)
+    return [
+        {
+            "step": step,
+            **line,
+            "token_ids": completion.token_ids,
+            "sampler_logprobs": completion.sampler_logprobs,
+            "advantage": advantage,
+        }
+        for line, completion, advantage in zip(sample_lines(group), group.completions, advantages, strict=True)
+    ]
+
+
+def write_rollouts(path: Path, step: int, groups: Sequence[Group]) -> None:
+    """Write one line a completion with everything that is known about it; gzipped where the name ends in .gz."""
+    lines = [line for group in groups for line in rollout_lines(step, group)]
+    write_atomically(path, to_lines(lines, is_gzipped=path.suffix == GZIPPED))

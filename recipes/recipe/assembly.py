@@ -13,7 +13,7 @@ from doubleback.recipes.models.bundled import bundled_path
 from doubleback.recipes.models.published import configuration
 from doubleback.recipes.recipe.problems import asked, scorable
 from doubleback.recipes.recipe.schema import Recipe
-from doubleback.recipes.recipe.tiny import make_twin
+from doubleback.recipes.recipe.tiny import make_tiny
 from doubleback.recipes.tasks.task import Splits
 from doubleback.rewards.checks.golds import Unscorable
 from doubleback.rewards.compose.reward import Reward, load_reward
@@ -60,10 +60,10 @@ class Assembled:
 
 
 @contextmanager
-def scored(recipe: Recipe, twin_folder: Path | None = None) -> Iterator[Scored]:
+def scored(recipe: Recipe, tiny_folder: Path | None = None) -> Iterator[Scored]:
     """The recipe's problems, each with a gold that its reward accepts and a prompt that fits. Closes the reward.
 
-    With recipe.tiny the model is a twin, in `twin_folder` if it is to stay.
+    With recipe.tiny the model is a tiny one, in `tiny_folder` if it is to stay.
     """
     recipe.algorithm.require_functions()
     with ExitStack() as stack:
@@ -72,8 +72,8 @@ def scored(recipe: Recipe, twin_folder: Path | None = None) -> Iterator[Scored]:
         model = recipe.model.source(bundled_path(recipe.model.path))
         if recipe.tiny:
             texts = [problem.prompt for problem in splits.everything]
-            folder = twin_folder or Path(stack.enter_context(TemporaryDirectory(prefix="doubleback-twin-")))
-            model = make_twin(model, texts, recipe.seed, folder)
+            folder = tiny_folder or Path(stack.enter_context(TemporaryDirectory(prefix="doubleback-tiny-")))
+            model = make_tiny(model, texts, recipe.seed, folder)
         tokenizer = load_tokenizer(model.path)
         prompts = encode_prompts(splits.everything, tokenizer, recipe.sampling.max_tokens, model.max_length)
         yield Scored(splits, dropped, reward, model, max(map(len, prompts)))

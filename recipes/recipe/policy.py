@@ -13,7 +13,7 @@ from rich.console import Console
 from doubleback.eval.prompts.prompt import PromptConfig, messages
 from doubleback.eval.prompts.rendering import Prompted
 from doubleback.recipes.models.bundled import bundled_path
-from doubleback.recipes.recipe.schema import Recipe
+from doubleback.recipes.recipe.schema import TINY_FOLDER, Recipe
 from doubleback.rewards.settings import validated
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.config import SyncConfig
@@ -55,7 +55,7 @@ def find_policy(model: str, *, adapter: Path | None, endpoint: str | None, engin
         raise ConfigError(f"{model} is a run without a checkpoint; train it further, or give --adapter DIR")
     base, dtype = recipe.model.path, str(recipe.model.dtype)
     if recipe.tiny:
-        base, dtype = str(Path(model) / "twin"), "float32"
+        base, dtype = str(Path(model) / TINY_FOLDER), "float32"
     return Policy(base, adapter or checkpoints[-1], dtype, engine, None)
 
 

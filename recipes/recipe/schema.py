@@ -22,6 +22,8 @@ from doubleback.rl.engines.config import EngineConfig
 from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.objective.presets import PRESETS
 
+TINY_FOLDER = "tiny"
+"""Where a run keeps the model that `tiny: true` puts in the place of its base."""
 MOVED = {
     "optim.prompts_per_step": "rollout.prompts_per_step",
     "algorithm.max_rounds": "rollout.max_rounds",

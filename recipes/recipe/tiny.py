@@ -12,15 +12,15 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from doubleback.recipes.models.published import configuration
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.policy.base import load_tokenizer
-from doubleback.rl.policy.tiny import write_twin
+from doubleback.rl.policy.tiny import write_tiny
 from doubleback.rl.types import ModelSource
 
 VOCABULARY = 600
 END, PAD = "<|end|>", "<|pad|>"
 
 
-def make_twin(model: ModelSource, texts: Sequence[str], seed: int, folder: Path) -> ModelSource:
-    """Write the twin of `model` into `folder` unless it is there, and return where it is.
+def make_tiny(model: ModelSource, texts: Sequence[str], seed: int, folder: Path) -> ModelSource:
+    """Write the tiny model in the place of `model` into `folder` unless it is there, and return where it is.
 
     The tokenizer is the model's own where it can be loaded, else one trained on `texts`. In float32: a CPU's bfloat16
     would send tokens to other experts in engine and trainer.
@@ -31,7 +31,7 @@ def make_twin(model: ModelSource, texts: Sequence[str], seed: int, folder: Path)
         except ConfigError:
             tokenizer = train_tokenizer(texts, model.max_length)
         tokenizer.save_pretrained(folder)
-        write_twin(configuration(model.path), tokenizer, model.max_length, seed, folder)
+        write_tiny(configuration(model.path), tokenizer, model.max_length, seed, folder)
     return replace(model, path=str(folder), dtype="float32")
 
 

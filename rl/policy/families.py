@@ -54,7 +54,7 @@ class Family:
     fixups: Mapping[str, Any] = field(default_factory=dict)
     """Values of the configuration that vLLM needs and published configurations leave out."""
     tiny: Mapping[str, Any] = field(default_factory=dict)
-    """What a tiny twin must set beyond `rl.policy.tiny`."""
+    """What a tiny model must set beyond `rl.policy.tiny`."""
 
 
 FAMILIES = {

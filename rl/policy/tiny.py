@@ -1,4 +1,4 @@
-"""A tiny twin of a model: the same architecture with a few hundred thousand random parameters, for tests and trials."""
+"""A tiny model of the same architecture as another: a few hundred thousand random parameters, for tests and trials."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def shrink(config: PretrainedConfig, vocabulary: int, max_length: int) -> Pretra
     return type(config)(**{**kept, **known, **family(config).tiny, **family(config).fixups})
 
 
-def write_twin(
+def write_tiny(
     config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase, max_length: int, seed: int, folder: Path
 ) -> None:
     """Random weights for the tiny configuration that goes with `tokenizer`, and both as files."""

@@ -1,4 +1,4 @@
-"""Every shipped recipe runs, two steps on a tiny twin of its base, through vLLM."""
+"""Every shipped recipe runs, two steps on a tiny model in the place of its base, through vLLM."""
 
 import json
 
@@ -9,7 +9,7 @@ from transformers import AutoConfig
 from doubleback.recipes.models.published import configuration, described, shipped_configuration
 from doubleback.recipes.models.table import shipped_models
 from doubleback.recipes.recipe.loading import load_recipe, shipped
-from doubleback.recipes.recipe.tiny import make_twin
+from doubleback.recipes.recipe.tiny import make_tiny
 from doubleback.rl.types import ModelSource
 
 PUBLISHED = {  # parameters, billions, as the model cards state them
@@ -48,7 +48,7 @@ def word_problems(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "model"), [*((name, None) for name in shipped()), *(("gsm8k", it) for it in OTHERS)])
-def test_recipe_runs_two_steps_on_a_twin(run, tmp_path, word_problems, name, model):
+def test_recipe_runs_two_steps_on_a_tiny_model(run, tmp_path, word_problems, name, model):
     chosen = [f"model={model}"] if model else []
     overrides = [*chosen, *SMALL, *(word_problems if load_recipe(name).task.name == "math" else [])]
     if name == "countdown-random-reward":
@@ -61,9 +61,9 @@ def test_recipe_runs_two_steps_on_a_twin(run, tmp_path, word_problems, name, mod
     assert all(line["rollout/num_completions"] == 4 for line in lines[1:])
     base = load_recipe(name, chosen).model.path
     assert f"a tiny stand-in for {base}" in " ".join(out.split())
-    twin = AutoConfig.from_pretrained(tmp_path / "run" / "twin")
+    tiny = AutoConfig.from_pretrained(tmp_path / "run" / "tiny")
     expected = "qwen3_moe" if base.startswith("bundled:") else shipped_configuration(base).model_type
-    assert twin.model_type == expected
+    assert tiny.model_type == expected
 
 
 def test_every_model_of_the_table_is_described():
@@ -85,20 +85,20 @@ def test_every_description_is_checked():
 
 
 @pytest.mark.parametrize("path", described())
-def test_a_twin_is_tiny_and_of_the_same_architecture(tmp_path, path):
+def test_a_tiny_model_is_small_and_of_the_same_architecture(tmp_path, path):
     import torch
     from transformers import AutoModelForCausalLM
 
     model = ModelSource(path, "bfloat16", 256)
-    made = make_twin(model, ["How many pears are there?"] * 3, 0, tmp_path / "twin")
-    assert (made.path, made.dtype, made.max_length) == (str(tmp_path / "twin"), "float32", 256)
-    twin = AutoModelForCausalLM.from_pretrained(made.path)
+    made = make_tiny(model, ["How many pears are there?"] * 3, 0, tmp_path / "tiny")
+    assert (made.path, made.dtype, made.max_length) == (str(tmp_path / "tiny"), "float32", 256)
+    tiny = AutoModelForCausalLM.from_pretrained(made.path)
     with torch.device("meta"):
         original = AutoModelForCausalLM.from_config(configuration(path))
-    assert twin.num_parameters() < 1_000_000
+    assert tiny.num_parameters() < 1_000_000
     names = {name.split(".", 3)[-1] for name, _ in original.named_parameters()}
-    assert {name.split(".", 3)[-1] for name, _ in twin.named_parameters()} == names
-    again = make_twin(model, ["other"], 0, tmp_path / "twin")
+    assert {name.split(".", 3)[-1] for name, _ in tiny.named_parameters()} == names
+    again = make_tiny(model, ["other"], 0, tmp_path / "tiny")
     assert again == made
 
 

@@ -1,12 +1,14 @@
 # make install     everything into .venv: the CPU set, or the CUDA set where there is an NVIDIA GPU
 #                  (DEVICE=cpu|cuda and PYTHON=python3.12 say otherwise)
 # make demo        train the countdown recipe
-# make test        all checks and all tests, as CI runs them
+# make test        all checks and all tests, as CI runs them: JOBS=2 beside one another, one thread each
 # make test-fast   all tests but the slow ones
 # make lint        ruff, mypy, import-linter
 # make docs        write docs/metrics.md and docs/keys.md anew from the code
 # make lock        write requirements/cpu.lock anew (UPGRADE=1: with the newest versions)
 # make clean       remove .venv, caches and build output; runs/ stays
+
+JOBS ?= 2
 
 .PHONY: help install demo test test-fast lint docs lock clean
 
@@ -20,10 +22,10 @@ demo: install
 	.venv/bin/doubleback train countdown
 
 test: lint
-	.venv/bin/pytest --durations=15
+	.venv/bin/pytest -n $(JOBS) --durations=15
 
 test-fast: install
-	.venv/bin/pytest -m "not slow"
+	.venv/bin/pytest -n $(JOBS) -m "not slow"
 
 lint: install
 	.venv/bin/ruff check

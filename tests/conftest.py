@@ -1,4 +1,4 @@
-"""What more than one test file needs: the command line, the tiny model, a policy on it.
+"""What more than one test file needs: the command line, the tiny model, a policy on it; and who runs beside whom.
 
 `gpu` tests are skipped without a CUDA device.
 """
@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # on tiny models and shared cores two threads take triple the time
+# Whatever the machine has: bits depend on the number of threads, and tests beside one another share the cores.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 from hypothesis import settings
@@ -18,9 +19,35 @@ settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
 
 MAX_LENGTH = 512
+LONGEST = [
+    "recipes/commands/test_resume",
+    "recipes/commands/test_learns",
+    "rl/policy/test_families",
+    "recipes/trl/test_trainer",
+    "rl/engines/test_contract",
+    "recipes/commands/test_evaluate",
+    "recipes/commands/test_cli",
+]
+"""Files that take the longest, in the order in which they start."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    skip_without_device(items)
+    # Beside one another run groups of tests (`--dist loadgroup`). A file is a group, because it shares what its
+    # fixtures make; where it says so itself (`xdist_group`), a part of it is one.
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(name_of(item)))
+    # Groups start in this order: with the longest first none of them is left over at the end, with one core idle.
+    items.sort(key=lambda item: LONGEST.index(name_of(item)) if name_of(item) in LONGEST else len(LONGEST))
+
+
+def name_of(item: pytest.Item) -> str:
+    """The test's file below this folder, without its ending."""
+    return str(item.path.relative_to(Path(__file__).parent).with_suffix(""))
+
+
+def skip_without_device(items: list[pytest.Item]) -> None:
     gpu_tests = [item for item in items if item.get_closest_marker("gpu")]
     if not gpu_tests:
         return

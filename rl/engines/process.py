@@ -1,8 +1,8 @@
 """An engine in a process of its own, so that it can sample while this process learns. One call at a time.
 
 The frozen base is handed over in shared memory. With several CUDA devices the engine has the second, the trainer the
-first. What the engine raises is raised here by its own name; an engine that dies, or says nothing for
-`STALL_SECONDS`, is named.
+first. What the engine raises is raised here by its own name; an engine that dies, or says nothing for too long, is
+named.
 """
 
 import os
@@ -34,9 +34,18 @@ class ProcessEngine:
     """See `rl.engines.engine.Engine`."""
 
     def __init__(
-        self, make: Make, setup: EngineSetup, base: Mapping[str, Tensor], tokenizer: PreTrainedTokenizerBase
+        self,
+        make: Make,
+        setup: EngineSetup,
+        base: Mapping[str, Tensor],
+        tokenizer: PreTrainedTokenizerBase,
+        stall_seconds: float = STALL_SECONDS,
     ) -> None:
-        """Starts the process, in which `make(setup, base, tokenizer)` makes the engine: a function of some module."""
+        """Starts the process, in which `make(setup, base, tokenizer)` makes the engine: a function of some module.
+
+        RunError where it says nothing for `stall_seconds`; the process is then ended, as where it cannot start.
+        """
+        self._stall_seconds = stall_seconds
         context = multiprocessing.get_context("spawn")
         self._pipe, far_end = context.Pipe()
         self._lock = Lock()
@@ -53,7 +62,11 @@ class ProcessEngine:
             os.environ.clear()
             os.environ.update(before)
         far_end.close()
-        self._answer()
+        try:
+            self._answer()
+        except KNOWN:
+            self._process.kill()  # nobody else has this engine, to close it
+            raise
 
     def load_adapter(self, adapter: Adapter, version: int) -> None:
         self._call("load_adapter", adapter, version)
@@ -90,8 +103,8 @@ class ProcessEngine:
             if not self._pipe.poll(1.0):
                 if not self._process.is_alive():
                     raise RunError(f"the engine's process has ended (exit code {self._process.exitcode})")
-                if monotonic() - last > STALL_SECONDS:
-                    raise RunError(f"the engine's process has said nothing for {STALL_SECONDS:.0f} s")
+                if monotonic() - last > self._stall_seconds:
+                    raise RunError(f"the engine's process has said nothing for {self._stall_seconds:.0f} s")
                 continue
             last = monotonic()
             try:

@@ -1,7 +1,10 @@
 """Engines that fail in ways the field has seen."""
 
 import math
+import threading
 from dataclasses import replace
+
+from doubleback.rewards.types import ConfigError
 
 
 class Faulty:
@@ -41,3 +44,24 @@ class Faulty:
 
     def __getattr__(self, name):
         return getattr(self._engine, name)
+
+
+class Refusing:
+    """An engine for a process of its own, which refuses to sample whatever it is asked."""
+
+    def __init__(self, setup, base, tokenizer):
+        """Takes what every engine is given."""
+
+    def sample(self, problems, sampling, seeds, on_group=None):
+        raise ConfigError(f"problem {problems[0].id} is refused")
+
+    def score(self, sequences):
+        return [(0.0,) * len(completion) for _, completion in sequences]
+
+    def close(self):
+        """Nothing is held."""
+
+
+def silent(setup, base, tokenizer):
+    """In place of an engine's constructor: never says anything."""
+    threading.Event().wait()

@@ -1,0 +1,53 @@
+"""An engine in a process of its own: what goes wrong there has its name here, and no process is left behind."""
+
+import os
+import signal
+
+import psutil
+import pytest
+from support.faulty import Refusing, silent
+from support.processes import children, wait_for_end
+
+from doubleback.rewards.types import ConfigError, Problem, RunError
+from doubleback.rl.engines.config import EngineConfig
+from doubleback.rl.engines.process import ProcessEngine, second_device
+from doubleback.rl.types import ModelSource, Sampling
+
+SETUP = EngineConfig(name="transformers").setup(ModelSource("nowhere", "float32", 64))
+SAMPLING = Sampling(group_size=2, temperature=1.0, max_tokens=4)
+
+
+@pytest.mark.parametrize(
+    ("count", "visible", "expected"), [(0, None, None), (1, "3", None), (2, None, "1"), (3, "4, 2,0", "2")]
+)
+def test_with_several_devices_the_engine_has_the_second(count, visible, expected):
+    assert second_device(count, visible).get("CUDA_VISIBLE_DEVICES") == expected
+
+
+def engines():
+    """The processes started here but for the one that keeps the record of shared memory."""
+    return {pid for pid in children() if "resource_tracker" not in " ".join(psutil.Process(pid).cmdline())}
+
+
+@pytest.mark.timeout(120)  # all that can be seen of a wait that never ends
+def test_an_engine_that_says_nothing_is_named_and_ended():
+    before = engines()
+    with pytest.raises(RunError, match="the engine's process has said nothing for 0 s"):
+        ProcessEngine(silent, SETUP, {}, None, stall_seconds=0.0)
+    wait_for_end(engines() - before)
+
+
+def test_an_engine_is_alone_on_its_device_and_its_errors_and_its_death_have_names(monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    variables, before = dict(os.environ), engines()
+    engine = ProcessEngine(Refusing, SETUP, {}, None)
+    (process,) = engines() - before
+    assert psutil.Process(process).environ()["CUDA_VISIBLE_DEVICES"] == "1"
+    assert dict(os.environ) == variables
+    with pytest.raises(ConfigError, match="problem p is refused"):
+        engine.sample([Problem("p", "?")], SAMPLING, [1])
+    assert engine.score([((1, 5), (6, 7))]) == [(0.0, 0.0)]  # an error does not end it
+    os.kill(process, signal.SIGKILL)
+    with pytest.raises(RunError, match=r"the engine's process has ended \(exit code -9\)"):
+        engine.score([((1, 5), (6, 7))])
+    engine.close()

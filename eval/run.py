@@ -108,7 +108,7 @@ class _InOrder:
     def _write(self) -> None:
         group, wait = self._started.pop(self._waiting.popleft())
         scored = replace(group, scores=tuple(wait()))
-        self._judged += [(group.problem, *pair) for pair in zip(group.completions, scored.scores, strict=True)]
+        self._judged += [(group.problem, row.completion, row.score) for row in scored.rows()]
         self._write_group(scored)
 
 

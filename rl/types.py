@@ -66,8 +66,46 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupRow:
+    """One completion of a group with all that is known of it."""
+
+    completion: Completion
+    given_score: Score | None
+    """None before scoring."""
+    penalty: float
+    """What is taken off its reward; 0 where nothing is."""
+    advantage: float | None
+    """None before assignment, and where it could not be judged."""
+    routes: Routes | None
+    """None where the engine does not report them."""
+
+    @property
+    def score(self) -> Score:
+        """Its score. ValueError before scoring."""
+        if self.given_score is None:
+            raise ValueError("the group has not been scored")
+        return self.given_score
+
+    @property
+    def reward(self) -> float | None:
+        """What its advantage is made of: the score less the penalty. None where it could not be judged."""
+        return None if self.score.value is None else self.score.value - self.penalty
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
-    """All completions of one problem in one step."""
+    """All completions of one problem in one step.
+
+    For example two completions, the second of which ran into the reward's time limit:
+
+        prompt_ids   (1, 40, 41)
+        completions  Completion("6 * 4", token_ids=(9, 14, 7, 2), ...), Completion("(4", token_ids=(30, 7), ...)
+        scores       Score(1.0, CORRECT), Score(None, TIMEOUT)
+        penalties    (0.25, 0.5)      with a KL in the reward, else empty
+        advantages   (0.0, None)      a single reward, 1.0 - 0.25, does not differ from its mean
+
+    `rows()` gives the same, one completion after the other.
+    """
 
     problem: Problem
     """The question."""
@@ -84,6 +122,16 @@ class Group:
     routes: tuple[Routes | None, ...] = ()
     """One per completion: the experts that the engine chose. Empty or None where it does not report them."""
 
+    def rows(self) -> list[GroupRow]:
+        """The completions, each with its score, penalty, advantage and routes, so far as they are there.
+
+        ValueError where there is one of these for some completions and not for others.
+        """
+        count = len(self.completions)
+        columns = (self.scores, self.penalties, self.advantages, self.routes)
+        filled = [column or (absent,) * count for column, absent in zip(columns, (None, 0.0, None, None), strict=True)]
+        return [GroupRow(*values) for values in zip(self.completions, *filled, strict=True)]
+
     @property
     def has_signal(self) -> bool:
         """Whether any advantage differs from 0: otherwise the group's policy gradient is exactly 0."""
@@ -92,13 +140,25 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One completion as the learner needs it."""
+    """One completion as the learner needs it.
+
+    For example the first of a step's four completions of at most 12 tokens, with algorithm.normaliser=constant:
+
+        prompt_ids        (1, 40, 41)
+        completion_ids    (9, 14, 7, 2)
+        sampler_logprobs  (-0.1, -1.2, -0.3, 0.0)
+        advantage         0.5
+        token_weight      1 / (4 * 12)
+    """
 
     prompt_ids: tuple[int, ...]
+    """What the engine was given."""
     completion_ids: tuple[int, ...]
+    """What it sampled, end of sequence included."""
     sampler_logprobs: tuple[float, ...]
     """Engine, nats, one per completion id."""
     advantage: float
+    """Of every token of the completion."""
     token_weight: float
     """What each of its tokens weighs in the step's loss. Fixed over the whole step before any microbatch is cut."""
     routes: Routes | None = None
@@ -107,7 +167,12 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Everything one step learns from."""
+    """Everything one step learns from.
+
+    For example two groups of two completions, the first with the rewards 1 and 0, the second with 1 and 1, which
+    teaches nothing: `samples` holds the two completions of the first alone, `groups` both, `num_zero_variance` is 1,
+    and the token weights are those of a step of four.
+    """
 
     samples: tuple[Sample, ...]
     """Completions that can carry a gradient, in rollout order."""

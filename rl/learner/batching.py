@@ -11,7 +11,7 @@ from doubleback.rl.objective.advantages import step_advantages
 from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.objective.losses import token_weights
 from doubleback.rl.policy.routing import stacked
-from doubleback.rl.types import Batch, Group, Sample, Sampling
+from doubleback.rl.types import Batch, Group, GroupRow, Sample, Sampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +38,7 @@ class Microbatch:
 
 def assign(groups: Sequence[Group], algorithm: AlgorithmConfig) -> list[Group]:
     """The groups of a step with one advantage per completion: of its score, less its penalty where it has one."""
-    rewards_PG = [
-        [
-            None if item.value is None else item.value - penalty
-            for item, penalty in zip(group.scores, group.penalties or (0.0,) * len(group.scores), strict=True)
-        ]
-        for group in groups
-    ]
+    rewards_PG = [[row.reward for row in group.rows()] for group in groups]
     advantages_PG = step_advantages(rewards_PG, algorithm.functions.advantage)
     return [replace(group, advantages=values) for group, values in zip(groups, advantages_PG, strict=True)]
 
@@ -56,24 +50,29 @@ def make_batch(groups: Sequence[Group], algorithm: AlgorithmConfig, sampling: Sa
     groups without spread (their advantages are 0) unless a KL or entropy term still pulls on them. The weights are
     those of the whole step, so that what is left out changes no gradient of what stays.
     """
-    rows = [
-        (group, completion, advantage, routes)
+    judged = [
+        (group, row, row.advantage, algorithm.mask_truncated and row.completion.is_truncated)
         for group in groups
-        for completion, advantage, routes in zip(
-            group.completions, group.advantages, group.routes or (None,) * len(group.completions), strict=True
-        )
-        if advantage is not None
+        for row in group.rows()
+        if row.advantage is not None
     ]
-    is_masked = [algorithm.mask_truncated and completion.is_truncated for _, completion, _, _ in rows]
-    lengths = [0 if masked else len(row[1].token_ids) for row, masked in zip(rows, is_masked, strict=True)]
+    lengths = [0 if is_masked else len(row.completion.token_ids) for _, row, _, is_masked in judged]
     weights = token_weights(lengths, algorithm.normaliser, sampling.max_tokens)
     keeps_all = algorithm.has_kl_loss or algorithm.has_entropy_bonus or not algorithm.drop_zero_variance
     samples = tuple(
-        Sample(group.prompt_ids, completion.token_ids, completion.sampler_logprobs, advantage, weight, routes)
-        for (group, completion, advantage, routes), masked, weight in zip(rows, is_masked, weights, strict=True)
-        if not masked and (keeps_all or group.has_signal)
+        sample_of(group, row, advantage, weight)
+        for (group, row, advantage, is_masked), weight in zip(judged, weights, strict=True)
+        if not is_masked and (keeps_all or group.has_signal)
     )
     return Batch(samples, sampling.temperature, tuple(groups))
+
+
+def sample_of(group: Group, row: GroupRow, advantage: float = 0.0, token_weight: float = 0.0) -> Sample:
+    """One completion of the group as the learner needs it."""
+    completion = row.completion
+    return Sample(
+        group.prompt_ids, completion.token_ids, completion.sampler_logprobs, advantage, token_weight, row.routes
+    )
 
 
 def microbatches(

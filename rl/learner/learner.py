@@ -12,7 +12,7 @@ from peft import PeftModel
 from torch import Tensor
 
 from doubleback.rl.config import OptimConfig
-from doubleback.rl.learner.batching import Microbatch, assign, make_batch, microbatches
+from doubleback.rl.learner.batching import Microbatch, assign, make_batch, microbatches, sample_of
 from doubleback.rl.learner.forward import Forward
 from doubleback.rl.learner.loss import TokenValues, loss_terms
 from doubleback.rl.learner.packing import refuse_stateful
@@ -143,13 +143,7 @@ class Learner:
 
     def compare(self, groups: Sequence[Group], temperature: float, parts: frozenset[str] = ALL_PARTS) -> Comparison:
         """The engine's log-probabilities and routes of `groups` against the trainer's own."""
-        samples = [
-            Sample(group.prompt_ids, completion.token_ids, completion.sampler_logprobs, 0.0, 0.0, routes)
-            for group in groups
-            for completion, routes in zip(
-                group.completions, group.routes or (None,) * len(group.completions), strict=True
-            )
-        ]
+        samples = [sample_of(group, row) for group in groups for row in group.rows()]
         tally = Tally()
         scores = self._score(samples, temperature, parts, tally)
         reported = [sample.sampler_logprobs for sample in samples]

@@ -37,10 +37,6 @@ class Scoring:
         """The groups with one score per completion. RunError where too many could not be judged."""
         started, self._started = self._started, {}
         scored = [replace(group, scores=tuple(started[index]())) for index, group in enumerate(groups)]
-        self._judged += [
-            (group.problem, completion, score)
-            for group in scored
-            for completion, score in zip(group.completions, group.scores, strict=True)
-        ]
+        self._judged += [(group.problem, row.completion, row.score) for group in scored for row in group.rows()]
         self._scorer.refuse_faults(self._judged)
         return scored

@@ -12,22 +12,20 @@ from doubleback.rl.types import Group
 
 def sample_lines(group: Group) -> list[dict[str, Any]]:
     """A line for each completion of a scored group."""
-    pairs = zip(group.completions, group.scores, strict=True)
-    return [sample_line(group.problem, index, *pair) for index, pair in enumerate(pairs)]
+    return [sample_line(group.problem, index, row.completion, row.score) for index, row in enumerate(group.rows())]
 
 
 def rollout_lines(step: int, group: Group) -> list[dict[str, Any]]:
     """The same with the step, the tokens, and the advantage, null where none was assigned."""
-    advantages = group.advantages or (None,) * len(group.completions)
     return [
         {
             "step": step,
             **line,
-            "token_ids": completion.token_ids,
-            "sampler_logprobs": completion.sampler_logprobs,
-            "advantage": advantage,
+            "token_ids": row.completion.token_ids,
+            "sampler_logprobs": row.completion.sampler_logprobs,
+            "advantage": row.advantage,
         }
-        for line, completion, advantage in zip(sample_lines(group), group.completions, advantages, strict=True)
+        for line, row in zip(sample_lines(group), group.rows(), strict=True)
     ]
 
 

@@ -97,11 +97,7 @@ class Theirs:
             "completion_ids": [list(completion.token_ids) for completion in completions],
             "logprobs": [list(completion.sampler_logprobs) for completion in completions],
         }
-        values = {
-            completion.token_ids: score.value
-            for group in groups
-            for completion, score in zip(group.completions, group.scores, strict=True)
-        }
+        values = {row.completion.token_ids: row.score.value for group in groups for row in group.rows()}
         base = load_base(ModelSource(model, "float32", 512))
         arguments = GRPOConfig(
             output_dir=tempfile.mkdtemp(),

@@ -62,9 +62,12 @@ def measure_base(folder: Path, config: PretrainConfig) -> Scores:
 def _example(groups: Sequence[Group]) -> str:
     """Prompt and completion of the first right sample that says `back`; of the first sample where none does."""
     samples = [
-        (f"{group.problem.prompt} {completion.text}", score.verdict == Verdict.CORRECT and "back" in completion.text)
+        (
+            f"{group.problem.prompt} {row.completion.text}",
+            row.score.verdict == Verdict.CORRECT and "back" in row.completion.text,
+        )
         for group in groups
-        for completion, score in zip(group.completions, group.scores, strict=True)
+        for row in group.rows()
     ]
     return next((text for text, doubles_back in samples if doubles_back), samples[0][0])
 

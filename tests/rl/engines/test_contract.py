@@ -100,8 +100,8 @@ def test_routes_are_the_trainers_own_at_every_position(setup):
     problems = [*PROBLEMS, Problem("long", beginning), Problem("longer", f"{beginning} 7 9 11")]
     groups = setup.engine.sample(problems, SamplingConfig(group_size=4, max_tokens=40), [*SEEDS, 5, 6])
     for group in groups:
-        for completion, routes in zip(group.completions, group.routes, strict=True):
-            assert routes.shape == (len(group.prompt_ids) + len(completion.token_ids) - 1, 2, 2)
+        for row in group.rows():
+            assert row.routes.shape == (len(group.prompt_ids) + len(row.completion.token_ids) - 1, 2, 2)
     assert setup.learner.compare(groups, 1.0, frozenset()).experts_differ == 0
 
 

@@ -77,12 +77,7 @@ def test_weights_do_not_depend_on_what_is_left_out(normaliser):
 def test_weights_agree_with_the_reference_over_the_whole_step(normaliser):
     algorithm = AlgorithmConfig(normaliser=normaliser, kl_coef=0.1)
     groups, batch = batch_of(REWARDS, algorithm)
-    judged = [
-        completion
-        for group in groups
-        for completion, item in zip(group.completions, group.scores, strict=True)
-        if item.value is not None
-    ]
+    judged = [row.completion for group in groups for row in group.rows() if row.score.value is not None]
     lengths = [len(completion.token_ids) for completion in judged]
     expected = reference.token_weights(lengths, normaliser, max_tokens=12)
     assert [sample.token_weight for sample in batch.samples] == pytest.approx(expected, rel=1e-12)
@@ -96,6 +91,7 @@ def test_an_unjudged_completion_is_as_if_it_had_never_been_sampled():
         groups[2],
         completions=groups[2].completions[:2] + groups[2].completions[3:],
         scores=groups[2].scores[:2] + groups[2].scores[3:],
+        advantages=(),
     )
     algorithm = AlgorithmConfig(normaliser="token", kl_coef=0.1)
     again = make_batch([groups[0], groups[1], *assign([rest], algorithm), groups[3]], algorithm, SAMPLING)

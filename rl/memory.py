@@ -71,31 +71,37 @@ class Memory:
         return max(self.update, self.sync)
 
 
-def estimate(
-    config: PretrainedConfig,
-    dtype: str,
-    settings: LoraSettings,
-    optim: OptimConfig,
-    engine: EngineConfig,
-    strategy: str,
-    has_cuda: bool,
-) -> Memory:
-    """The formulas in the head of this file; `strategy` is sync.strategy. ConfigError where it cannot be."""
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a recipe says that takes memory, beside the base."""
+
+    dtype: str
+    """Precision of the base."""
+    lora: LoraSettings
+    optim: OptimConfig
+    engine: EngineConfig
+    strategy: str
+    """sync.strategy."""
+
+
+def estimate(config: PretrainedConfig, plan: Plan, has_cuda: bool) -> Memory:
+    """The formulas in the head of this file, for a base of this configuration. ConfigError where the plan cannot be."""
+    optim = plan.optim
     with torch.device("meta"):
-        base = AutoModelForCausalLM.from_config(config, dtype=DTYPES[dtype])
+        base = AutoModelForCausalLM.from_config(config, dtype=DTYPES[plan.dtype])
         num_parameters = base.num_parameters()
         sizes = {name: parameter.numel() for name, parameter in base.named_parameters()}
-        model = lora.attach(base, settings, seed=0)
+        model = lora.attach(base, plan.lora, seed=0)
     targets = lora.targets(model)
     num_adapter = sum(part.num_parameters for part in lora.summary(model))
     adapted = [sizes[target.parameter] for target in targets]
-    delivery = choose(strategy, targets, family(config), engine.name, has_cuda)
-    width = DTYPES[dtype].itemsize
+    delivery = choose(plan.strategy, targets, family(config), plan.engine.name, has_cuda)
+    width = DTYPES[plan.dtype].itemsize
     return Memory(
         num_parameters=num_parameters,
         num_adapter=num_adapter,
         weights=num_parameters * width,
-        kv_cache=engine.kv_cache_mib << 20,
+        kv_cache=plan.engine.kv_cache_mib << 20,
         adapter=num_adapter * 4 * 3,
         gradients=num_adapter * 4,
         activations=_activations(config, optim) * width,

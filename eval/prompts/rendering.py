@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from doubleback.eval.prompts.prompt import PromptConfig, fill, messages
 from doubleback.eval.suites.suite import Item
 from doubleback.rewards.types import Problem
 
+Conversation = Sequence[Mapping[str, str]]
 SWITCHES = ("enable_thinking", "thinking")
 """What chat templates call the switch: Qwen3 and many after it; IBM Granite."""
 
@@ -20,6 +21,10 @@ class Prompted:
     problems: tuple[Problem, ...]
     switch: str | None
     """The chat template's own thinking switch that was set. None: there is none, or nothing was asked."""
+    conversations: Mapping[str, Conversation] = field(default_factory=dict)
+    """Problem id -> messages, for an endpoint that has the chat template itself. Empty: the prompts are texts."""
+    template_options: Mapping[str, bool] = field(default_factory=dict)
+    """What that endpoint's chat template is given."""
 
 
 def prompted(items: Sequence[Item], prompt: PromptConfig, tokenizer: Any, thinking: bool | None) -> Prompted:
@@ -39,6 +44,22 @@ def prompted(items: Sequence[Item], prompt: PromptConfig, tokenizer: Any, thinki
         for item in items
     ]
     return Prompted(_problems(items, texts, thinking), switch)
+
+
+def prompted_for_endpoint(items: Sequence[Item], prompt: PromptConfig, thinking: bool | None) -> Prompted:
+    """The problems of a suite for a server that has tokenizer and chat template itself.
+
+    The switch of its template cannot be seen from here: the mode is told under every name that we know.
+    """
+    texts = [fill(prompt, item.question) for item in items]
+    conversations = (
+        {item.id: messages(prompt, item.question, thinking, has_own_switch=True) for item in items}
+        if prompt.kind == "chat"
+        else {}
+    )
+    options = {} if thinking is None else dict.fromkeys(SWITCHES, thinking)
+    switch = None if thinking is None else "chat_template_kwargs"
+    return Prompted(_problems(items, texts, thinking), switch, conversations, options)
 
 
 def thinking_switch(template: Any) -> str | None:

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from doubleback.eval.compare import SAMPLES, SUMMARY, compare, load_evaluated
 from doubleback.eval.judge import load_judge
-from doubleback.eval.prompts.prompt import PromptConfig, fill, load_prompt
-from doubleback.eval.prompts.rendering import Prompted, prompted
+from doubleback.eval.prompts.prompt import PromptConfig, load_prompt
+from doubleback.eval.prompts.rendering import Prompted, prompted, prompted_for_endpoint
 from doubleback.eval.run import Request, generate_into
 from doubleback.eval.show.pictures import pass_at_k_curves
 from doubleback.eval.show.tables import comparison_table, evaluation_table, flips_table
@@ -22,7 +22,7 @@ from doubleback.recipes.commands.progress import EvalProgress
 from doubleback.recipes.recipe.policy import Policy, adapter_hash, open_policy, policy_tokenizer
 from doubleback.rewards.jsonl import complete_lines, to_lines
 from doubleback.rewards.sample_lines import PROBLEMS, problem_line, with_columns
-from doubleback.rewards.types import ConfigError, Problem
+from doubleback.rewards.types import ConfigError
 from doubleback.rl.run.files import write_atomically
 from doubleback.rl.types import Sampling
 
@@ -102,7 +102,7 @@ def _evaluate(
     prompt, name, reason = _prompt(options, suite, policy, tokenizer)
     items = suite.items[: options.limit]
     if tokenizer is None:
-        asked = _for_endpoint(items, prompt, thinking)
+        asked = prompted_for_endpoint(items, prompt, thinking)
     else:
         asked = prompted(items, prompt, tokenizer, thinking)
     sampling = _sampling(options, suite, prompt)
@@ -141,7 +141,7 @@ def _sample(
     with load_judge(suite.config, prompt, thinking) as judge:
         judge.require_columns(asked.problems)
         with (
-            open_policy(policy, asked, prompt, sampling, thinking, options.seed, console) as engine,
+            open_policy(policy, asked, sampling, options.seed, console) as engine,
             EvalProgress(console, len(asked.problems), options.n) as progress,
         ):
             # Only now: a policy that cannot start leaves no folder behind.
@@ -195,12 +195,6 @@ def _prompt(options: Options, suite: Suite, policy: Policy, tokenizer: Any) -> t
     if prompt.kind == "chat" and tokenizer is not None and not has_template:
         raise ConfigError(f"--prompt {name} is for chat models, and the tokenizer has no chat template")
     return prompt, name, reason
-
-
-def _for_endpoint(items: Sequence[Any], prompt: PromptConfig, thinking: bool | None) -> Prompted:
-    mode = {} if thinking is None else {"thinking": thinking}
-    problems = tuple(Problem(item.id, fill(prompt, item.question), {**item.columns, **mode}) for item in items)
-    return Prompted(problems, None if thinking is None else "chat_template_kwargs")
 
 
 def _refuse_another(out: Path, settings: Mapping[str, Any]) -> None:

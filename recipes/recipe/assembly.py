@@ -23,7 +23,7 @@ from doubleback.rl.engines.delivery import choose
 from doubleback.rl.engines.engine import Engine, encode_prompts
 from doubleback.rl.engines.setup import Strategy
 from doubleback.rl.learner.learner import Learner
-from doubleback.rl.memory import Memory, available, estimate, verdict
+from doubleback.rl.memory import Memory, Plan, available, estimate, verdict
 from doubleback.rl.policy import lora
 from doubleback.rl.policy.base import base_tensors, is_cuda, load_base, load_tokenizer
 from doubleback.rl.policy.families import family
@@ -81,7 +81,8 @@ def scored(recipe: Recipe, tiny_folder: Path | None = None) -> Iterator[Scored]:
 
 def recipe_memory(recipe: Recipe, config: PretrainedConfig, dtype: str) -> Memory:
     """The estimate of `rl.memory`, with the delivery that this machine will choose."""
-    return estimate(config, dtype, recipe.lora, recipe.optim, recipe.engine, recipe.sync.strategy, is_cuda())
+    plan = Plan(dtype, recipe.lora, recipe.optim, recipe.engine, recipe.sync.strategy)
+    return estimate(config, plan, is_cuda())
 
 
 @contextmanager

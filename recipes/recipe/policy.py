@@ -10,7 +10,6 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from doubleback.eval.prompts.prompt import PromptConfig, messages
 from doubleback.eval.prompts.rendering import Prompted
 from doubleback.recipes.models.bundled import bundled_path
 from doubleback.recipes.recipe.schema import TINY_FOLDER, Recipe
@@ -78,29 +77,14 @@ def adapter_hash(adapter: Path | None) -> str | None:
 
 
 @contextmanager
-def open_policy(
-    policy: Policy,
-    asked: Prompted,
-    prompt: PromptConfig,
-    sampling: Sampling,
-    thinking: bool | None,
-    seed: int,
-    console: Console,
-) -> Iterator[Any]:
-    """The policy, ready to sample; closed at the end."""
+def open_policy(policy: Policy, asked: Prompted, sampling: Sampling, seed: int, console: Console) -> Iterator[Any]:
+    """The policy, ready to sample these problems; closed at the end."""
     if policy.endpoint is not None:
         from doubleback.rl.engines.endpoint import EndpointEngine
 
-        conversations = (
-            {
-                it.id: messages(prompt, str(it.columns["question"]), thinking, has_own_switch=True)
-                for it in asked.problems
-            }
-            if prompt.kind == "chat"
-            else {}
+        engine: Any = EndpointEngine(
+            policy.endpoint, policy.model, asked.conversations, asked.template_options, _note(console)
         )
-        template = {} if thinking is None else {"enable_thinking": thinking, "thinking": thinking}
-        engine: Any = EndpointEngine(policy.endpoint, policy.model, conversations, template, _note(console))
     else:
         with console.status(f"starting {policy.engine.name}"):
             engine = _local_engine(policy, asked, sampling, seed)

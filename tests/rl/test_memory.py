@@ -12,7 +12,7 @@ from transformers import AutoConfig
 
 from doubleback.rl.config import LoraSettings, OptimConfig
 from doubleback.rl.engines.config import EngineConfig
-from doubleback.rl.memory import GIB, Memory, estimate, verdict
+from doubleback.rl.memory import GIB, Memory, Plan, estimate, verdict
 
 BENCH = ROOT / "tests" / "bench"
 
@@ -21,7 +21,7 @@ def made(folder, dtype="float32", has_cuda=False, **optim):
     optim = OptimConfig(**{"microbatch_tokens": 1000, **optim})
     settings = LoraSettings(rank=4, alpha=8.0, expert_rank=2)
     engine = EngineConfig(kv_cache_mib=64)
-    return estimate(AutoConfig.from_pretrained(folder), dtype, settings, optim, engine, "auto", has_cuda)
+    return estimate(AutoConfig.from_pretrained(folder), Plan(dtype, settings, optim, engine, "auto"), has_cuda)
 
 
 def test_every_figure_by_hand(tmp_path):
@@ -83,7 +83,8 @@ def test_the_estimate_is_within_a_factor_of_two_of_the_truth(tmp_path):
     measured = float(json.loads(done.stdout.splitlines()[-1])) * (1 << 20)
     settings = LoraSettings(rank=16, alpha=32.0)
     optim = OptimConfig(microbatch_tokens=2560)
-    memory = estimate(AutoConfig.from_pretrained(folder), "float32", settings, optim, EngineConfig(), "auto", False)
+    plan = Plan("float32", settings, optim, EngineConfig(), "auto")
+    memory = estimate(AutoConfig.from_pretrained(folder), plan, has_cuda=False)
     expected = memory.gradients + memory.activations + memory.logits + 8 * memory.num_adapter
     assert 0.5 < measured / expected < 2
     print(f"measured {measured / expected:.2f} of the estimate")

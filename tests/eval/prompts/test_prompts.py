@@ -5,10 +5,10 @@ import re
 import pytest
 
 from doubleback.eval.prompts.prompt import fill, load_prompt, messages, shipped_prompts
-from doubleback.eval.prompts.rendering import prompted, thinking_switch
+from doubleback.eval.prompts.rendering import prompted, prompted_for_endpoint, thinking_switch
 from doubleback.eval.suites.suite import Item
 from doubleback.rewards.answers.extract import Style, extract
-from doubleback.rewards.types import ConfigError
+from doubleback.rewards.types import ConfigError, Problem
 
 ANSWERS = {
     "gsm8k_cot_8shot": ["480", "78", "148", "184", "200", "35", "76", "13"],
@@ -109,6 +109,23 @@ def test_the_template_gets_its_switch_and_no_second_beginning():
     assert found.switch == "thinking"
     assert found.problems[0].prompt.startswith("{'thinking': False}Why?")
     assert found.problems[0].columns["thinking"] is False
+
+
+@pytest.mark.parametrize(
+    ("thinking", "mode", "options", "switch"),
+    [
+        (None, {}, {}, None),
+        (True, {"thinking": True}, {"enable_thinking": True, "thinking": True}, "chat_template_kwargs"),
+    ],
+)
+def test_an_endpoint_gets_the_conversation_and_every_name_of_the_switch(thinking, mode, options, switch):
+    items = [Item("a", "Why?", {"question": "Why?", "answer": "1"})]
+    prompt = load_prompt("boxed")
+    asked = prompted_for_endpoint(items, prompt, thinking)
+    assert asked.conversations == {"a": messages(prompt, "Why?", thinking, has_own_switch=True)}
+    assert asked.problems == (Problem("a", fill(prompt, "Why?"), {"question": "Why?", "answer": "1", **mode}),)
+    assert (asked.template_options, asked.switch) == (options, switch)
+    assert prompted_for_endpoint(items, load_prompt("plain"), None).conversations == {}  # text, to be continued
 
 
 @pytest.mark.parametrize(

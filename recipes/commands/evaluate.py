@@ -95,9 +95,39 @@ def show_comparison(first: Path, second: Path, force: bool, console: Console) ->
     console.print(f"curves  {picture}", soft_wrap=True)
 
 
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What one evaluation, in one mode of thinking, will do."""
+
+    policy: Policy
+    suite: Suite
+    prompt: PromptConfig
+    asked: Prompted
+    request: Request
+    settings: Mapping[str, Any]
+    """What makes two evaluations the same."""
+    reason: str
+    """Why this prompt."""
+
+
 def _evaluate(
     policy: Policy, options: Options, suite: Suite, thinking: bool | None, out: Path, console: Console
 ) -> None:
+    plan = _planned(policy, options, suite, thinking)
+    _refuse_another(out, plan.settings)
+    num_problems, prompt = len(plan.request.problems), plan.settings["prompt"]
+    title = f"{suite.name}: {num_problems} problems x {options.n}, prompt {prompt} ({plan.reason})"
+    console.print(title, highlight=False)
+    if len(complete_lines(out / SAMPLES)) < num_problems * options.n:
+        _sample(plan, out, console)
+    found = summary(with_columns(complete_lines(out / SAMPLES), plan.request.problems), plan.settings, options.k)
+    write_atomically(out / SUMMARY, json.dumps(found, indent=2).encode())
+    console.print(evaluation_table(found, options.k))
+    pass_at_k_curves([(suite.name, found)], out / "pass_at_k.png")
+    console.print(f"samples, summary.json and pass_at_k.png are in {out}", soft_wrap=True)
+
+
+def _planned(policy: Policy, options: Options, suite: Suite, thinking: bool | None) -> _Plan:
     tokenizer = None if policy.endpoint else policy_tokenizer(policy.model)
     prompt, name, reason = _prompt(options, suite, policy, tokenizer)
     items = suite.items[: options.limit]
@@ -114,42 +144,24 @@ def _evaluate(
         "thinking": thinking,
         "thinking_switch": asked.switch,
     }
-    _refuse_another(out, settings)
-    console.print(f"{suite.name}: {len(items)} problems x {options.n}, prompt {name} ({reason})", highlight=False)
-    if len(complete_lines(out / SAMPLES)) < len(items) * options.n:
-        _sample(policy, options, suite, prompt, asked, sampling, thinking, settings, out, console)
-    found = summary(with_columns(complete_lines(out / SAMPLES), asked.problems), settings, options.k)
-    write_atomically(out / SUMMARY, json.dumps(found, indent=2).encode())
-    console.print(evaluation_table(found, options.k))
-    pass_at_k_curves([(suite.name, found)], out / "pass_at_k.png")
-    console.print(f"samples, summary.json and pass_at_k.png are in {out}", soft_wrap=True)
+    request = Request(suite.name, asked.problems, sampling, options.seed)
+    return _Plan(policy, suite, prompt, asked, request, settings, reason)
 
 
-def _sample(
-    policy: Policy,
-    options: Options,
-    suite: Suite,
-    prompt: PromptConfig,
-    asked: Prompted,
-    sampling: Sampling,
-    thinking: bool | None,
-    settings: Mapping[str, Any],
-    out: Path,
-    console: Console,
-) -> None:
+def _sample(plan: _Plan, out: Path, console: Console) -> None:
     """Start judge and policy, then fill samples.jsonl."""
-    with load_judge(suite.config, prompt, thinking) as judge:
-        judge.require_columns(asked.problems)
+    problems, sampling = plan.request.problems, plan.request.sampling
+    with load_judge(plan.suite.config, plan.prompt, plan.settings["thinking"]) as judge:
+        judge.require_columns(problems)
         with (
-            open_policy(policy, asked, sampling, options.seed, console) as engine,
-            EvalProgress(console, len(asked.problems), options.n) as progress,
+            open_policy(plan.policy, plan.asked, sampling, plan.request.seed, console) as engine,
+            EvalProgress(console, len(problems), sampling.group_size) as progress,
         ):
             # Only now: a policy that cannot start leaves no folder behind.
             out.mkdir(parents=True, exist_ok=True)
-            write_atomically(out / SETTINGS, json.dumps(settings, indent=2).encode())
-            write_atomically(out / PROBLEMS, to_lines(map(problem_line, asked.problems)))
-            request = Request(suite.name, asked.problems, sampling, options.seed)
-            generate_into(out / SAMPLES, engine, request, judge, progress.observe)
+            write_atomically(out / SETTINGS, json.dumps(plan.settings, indent=2).encode())
+            write_atomically(out / PROBLEMS, to_lines(map(problem_line, problems)))
+            generate_into(out / SAMPLES, engine, plan.request, judge, progress.observe)
 
 
 def _sampling(options: Options, suite: Suite, prompt: PromptConfig) -> Sampling:

@@ -1,0 +1,9 @@
+"""How good is it, really? The promised names stand in `__init__.pyi`; everything else may move.
+
+They are loaded when they are first used (SPEC 1 of Scientific Python), so that importing one module of the package does
+not import all of it.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

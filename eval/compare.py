@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from doubleback.eval.statistics.paired import PairedDifference, paired
-from doubleback.eval.summary import by_problem
+from doubleback.eval.statistics.paired import PairedDifference, paired_difference
+from doubleback.eval.summarise import by_problem
 from doubleback.rewards.jsonl import complete_lines
 from doubleback.rewards.sample_lines import Line, is_correct, num_tokens
 from doubleback.rewards.types import UNUSABLE, ConfigError
@@ -36,7 +36,7 @@ class Flip:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ComparedEvaluations:
     """B minus A."""
 
     num_problems: int
@@ -59,7 +59,7 @@ def load_evaluated(path: Path) -> Evaluated:
     return Evaluated(path, found, complete_lines(path / SAMPLES))
 
 
-def compare(first: Evaluated, second: Evaluated, force: bool = False) -> Comparison:
+def compare(first: Evaluated, second: Evaluated, force: bool = False) -> ComparedEvaluations:
     """The paired comparison. ConfigError where data, prompt or sampling differ, unless `force`; always where no problem
     is common to both.
     """
@@ -79,10 +79,10 @@ def compare(first: Evaluated, second: Evaluated, force: bool = False) -> Compari
     rates = [[_mean([is_correct(it) for it in _usable(group[name])]) for name in common] for group in groups]
     tokens = [[_mean_tokens(group[name]) for name in common] for group in groups]
     flips = [Flip(name, a, b) for name, a, b in zip(common, *rates, strict=True) if a != b and a == a and b == b]
-    return Comparison(
+    return ComparedEvaluations(
         num_problems=len(common),
-        pass_at_1=paired(rates[0], rates[1], n),
-        tokens=paired(tokens[0], tokens[1], max(n, 2)),
+        pass_at_1=paired_difference(rates[0], rates[1], n),
+        tokens=paired_difference(tokens[0], tokens[1], max(n, 2)),
         only_first=sum(flip.first > flip.second for flip in flips),
         only_second=sum(flip.first < flip.second for flip in flips),
         flips=tuple(sorted(flips, key=lambda flip: -abs(flip.second - flip.first))),

@@ -8,6 +8,12 @@ import sys
 import pytest
 
 PROMISED = {
+    "eval": {
+        "interval": "values_P is_single",
+        "paired_difference": "first_P second_P n seed",
+        "pass_at_k": "num_samples num_correct k",
+        "summary": "lines settings ks",
+    },
     "recipes": {
         "Run": "path",
         "load_recipe": "name overrides",

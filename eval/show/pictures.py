@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from doubleback.eval.summary import UNDEFINED
+from doubleback.eval.summarise import UNDEFINED
 
 
 def learning_curve(

@@ -6,9 +6,9 @@ from typing import Any
 
 from rich.table import Table
 
-from doubleback.eval.compare import Comparison
+from doubleback.eval.compare import ComparedEvaluations
 from doubleback.eval.statistics.intervals import Estimate
-from doubleback.eval.summary import UNDEFINED
+from doubleback.eval.summarise import UNDEFINED
 
 LABELS = {
     "verified_backtrack": "verified backtracks",
@@ -73,7 +73,7 @@ def evaluation_table(summary: Mapping[str, Any], ks: Sequence[int] = ()) -> Tabl
     return table
 
 
-def comparison_table(first: Mapping[str, Any], second: Mapping[str, Any], found: Comparison) -> Table:
+def comparison_table(first: Mapping[str, Any], second: Mapping[str, Any], found: ComparedEvaluations) -> Table:
     """Two evaluations side by side, with the paired difference of what decides."""
     title = f"{first['suite']}: {found.num_problems} problems in both, paired by problem"
     table = Table(title=title, title_justify="left")
@@ -97,7 +97,7 @@ def comparison_table(first: Mapping[str, Any], second: Mapping[str, Any], found:
     return table
 
 
-def flips_table(found: Comparison, number: int = 10) -> Table:
+def flips_table(found: ComparedEvaluations, number: int = 10) -> Table:
     """The problems that changed most."""
     table = Table(title=f"{len(found.flips)} problems flipped; the largest changes", title_justify="left", box=None)
     for column in ("problem", "A", "B"):

@@ -64,6 +64,18 @@ def clustered(values_P: Sequence[float], seed: int = 0) -> Estimate:
     return Estimate(float(np.mean(values_P)), float(low), float(high))
 
 
+def interval(values_P: Sequence[float], is_single: bool) -> Estimate:
+    """Mean of one value per problem with the 95 % interval that fits: Wilson's, or a bootstrap over problems.
+
+    Wilson's where each value is 0 or 1 and one sample's (`is_single`): it has a width where all are equal. Problems
+    whose value is NaN (nothing to measure) are left out.
+    """
+    known = [value for value in values_P if value == value]
+    if is_single and set(known) <= {0.0, 1.0}:
+        return wilson(round(sum(known)), len(known))
+    return clustered(known)
+
+
 def resampled_means(values_P: Sequence[float], seed: int) -> NDArray[np.float64]:
     """means_R: the mean of P values drawn with replacement, RESAMPLES times. ValueError where there are no values."""
     values, num_problems = np.asarray(values_P, dtype=np.float64), len(values_P)

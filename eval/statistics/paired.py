@@ -42,7 +42,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
     return min(1.0, 2 * sum(coefficients) / (1 << num_discordant))
 
 
-def paired(first_P: Sequence[float], second_P: Sequence[float], n: int, seed: int = 0) -> PairedDifference:
+def paired_difference(first_P: Sequence[float], second_P: Sequence[float], n: int, seed: int = 0) -> PairedDifference:
     """Second minus first, one value per problem each, in the same order; `n` samples stand behind each value.
 
     Pairing takes out that problems differ in difficulty (Miller 2024, arXiv:2411.00640; its paired standard error is a

@@ -17,7 +17,7 @@ from doubleback.eval.run import Request, generate_into
 from doubleback.eval.show.pictures import pass_at_k_curves
 from doubleback.eval.show.tables import comparison_table, evaluation_table, flips_table
 from doubleback.eval.suites.suite import Suite, load_suite
-from doubleback.eval.summary import summary
+from doubleback.eval.summarise import summary
 from doubleback.recipes.commands.progress import EvalProgress
 from doubleback.recipes.recipe.policy import Policy, adapter_hash, open_policy, policy_tokenizer
 from doubleback.rewards.jsonl import complete_lines, to_lines

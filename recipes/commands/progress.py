@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from doubleback.eval.summary import interval
+from doubleback.eval.statistics.intervals import interval
 from doubleback.recipes.commands.display import progress_bar
 from doubleback.rewards.sample_lines import is_correct
 from doubleback.rewards.types import UNUSABLE

@@ -16,9 +16,9 @@ from rich.table import Table
 from doubleback.eval.compare import SAMPLES
 from doubleback.eval.lm_harness import is_lm_harness, rows_from_lm_harness
 from doubleback.eval.show.tables import evaluation_table
-from doubleback.eval.summary import summary
+from doubleback.eval.summarise import summary
 from doubleback.rewards.answers.grade import gold_answers
-from doubleback.rewards.checks.dry_run import KEY, NAME, Check, Sample, config_for, dry_run, gold_samples, is_about_form
+from doubleback.rewards.checks.dry_run import KEY, NAME, Check, Trial, config_for, dry_run, gold_samples, is_about_form
 from doubleback.rewards.checks.golds import matched_as_text_only
 from doubleback.rewards.checks.regrade import (
     Graded,
@@ -112,7 +112,7 @@ def check_reward(
     return all(check.is_ok is not False for check in checks)
 
 
-def _samples(data: Path | None, answer: str, function: str) -> tuple[list[Sample], list[str]]:
+def _samples(data: Path | None, answer: str, function: str) -> tuple[list[Trial], list[str]]:
     """What the rows of `--data` are good for: golds where there is an answer, completions where there are some.
 
     ConfigError where the rows have neither.
@@ -120,11 +120,11 @@ def _samples(data: Path | None, answer: str, function: str) -> tuple[list[Sample
     if data is None:
         return [], []
     rows = [Row(row.number, {**row.data, "answer": row.data.get(answer)}) for row in read_rows(data)]
-    samples: list[Sample] = []
+    samples: list[Trial] = []
     golds = [(f"line {row.number}", row.data) for row in rows if _has_gold(row.data)]
     samples += gold_samples(golds)
     samples += [
-        Sample(f"line {row.number}", str(row.data.get("prompt") or ""), str(row.data["completion"]), row.data)
+        Trial(f"line {row.number}", str(row.data.get("prompt") or ""), str(row.data["completion"]), row.data)
         for row in rows
         if row.data.get("completion") is not None
     ]

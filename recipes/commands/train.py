@@ -14,7 +14,7 @@ from rich.console import Console
 from doubleback.eval.run import Request, generate
 from doubleback.eval.show.pictures import learning_curve
 from doubleback.eval.show.tables import before_after
-from doubleback.eval.summary import headline, summary
+from doubleback.eval.summarise import headline, summary
 from doubleback.recipes.commands.check import preflight
 from doubleback.recipes.commands.display import Display, sample_pair
 from doubleback.recipes.commands.results import Run

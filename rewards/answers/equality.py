@@ -21,7 +21,7 @@ from doubleback.rewards.answers.rational import (
     split_quantity,
     unit_key,
 )
-from doubleback.rewards.answers.symbolic import Comparison as Comparison
+from doubleback.rewards.answers.symbolic import Equality as Equality
 from doubleback.rewards.answers.symbolic import foreign_words, is_unevaluated, refusal, variables
 
 MAX_LENGTH = 300
@@ -112,37 +112,37 @@ def _split_assignment(text: str) -> tuple[str | None, str]:
     return re.sub(r"[\\{} ]", "", match[1]), match[2].strip()
 
 
-def compare(candidate: str, gold: str, question: str = "", by_text: bool = True) -> Comparison:
+def compare(candidate: str, gold: str, question: str = "", by_text: bool = True) -> Equality:
     """Whether `candidate` equals `gold`, as far as text, exact rationals and guards can tell.
 
     `question` is the prompt: an expression copied from it is no answer, even where its value is right. Without
     `by_text` equal texts count for nothing: that tells whether the later stages can read a gold at all.
     """
     if by_text and candidate.strip() and candidate.strip() == gold.strip():
-        return Comparison(True, "text", "same text")
+        return Equality(True, "text", "same text")
     if not candidate.strip():
         return _refused("empty")
     if len(candidate) > MAX_LENGTH:
         return _refused(f"too complex: {len(candidate)} characters, more than {MAX_LENGTH}")
     ours, theirs = normalise(candidate), normalise(gold)
     if by_text and _squash(ours) == _squash(theirs):
-        return Comparison(True, "text", "same text but for notation")
+        return Equality(True, "text", "same text but for notation")
     for stage in _STAGES:
         comparison = stage(ours, theirs, question)
         if comparison is not None:
             return comparison
-    return Comparison(None, "symbolic", "undecided by text and rational value")
+    return Equality(None, "symbolic", "undecided by text and rational value")
 
 
-def _refused(reason: str) -> Comparison:
-    return Comparison(False, "guard", reason)
+def _refused(reason: str) -> Equality:
+    return Equality(False, "guard", reason)
 
 
-def _by_words(ours: str, theirs: str, question: str) -> Comparison | None:
+def _by_words(ours: str, theirs: str, question: str) -> Equality | None:
     """Golds that are words, or the letter of a choice, are compared as text."""
     if _WORDS.fullmatch(theirs):
         is_equal = ours.casefold() == theirs.casefold()
-        return Comparison(is_equal, "text", "same words" if is_equal else "not the gold's words")
+        return Equality(is_equal, "text", "same words" if is_equal else "not the gold's words")
     if len(foreign_words(theirs)) > 1:
         return _refused("the gold is prose, and this is not its text")
     if _CHOICE.fullmatch(theirs) and _split_assignment(ours)[1] != theirs:
@@ -150,7 +150,7 @@ def _by_words(ours: str, theirs: str, question: str) -> Comparison | None:
     return None
 
 
-def _by_marks(ours: str, theirs: str, question: str) -> Comparison | None:
+def _by_marks(ours: str, theirs: str, question: str) -> Equality | None:
     """Signs that change what a number means must stand on both sides: percent, a base, a relation."""
     if ("%" in ours) != ("%" in theirs):
         return _refused("percent on one side only")
@@ -164,7 +164,7 @@ def _by_marks(ours: str, theirs: str, question: str) -> Comparison | None:
     if our_base != their_base:
         return _refused("another base, or a base on one side only")
     if our_base is not None:
-        return Comparison(our_digits.upper() == their_digits.upper(), "text", "digits in the same base")
+        return Equality(our_digits.upper() == their_digits.upper(), "text", "digits in the same base")
     if _APPROXIMATE.search(ours) and not _APPROXIMATE.search(theirs):
         return _refused("an approximation or a hedge")
     if _ORDER.search(ours) and not _ORDER.search(theirs):
@@ -172,7 +172,7 @@ def _by_marks(ours: str, theirs: str, question: str) -> Comparison | None:
     return None
 
 
-def _by_equation(ours: str, theirs: str, question: str) -> Comparison | None:
+def _by_equation(ours: str, theirs: str, question: str) -> Equality | None:
     """`x = 5` is 5; `73 = 72` and `2 + 3 = 5` are not."""
     if "=" not in ours:
         value = _split_assignment(theirs)
@@ -193,7 +193,7 @@ def _by_equation(ours: str, theirs: str, question: str) -> Comparison | None:
     return compare(our_value, their_value, question)
 
 
-def _by_value(ours: str, theirs: str, question: str) -> Comparison | None:
+def _by_value(ours: str, theirs: str, question: str) -> Equality | None:
     """A gold that is one number wants one number, alone or beside plain words."""
     gold = parse_rational(theirs)
     if gold is None:
@@ -214,7 +214,7 @@ def _by_value(ours: str, theirs: str, question: str) -> Comparison | None:
     return None
 
 
-def _by_list(ours: str, theirs: str, question: str) -> Comparison | None:
+def _by_list(ours: str, theirs: str, question: str) -> Equality | None:
     gold = parse_rationals(theirs)
     if gold is None:
         return None
@@ -223,7 +223,7 @@ def _by_list(ours: str, theirs: str, question: str) -> Comparison | None:
     return None
 
 
-def _by_unit(ours: str, theirs: str, question: str) -> Comparison | None:
+def _by_unit(ours: str, theirs: str, question: str) -> Equality | None:
     """`5 cm` and `5 m` and `5` are three answers."""
     gold = split_quantity(theirs)
     if gold is None:
@@ -237,7 +237,7 @@ def _by_unit(ours: str, theirs: str, question: str) -> Comparison | None:
     return None if variables(ours) == variables(theirs) else _refused("another unit")
 
 
-def _by_admission(ours: str, theirs: str, question: str) -> Comparison | None:
+def _by_admission(ours: str, theirs: str, question: str) -> Equality | None:
     """What may not reach math-verify: copied, long to evaluate, or with words and letters that it would drop."""
     if _echoes(ours, question):
         return _refused("echoes the question")
@@ -245,7 +245,7 @@ def _by_admission(ours: str, theirs: str, question: str) -> Comparison | None:
     return _refused(reason) if reason else None
 
 
-_STAGES: tuple[Callable[[str, str, str], Comparison | None], ...] = (
+_STAGES: tuple[Callable[[str, str, str], Equality | None], ...] = (
     _by_words,
     _by_marks,
     _by_equation,
@@ -256,8 +256,8 @@ _STAGES: tuple[Callable[[str, str, str], Comparison | None], ...] = (
 )
 
 
-def _exact(is_equal: bool) -> Comparison:
-    return Comparison(is_equal, "rational", "same value" if is_equal else "another value")
+def _exact(is_equal: bool) -> Equality:
+    return Equality(is_equal, "rational", "same value" if is_equal else "another value")
 
 
 def _same_list(ours: str, theirs: str, in_order: bool = False) -> bool:

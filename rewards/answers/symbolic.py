@@ -35,7 +35,7 @@ _OPERATOR = re.compile(r"[0-9)}\]!] ?(?:[-+*/:(!]|\\(?:cdot|times|div|frac|ast|l
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class Equality:
     """Whether a candidate equals a gold, and which stage said so."""
 
     is_equal: bool | None
@@ -122,7 +122,7 @@ def _nesting_or_tower(text: str) -> str | None:
     return None
 
 
-def symbolic_equal(candidate: str, gold: str) -> Comparison:
+def symbolic_equal(candidate: str, gold: str) -> Equality:
     """Whether math-verify takes `candidate` for `gold`, and the values stand a relative comparison.
 
     Only in a process that can be killed: this may take any time and memory, and may raise. ValueError where the gold
@@ -140,13 +140,13 @@ def symbolic_equal(candidate: str, gold: str) -> Comparison:
     if not parsed[0]:
         raise ValueError(f"math-verify cannot parse the gold {gold!r}")
     if not parsed[1]:
-        return Comparison(False, "symbolic", "math-verify cannot parse the answer")
+        return Equality(False, "symbolic", "math-verify cannot parse the answer")
     expected, value = parsed[0][0], parsed[1][0]
     if not verify(expected, value, timeout_seconds=None):
-        return Comparison(False, "symbolic", "not equal to math-verify")
+        return Equality(False, "symbolic", "not equal to math-verify")
     if not _stands(expected, value):
-        return Comparison(False, "guard", "equal to math-verify, but another value at 30 digits")
-    return Comparison(True, "symbolic", "equal to math-verify")
+        return Equality(False, "guard", "equal to math-verify, but another value at 30 digits")
+    return Equality(True, "symbolic", "equal to math-verify")
 
 
 def _stands(expected: Any, value: Any) -> bool:

@@ -41,7 +41,7 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class Trial:
     """One completion for the reward, with its row of the dataset."""
 
     name: str
@@ -53,7 +53,7 @@ class Sample:
 
 
 def dry_run(
-    config: RewardConfig, rows: Sequence[Sample] = (), *, style: str | None = None, is_about_form: bool = False
+    config: RewardConfig, rows: Sequence[Trial] = (), *, style: str | None = None, is_about_form: bool = False
 ) -> list[Check]:
     """Try the one component of `config`. `rows`: samples of the user's own data, golds among them.
 
@@ -91,22 +91,22 @@ def is_about_form(function: str) -> bool:
     return function in BUILTIN.keys() - JUDGES
 
 
-def gold_samples(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[Sample]:
+def gold_samples(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[Trial]:
     """The golds of (name, row of a dataset with `answer`), each stated in every style."""
     for (name, row), style in itertools.product(rows, STYLES):
         text = gold_completion(row["answer"], style)
         prompt = str(row.get("prompt") or row.get("question") or "")
         columns = {"solution": row["answer"], **row, "style": style}
-        yield Sample(f"gold of {name}, {style}", prompt, text, columns, is_right=True)
+        yield Trial(f"gold of {name}, {style}", prompt, text, columns, is_right=True)
 
 
-def _golds() -> Iterator[Sample]:
+def _golds() -> Iterator[Trial]:
     return gold_samples((f"{gold!r}", {"answer": gold}) for gold in _GOLDS)
 
 
-def _cases() -> Iterator[Sample]:
+def _cases() -> Iterator[Trial]:
     for case in cases():
-        yield Sample(case.name, case.prompt, case.completion, _columns(case), case.is_honest)
+        yield Trial(case.name, case.prompt, case.completion, _columns(case), case.is_honest)
 
 
 def _columns(case: Case) -> dict[str, Any]:
@@ -116,8 +116,8 @@ def _columns(case: Case) -> dict[str, Any]:
 class _Singles:
     """Every sample scored by itself, with the seconds each took from call to answer."""
 
-    def __init__(self, reward: Reward, samples: Iterable[Sample]) -> None:
-        self.judged: list[tuple[Sample, Score | None, float]] = []
+    def __init__(self, reward: Reward, samples: Iterable[Trial]) -> None:
+        self.judged: list[tuple[Trial, Score | None, float]] = []
         self.num_left_out = 0
         component, timeouts = reward.components[0], 0
         for sample in samples:
@@ -130,11 +130,11 @@ class _Singles:
             timeouts += score is not None and score.verdict == Verdict.TIMEOUT
 
 
-def _one(sample: Sample) -> Samples:
+def _one(sample: Trial) -> Samples:
     return _together([sample])
 
 
-def _together(samples: Sequence[Sample]) -> Samples:
+def _together(samples: Sequence[Trial]) -> Samples:
     names = set.intersection(*(set(sample.columns) for sample in samples)) if samples else set()
     columns = {name: [sample.columns[name] for sample in samples] for name in sorted(names)}
     # A stand-in where the data has no tokens: a number for each word.
@@ -153,7 +153,7 @@ def _is_fault(score: Score | None) -> bool:
 
 def _about_right(singles: _Singles) -> list[Check]:
     wanted = {True: "honest", False: "hostile"}
-    by_kind: dict[str, list[tuple[Sample, bool]]] = {"gold": [], "honest": [], "hostile": []}
+    by_kind: dict[str, list[tuple[Trial, bool]]] = {"gold": [], "honest": [], "hostile": []}
     for sample, score, _ in singles.judged:
         if sample.is_right is not None:
             kind = "gold" if sample.name.startswith("gold") else wanted[sample.is_right]
@@ -172,7 +172,7 @@ def _about_right(singles: _Singles) -> list[Check]:
     return checks
 
 
-def _about_calls(config: RewardConfig, calm: Sequence[Sample], singles: _Singles) -> list[Check]:
+def _about_calls(config: RewardConfig, calm: Sequence[Trial], singles: _Singles) -> list[Check]:
     """Three more calls with the samples that gave no trouble: again in a new process, as a batch, as one reversed."""
     alone = {id(sample): value_of(score) for sample, score, _ in singles.judged}
     with load_reward(_as_batch(config), key=KEY) as reward:

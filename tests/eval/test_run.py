@@ -3,7 +3,7 @@
 import pytest
 
 from doubleback.eval.run import Request, generate, generate_into
-from doubleback.eval.summary import headline, summary
+from doubleback.eval.summarise import headline, summary
 from doubleback.rewards.compose.config import RewardConfig
 from doubleback.rewards.compose.reward import load_reward
 from doubleback.rewards.sample_lines import with_columns

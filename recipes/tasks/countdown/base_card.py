@@ -9,7 +9,7 @@ import yaml
 
 from doubleback.eval.run import Request, generate
 from doubleback.eval.show.tables import LABELS
-from doubleback.eval.summary import summary
+from doubleback.eval.summarise import summary
 from doubleback.recipes.tasks.countdown.pretrain_config import PretrainConfig
 from doubleback.rewards.builtin.countdown import Split, problems
 from doubleback.rewards.compose.config import RewardConfig

@@ -1,5 +1,6 @@
 """Intervals against what they promise: the score interval solves its equation, the bootstrap covers."""
 
+import math
 import tracemalloc
 from math import isnan, nan
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from doubleback.eval.statistics import intervals
-from doubleback.eval.statistics.intervals import RESAMPLES, Estimate, clustered, resampled_means, wilson
+from doubleback.eval.statistics.intervals import RESAMPLES, Estimate, clustered, interval, resampled_means, wilson
 
 Z = 1.959963984540054
 """From a table of the normal distribution."""
@@ -107,3 +108,12 @@ def test_clustered_interval_covers_where_the_binomial_one_does_not():
     print(f"covered: {num_covered} of 1000 by problem, {num_covered_binomial} of 1000 by sample")
     assert 930 <= num_covered <= 970
     assert num_covered_binomial < 800
+
+
+def test_the_interval_fits_what_was_measured():
+    """Wilson's for one sample a problem; a bootstrap for shares, and for 0 and 1 that several samples agree on."""
+    nan = float("nan")
+    assert interval([1.0, nan, 1.0], is_single=True) == wilson(2, 2)
+    assert interval([1.0, nan, 1.0], is_single=False) == Estimate(1.0, 1.0, 1.0)
+    assert interval([0.5, nan, 1.0], is_single=True) == clustered([0.5, 1.0])
+    assert math.isnan(interval([nan], is_single=True).value)

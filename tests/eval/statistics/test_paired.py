@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from doubleback.eval.statistics.intervals import RESAMPLES, Estimate, clustered
-from doubleback.eval.statistics.paired import BOOTSTRAP, EXACT, mcnemar, paired
+from doubleback.eval.statistics.paired import BOOTSTRAP, EXACT, mcnemar, paired_difference
 
 
 @pytest.mark.parametrize("num_discordant", range(13))
@@ -31,7 +31,7 @@ def test_mcnemar_by_hand():
 
 
 def test_one_sample_a_problem_by_hand():
-    result = paired([0, 1, 0, 0, 0, 0, 1], [1, 1, 1, 1, 1, 1, 1], n=1)
+    result = paired_difference([0, 1, 0, 0, 0, 0, 1], [1, 1, 1, 1, 1, 1, 1], n=1)
     assert result.method == EXACT
     assert result.p_value == 0.0625  # five to none
     assert result.difference == clustered([1, 0, 1, 1, 1, 1, 0])
@@ -44,7 +44,7 @@ def test_the_bootstrap_p_value_is_that_of_all_resamples():
     differences = [0.25, 0.5, -0.25, 0.125]
     means = [sum(resample) / 4 for resample in product(differences, repeat=4)]
     exact = 2 * min(sum(mean <= 0 for mean in means), sum(mean >= 0 for mean in means)) / len(means)
-    result = paired(first, second, n=8)
+    result = paired_difference(first, second, n=8)
     assert result.method == BOOTSTRAP
     assert 0.1 < exact < 0.4
     assert result.p_value == pytest.approx(exact, abs=0.06)
@@ -52,8 +52,8 @@ def test_the_bootstrap_p_value_is_that_of_all_resamples():
 
 
 def test_the_bootstrap_p_value_is_never_zero_and_never_above_one():
-    assert paired([0.25], [0.5], n=4).p_value == 2 / (RESAMPLES + 1)
-    same = paired([0.25, 0.5], [0.25, 0.5], n=4)
+    assert paired_difference([0.25], [0.5], n=4).p_value == 2 / (RESAMPLES + 1)
+    same = paired_difference([0.25, 0.5], [0.25, 0.5], n=4)
     assert (same.difference, same.p_value) == (Estimate(0.0, 0.0, 0.0), 1.0)
 
 
@@ -62,8 +62,8 @@ def test_differences_that_cancel_count_for_both_sides_whatever_floats_say():
     rng = np.random.default_rng(0)
     for seed in range(20):
         first, second = rng.integers(0, 11, size=(2, 6))
-        by_count = paired([float(it) for it in first], [float(it) for it in second], n=10, seed=seed)
-        by_share = paired([it / 10 for it in first], [it / 10 for it in second], n=10, seed=seed)
+        by_count = paired_difference([float(it) for it in first], [float(it) for it in second], n=10, seed=seed)
+        by_share = paired_difference([it / 10 for it in first], [it / 10 for it in second], n=10, seed=seed)
         assert by_share.p_value == by_count.p_value
 
 
@@ -87,7 +87,7 @@ def easier(chance, shift):
 )
 def test_without_a_difference_one_in_twenty_is_called_one(n, least, most):
     rng = np.random.default_rng(0)
-    p_values = [paired(*simulated(rng, n), n=n, seed=seed).p_value for seed in range(400)]
+    p_values = [paired_difference(*simulated(rng, n), n=n, seed=seed).p_value for seed in range(400)]
     share = np.mean([p_value < 0.05 for p_value in p_values])
     print(f"n={n}: {share:.4f} of 400 below 0.05")
     assert least <= share <= most
@@ -101,7 +101,7 @@ def test_a_difference_is_found_and_its_interval_covers_it(n):
     truth = np.mean(easier(chance, 1.5) - chance)
     num_found = num_covered = 0
     for seed in range(100):
-        result = paired(*simulated(rng, n, shift=1.5), n=n, seed=seed)
+        result = paired_difference(*simulated(rng, n, shift=1.5), n=n, seed=seed)
         num_found += result.p_value < 0.05 and result.difference.value > 0
         num_covered += result.difference.low <= truth <= result.difference.high
     print(f"n={n}: found {num_found}, covered {num_covered} of 100")
@@ -112,7 +112,7 @@ def test_a_difference_is_found_and_its_interval_covers_it(n):
 @pytest.mark.parametrize("n", [1, 8])
 def test_swapping_the_two_negates_the_difference_and_keeps_p(n):
     first, second = simulated(np.random.default_rng(5), n, shift=0.3)
-    there, back = paired(first, second, n=n), paired(second, first, n=n)
+    there, back = paired_difference(first, second, n=n), paired_difference(second, first, n=n)
     ends = (-back.difference.value, -back.difference.high, -back.difference.low)
     assert ends == pytest.approx((there.difference.value, there.difference.low, there.difference.high), abs=1e-12)
     assert there.difference.value != 0
@@ -124,7 +124,10 @@ def test_the_order_of_problems_moves_nothing_but_the_draw(n):
     """The difference to 1e-12, McNemar's p to the last bit; a bootstrap's p within 0.05 and ends within 0.005."""
     first, second = simulated(np.random.default_rng(5), n, shift=0.3)
     order = np.random.default_rng(1).permutation(len(first))
-    result, moved = paired(first, second, n=n), paired([first[i] for i in order], [second[i] for i in order], n=n)
+    result, moved = (
+        paired_difference(first, second, n=n),
+        paired_difference([first[i] for i in order], [second[i] for i in order], n=n),
+    )
     assert moved.difference.value == pytest.approx(result.difference.value, abs=1e-12)
     assert moved.difference.low == pytest.approx(result.difference.low, abs=0.005)
     assert moved.difference.high == pytest.approx(result.difference.high, abs=0.005)
@@ -134,13 +137,13 @@ def test_the_order_of_problems_moves_nothing_but_the_draw(n):
 @pytest.mark.parametrize("n", [1, 8])
 def test_a_pair_with_a_missing_value_is_left_out_of_both(n):
     first, second = [0.0, 1.0, nan, 1.0, 0.0], [1.0, nan, 0.0, 1.0, 1.0]
-    assert paired(first, second, n=n) == paired([0.0, 1.0, 0.0], [1.0, 1.0, 1.0], n=n)
+    assert paired_difference(first, second, n=n) == paired_difference([0.0, 1.0, 0.0], [1.0, 1.0, 1.0], n=n)
 
 
 @pytest.mark.parametrize("n", [1, 8])
 def test_no_pairs_are_no_difference_measured(n):
     for first, second in ([], []), ([nan, 1.0], [0.0, nan]):
-        result = paired(first, second, n=n)
+        result = paired_difference(first, second, n=n)
         assert isnan(result.p_value)
         assert isnan(result.difference.value)
         assert isnan(result.difference.low)
@@ -148,8 +151,8 @@ def test_no_pairs_are_no_difference_measured(n):
 
 def test_what_cannot_be_paired_is_refused():
     with pytest.raises(ValueError, match="2 first values for 1 second ones"):
-        paired([0.0, 1.0], [1.0], n=1)
+        paired_difference([0.0, 1.0], [1.0], n=1)
     with pytest.raises(ValueError, match=r"with n=1 every value must be 0 or 1, not 0\.5"):
-        paired([0.0, 0.5], [1.0, 1.0], n=1)
+        paired_difference([0.0, 0.5], [1.0, 1.0], n=1)
     with pytest.raises(ValueError, match="n=0 samples"):
-        paired([0.0], [1.0], n=0)
+        paired_difference([0.0], [1.0], n=0)

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from doubleback.eval.run import Request, generate_into
-from doubleback.eval.summary import summary
+from doubleback.eval.summarise import summary
 from doubleback.recipes.commands.train import evaluator
 from doubleback.recipes.recipe.loading import load_recipe
 from doubleback.recipes.tasks.task import Splits

@@ -9,7 +9,7 @@ from typing import Any
 from doubleback.eval.judge import is_strictly_correct, obeys_thinking
 from doubleback.eval.measures.backtracking import Replay, replay
 from doubleback.eval.measures.reflection import Reflection, summarise
-from doubleback.eval.statistics.intervals import Estimate, clustered, wilson
+from doubleback.eval.statistics.intervals import Estimate, clustered, interval
 from doubleback.eval.statistics.passk import maj_at_k, pass_all_k, pass_at_k
 from doubleback.rewards.answers.equality import normalise
 from doubleback.rewards.answers.rational import parse_rational
@@ -108,14 +108,6 @@ def as_json(estimate: Estimate) -> dict[str, float | None]:
     """value, low, high; undefined is null."""
     values = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
     return {name: None if math.isnan(value) else value for name, value in values.items()}
-
-
-def interval(values: Sequence[float], is_single: bool) -> Estimate:
-    """Of one value per problem: Wilson's where each is one sample's 0 or 1, else a bootstrap over problems."""
-    known = [value for value in values if not math.isnan(value)]
-    if is_single and set(known) <= {0.0, 1.0}:
-        return wilson(round(sum(known)), len(known))
-    return clustered(values)
 
 
 def _curve(

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from doubleback.eval.compare import Evaluated, compare
-from doubleback.eval.summary import by_problem, summary, vote
+from doubleback.eval.summarise import by_problem, summary, vote
 from doubleback.rewards.types import ConfigError
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 
 from rich.console import Console
-from support.tiny_text import make_text_model
+from support.models.text import make_text_model
 
 from doubleback.eval.judge import load_judge
 from doubleback.eval.prompts.prompt import load_prompt

@@ -3,7 +3,7 @@
 from pathlib import Path
 from random import Random
 
-from support.families import make_family_model
+from support.models.families import make_family_model
 
 from doubleback.recipes.models.bundled import bundled_path
 

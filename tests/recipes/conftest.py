@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from support.tiny_text import GRANITE_LIKE, PLAIN_CHAT, QWEN3_LIKE, make_text_model
+from support.models.text import GRANITE_LIKE, PLAIN_CHAT, QWEN3_LIKE, make_text_model
 
 QUESTIONS = [
     {"question": f"Ann has {n} beads and buys {n + 1} more. How many has she?", "answer": f"...\n#### {2 * n + 1}"}

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from support.families import make_family_model
+from support.models.families import make_family_model
 from support.paths import ROOT
 from transformers import AutoConfig
 

@@ -1,8 +1,8 @@
 """A broken sync stops the run at once and says what the engine serves instead."""
 
 import pytest
-import torch
 from support.faulty import Faulty
+from support.models.policies import randomised
 from support.rollouts import SAMPLING
 
 from doubleback.rewards.types import Problem, RunError
@@ -43,9 +43,7 @@ def learner(engine_and_model):
 
 
 def move(learner, seed):
-    generator = torch.Generator().manual_seed(seed)
-    tensors = learner.adapter().tensors
-    lora.load(learner.model, {k: v + 0.05 * torch.randn(v.shape, generator=generator) for k, v in tensors.items()})
+    randomised(learner.model, seed)
     learner.step += 1
 
 

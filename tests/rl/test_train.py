@@ -1,8 +1,8 @@
 """The loop: what happens in which order, what reaches what, and what is left on disk."""
 
 import pytest
+from support.commands import untimed
 from support.loop import SAMPLING, Loop
-from support.untimed import untimed
 
 from doubleback.rewards.jsonl import complete_lines
 from doubleback.rewards.types import RunError

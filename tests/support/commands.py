@@ -1,6 +1,13 @@
-"""What the command line prints, for tests."""
+"""What the command line prints and writes, for tests."""
+
+from doubleback.rl.run.metrics import TIMED
 
 
 def errors(err):
     """The lines that name a mistake of the user."""
     return [line for line in err.splitlines() if line.startswith("error:")]
+
+
+def untimed(line):
+    """Metrics of a step without those that differ between two runs of one seed."""
+    return {name: value for name, value in line.items() if not name.startswith(TIMED)}

@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import torch
 
-from support import reference
+from support.oracles import reference
 
 BARE_GRADIENT = {"beta1": 0.0, "max_grad_norm": 1e9, "warmup_steps": 0}
 """AdamW's first moment is then the last gradient itself: `gradients` reads it there."""

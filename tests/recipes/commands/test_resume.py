@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
+from support.commands import untimed
 from support.processes import wait_until
-from support.untimed import untimed
 
 pytestmark = pytest.mark.slow
 

@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from support.families import make_family_model
+from support.models.families import make_family_model
 
 from doubleback.rl.policy import families
 

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from support.oracle import forget_accelerate
+from support.oracles.trl import forget_accelerate
 from support.paths import NASTY
 from support.rewarding import section
 

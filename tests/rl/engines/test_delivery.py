@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 from safetensors.torch import load_file
-from support.families import make_family_model
+from support.models.families import make_family_model
 from torch.testing import assert_close
 
 from doubleback.rewards.types import ConfigError

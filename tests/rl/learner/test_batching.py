@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support import reference
+from support.oracles import reference
 from support.rollouts import make_completion, make_group, random_groups
 from torch.testing import assert_close
 

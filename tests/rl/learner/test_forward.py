@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from support.families import make_family_model
 from support.gradients import BARE_GRADIENT, deviation, gradients
+from support.models.families import make_family_model
 from support.rollouts import SAMPLING, random_groups
 
 from doubleback.rewards.types import ConfigError

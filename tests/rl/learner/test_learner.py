@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from support import reference
+from support.commands import untimed
 from support.gradients import BARE_GRADIENT, ByHand, completion_logits, completion_logprobs, deviation, gradients
+from support.oracles import reference
 from support.rollouts import random_groups
-from support.untimed import untimed
 from torch.testing import assert_close
 
 from doubleback.rl.config import OptimConfig

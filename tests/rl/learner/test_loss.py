@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 
 import pytest
 import torch
-from support import reference
+from support.oracles import reference
 from torch import tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.testing import assert_close

@@ -15,7 +15,7 @@ import torch
 from datasets import Dataset
 from peft import get_peft_model_state_dict, set_peft_model_state_dict
 from support.gradients import BARE_GRADIENT, deviation, gradients
-from support.oracle import MAX_TOKENS, forget_accelerate
+from support.oracles.trl import MAX_TOKENS, forget_accelerate
 from support.rollouts import SAMPLING, random_groups
 from torch.testing import assert_close
 

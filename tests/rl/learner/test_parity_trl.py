@@ -21,8 +21,8 @@ import pytest
 import torch
 from peft import get_peft_model_state_dict
 from support.gradients import BARE_GRADIENT, deviation, gradients
-from support.oracle import MAX_TOKENS, Theirs, forget_accelerate
-from support.parity_cases import CASES
+from support.oracles.cases import CASES
+from support.oracles.trl import MAX_TOKENS, Theirs, forget_accelerate
 from support.rollouts import SAMPLING, random_groups
 from torch.testing import assert_close
 

@@ -5,7 +5,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import reference
+from support.oracles import reference
 
 from doubleback.rl.objective.advantages import (
     SPREAD_FLOOR,

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support import reference
+from support.oracles import reference
 from torch import tensor
 from torch.testing import assert_close
 

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from support.families import make_family_model
 from support.gradients import deviation
+from support.models.families import make_family_model
 from torch.testing import assert_close
 
 from doubleback.rl.config import LoraSettings

@@ -5,8 +5,8 @@ import random
 import pytest
 import torch
 from peft import PeftModel
-from support.families import make_family_model
 from support.gradients import deviation
+from support.models.families import make_family_model
 from torch.testing import assert_close
 from transformers import AutoModelForCausalLM
 

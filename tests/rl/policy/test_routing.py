@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from support.families import make_family_model
+from support.commands import untimed
 from support.gradients import deviation
+from support.models.families import make_family_model
 from support.rollouts import SAMPLING, random_groups
-from support.untimed import untimed
 from torch.testing import assert_close
 
 from doubleback.rewards.types import RunError

@@ -4,7 +4,7 @@ import math
 from functools import partial
 
 import pytest
-from support import reference
+from support.oracles import reference
 from support.rollouts import make_completion, make_score, random_groups
 
 from doubleback.rewards.types import Problem

@@ -7,7 +7,7 @@ from typing import Any
 
 from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.objective.tables import IMPORTANCE
-from support.oracle import MAX_TOKENS
+from support.oracles.trl import MAX_TOKENS
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Tiny random models, as files or as policies."""

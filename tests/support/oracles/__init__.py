@@ -1,0 +1,1 @@
+"""What our code is held against: the equations once more in plain floats, and TRL."""

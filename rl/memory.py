@@ -27,7 +27,7 @@ from doubleback.rl.engines.config import EngineConfig
 from doubleback.rl.engines.delivery import choose
 from doubleback.rl.policy import lora
 from doubleback.rl.policy.base import DTYPES, is_cuda
-from doubleback.rl.policy.families import family, num_experts
+from doubleback.rl.policy.families import family_of, num_experts
 
 GIB = 1 << 30
 
@@ -95,7 +95,7 @@ def estimate(config: PretrainedConfig, plan: Plan, has_cuda: bool) -> Memory:
     targets = lora.targets(model)
     num_adapter = sum(part.num_parameters for part in lora.summary(model))
     adapted = [sizes[target.parameter] for target in targets]
-    delivery = choose(plan.strategy, targets, family(config), plan.engine.name, has_cuda)
+    delivery = choose(plan.strategy, targets, family_of(config), plan.engine.name, has_cuda)
     width = DTYPES[plan.dtype].itemsize
     return Memory(
         num_parameters=num_parameters,

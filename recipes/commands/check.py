@@ -7,8 +7,8 @@ from rich.table import Table
 
 from doubleback.eval.measures.contamination import NGRAM, overlap
 from doubleback.recipes.models.bundled import bundled_path
-from doubleback.recipes.models.published import configuration
-from doubleback.recipes.recipe.assembly import Assembled, Scored, assembled, recipe_memory, scored
+from doubleback.recipes.models.configuration import configuration
+from doubleback.recipes.recipe.assembly import Assembled, Prepared, assemble, prepare, recipe_memory
 from doubleback.recipes.recipe.probe import add_rows, probe, warnings
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.trl import trainer as trl_trainer
@@ -42,25 +42,25 @@ def show_memory(recipe: Recipe, console: Console) -> None:
 
 def check_recipe(recipe: Recipe, console: Console) -> None:
     """Show all of it: data, adapter, what the base does. ConfigError or RunError where it cannot train."""
-    with scored(recipe) as known:
+    with prepare(recipe) as prepared:
         if recipe.trainer == "trl":
-            trl_trainer.refuse(recipe, known.longest_prompt)
+            trl_trainer.refuse(recipe, prepared.longest_prompt)
         table = _table()
-        _add_data(table, recipe, known)
+        _add_data(table, recipe, prepared)
         console.print(table)
-        with assembled(recipe, known.model, console) as parts:
-            preflight(recipe, known, parts, console)
+        with assemble(recipe, prepared.model, console) as assembled:
+            preflight(recipe, prepared, assembled, console)
 
 
-def preflight(recipe: Recipe, known: Scored, parts: Assembled, console: Console) -> None:
+def preflight(recipe: Recipe, prepared: Prepared, assembled: Assembled, console: Console) -> None:
     """What training starts with: the adapter, the memory, and what the base does on a few problems."""
     table = _table()
-    _add_model(table, recipe, known.model, parts)
+    _add_model(table, recipe, prepared.model, assembled)
     with console.status("sampling from the base"):
-        found = probe(recipe, known, parts)
-    add_rows(table, found)
+        probed = probe(recipe, prepared, assembled)
+    add_rows(table, probed)
     console.print(table)
-    for line in [*_memory_warning(parts), *warnings(found, recipe)]:
+    for line in [*_memory_warning(assembled), *warnings(probed, recipe)]:
         console.print(f"warning: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -71,22 +71,22 @@ def _table() -> Table:
     return table
 
 
-def _memory_warning(parts: Assembled) -> list[str]:
-    text = verdict(parts.memory, parts.free)
+def _memory_warning(assembled: Assembled) -> list[str]:
+    text = verdict(assembled.memory, assembled.free)
     return [] if text.startswith("fits") else [f"memory (estimate): {text}"]
 
 
-def _add_data(table: Table, recipe: Recipe, known: Scored) -> None:
-    splits, everything = known.splits, known.splits.everything
+def _add_data(table: Table, recipe: Recipe, prepared: Prepared) -> None:
+    splits, everything = prepared.splits, prepared.splits.everything
     sizes = f"{len(splits.train)} train, {len(splits.validation)} validation, {len(splits.test)} test"
     table.add_row("problems", sizes)
-    table.add_row("golds", f"{len(everything)} of {len(everything) + len(known.dropped)} graded correct")
-    for line in listed(known.dropped):
+    table.add_row("golds", f"{len(everything)} of {len(everything) + len(prepared.dropped)} graded correct")
+    for line in listed(prepared.dropped):
         table.add_row("", line)
     if all("answer" in problem.columns for problem in everything):
         table.add_row("", _text_only(everything))
-    limit = f"+ {recipe.sampling.max_tokens} of {known.model.max_length}"
-    table.add_row("prompts", f"longest {known.longest_prompt} tokens, {limit}")
+    limit = f"+ {recipe.sampling.max_tokens} of {prepared.model.max_length}"
+    table.add_row("prompts", f"longest {prepared.longest_prompt} tokens, {limit}")
     for name, other in (("validation", splits.validation), ("test", splits.test)):
         table.add_row(f"{name} in train", _contamination(other, splits.train))
     table.add_row("reward", _described(recipe.reward))
@@ -95,17 +95,17 @@ def _add_data(table: Table, recipe: Recipe, known: Scored) -> None:
     table.add_row("step", f"{prompts_per_step} problems x {recipe.sampling.group_size} = {rollouts} rollouts")
 
 
-def _add_model(table: Table, recipe: Recipe, model: ModelSource, parts: Assembled) -> None:
+def _add_model(table: Table, recipe: Recipe, model: ModelSource, assembled: Assembled) -> None:
     stand_in = "a tiny stand-in for " if recipe.tiny else ""
-    table.add_row("base", f"{stand_in}{recipe.model.path}: {parts.num_base:,} parameters, {model.dtype}, frozen")
-    for part in lora.summary(parts.learner.model):
+    table.add_row("base", f"{stand_in}{recipe.model.path}: {assembled.num_base:,} parameters, {model.dtype}, frozen")
+    for part in lora.summary(assembled.learner.model):
         table.add_row(
             f"trains {part.part}",
-            f"{part.num_parameters:,} parameters ({part.num_parameters / parts.num_base:.1%} of the base) in "
+            f"{part.num_parameters:,} parameters ({part.num_parameters / assembled.num_base:.1%} of the base) in "
             f"{part.num_tensors} tensors on {part.num_matrices} matrices, rank {part.rank}",
         )
-    table.add_row("memory", f"{verdict(parts.memory, parts.free)} (estimate)")
-    table.add_row("sync", f"{parts.strategy.name}: {parts.strategy.reason}")
+    table.add_row("memory", f"{verdict(assembled.memory, assembled.free)} (estimate)")
+    table.add_row("sync", f"{assembled.strategy.name}: {assembled.strategy.reason}")
 
 
 def _contamination(suite: Sequence[Problem], training: Sequence[Problem]) -> str:

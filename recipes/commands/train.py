@@ -18,7 +18,7 @@ from doubleback.eval.summarise import headline, summary
 from doubleback.recipes.commands.check import preflight
 from doubleback.recipes.commands.display import Display, sample_pair
 from doubleback.recipes.commands.results import Run
-from doubleback.recipes.recipe.assembly import Scored, assembled, scored
+from doubleback.recipes.recipe.assembly import Prepared, assemble, prepare
 from doubleback.recipes.recipe.schema import TINY_FOLDER, Recipe
 from doubleback.recipes.recipe.trackers import start_trackers
 from doubleback.recipes.tasks.task import Splits
@@ -59,41 +59,41 @@ def train(
     """
     out, console = Path(out), console or Console()
     _refuse_another_run(recipe, out, resume)
-    with scored(recipe, out / TINY_FOLDER) as known:
-        for line in listed(known.dropped):
+    with prepare(recipe, out / TINY_FOLDER) as prepared:
+        for line in listed(prepared.dropped):
             console.print(f"left out: {line}", markup=False)
-        _train(recipe, known, out, resume, callbacks, console)
+        _train(recipe, prepared, out, resume, callbacks, console)
     return Run(out)
 
 
 def _train(
-    recipe: Recipe, known: Scored, out: Path, resume: bool, callbacks: Sequence[Observe], console: Console
+    recipe: Recipe, prepared: Prepared, out: Path, resume: bool, callbacks: Sequence[Observe], console: Console
 ) -> None:
     is_trl = recipe.trainer == "trl"
     if is_trl:
-        trl_trainer.refuse(recipe, known.longest_prompt, resume)  # before anything is written
-    problems = ProblemSource(known.splits.train, recipe.problems, recipe.seed)
-    run = _open_run(recipe, known.splits, out)
+        trl_trainer.refuse(recipe, prepared.longest_prompt, resume)  # before anything is written
+    problems = ProblemSource(prepared.splits.train, recipe.problems, recipe.seed)
+    run = _open_run(recipe, prepared.splits, out)
 
     def restore(learner: Learner) -> int:
         return run.restore_latest(learner, problems) if resume else 0
 
     settings = trl_trainer.with_peft_experts(recipe) if is_trl else recipe
-    with assembled(settings, known.model, console, restore) as parts:
-        learner, engine, splits = parts.learner, parts.engine, known.splits
-        sync = AdapterSync(engine, learner, splits.validation, recipe.sync, known.model.dtype, recipe.seed)
+    with assemble(settings, prepared.model, console, restore) as assembled:
+        learner, engine, splits = assembled.learner, assembled.engine, prepared.splits
+        sync = AdapterSync(engine, learner, splits.validation, recipe.sync, prepared.model.dtype, recipe.seed)
         start = learner.step
         if start == 0:
-            preflight(recipe, known, parts, console)
+            preflight(recipe, prepared, assembled, console)
         with Display(console, recipe.steps, start) as display, start_trackers(recipe, out) as track:
-            evaluate = evaluator(recipe, splits, engine, known.reward, run, display.phase)
+            evaluate = evaluator(recipe, splits, engine, prepared.reward, run, display.phase)
             checkpoints = Checkpoints(learner, problems, recipe.checkpoint, recipe.steps)
             journal = Journal(run, checkpoints, evaluate, [display.observe, track, *callbacks])
             if is_trl:
-                trl_trainer.train_with_trl(trl_trainer.Parts(recipe, known, learner, problems, sync, journal))
+                trl_trainer.train_with_trl(trl_trainer.Parts(recipe, prepared, learner, problems, sync, journal))
                 return
             sampling = recipe.sampling.sampling()
-            sampler = RolloutSampler(engine, problems, known.reward, sampling, recipe.rollout, recipe.seed)
+            sampler = RolloutSampler(engine, problems, prepared.reward, sampling, recipe.rollout, recipe.seed)
             rollouts = Rollouts(sampler, recipe.rollout)
             train_adapter(learner, rollouts, sync, journal, range(start + 1, recipe.steps + 1))
 

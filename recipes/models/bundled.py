@@ -14,7 +14,7 @@ def bundled_path(path: str) -> str:
     if not path.startswith(BUNDLED):
         return path
     name = path.removeprefix(BUNDLED)
-    known = sorted(folder.name for folder in FOLDER.iterdir() if (folder / "config.json").is_file())
-    if name not in known:
-        raise ConfigError(f"model.path={path}: no such base; {nearest(name, known)}")
+    names = sorted(folder.name for folder in FOLDER.iterdir() if (folder / "config.json").is_file())
+    if name not in names:
+        raise ConfigError(f"model.path={path}: no such base; {nearest(name, names)}")
     return str(FOLDER / name)

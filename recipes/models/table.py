@@ -24,14 +24,14 @@ def start_from_model(data: dict[str, Any]) -> dict[str, Any]:
     """
     given = data.get("model")
     model = given if isinstance(given, Mapping) else {"path": given}
-    name, known = str(model.get("path")), shipped_models()
-    if name not in known:
-        if (near := get_close_matches(name, known, n=1, cutoff=NEAR)) and not Path(name).exists():
+    name, models = str(model.get("path")), shipped_models()
+    if name not in models:
+        if (near := get_close_matches(name, models, n=1, cutoff=NEAR)) and not Path(name).exists():
             raise ConfigError(
                 f"model.path={name} is neither in the table of models nor a folder; did you mean {near[0]}?"
             )
         return data
-    start = settings.read_yaml(known[name], "model")
+    start = settings.read_yaml(models[name], "model")
     own = {key: value for key, value in model.items() if key != "path"}
     return _merged({key: value for key, value in start.items() if key != "description"}, {**data, "model": own})
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from transformers import PretrainedConfig
 
 from doubleback.recipes.models.bundled import bundled_path
-from doubleback.recipes.models.published import configuration
+from doubleback.recipes.models.configuration import configuration
 from doubleback.recipes.recipe.problems import asked, scorable
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.recipe.tiny import make_tiny
@@ -26,12 +26,12 @@ from doubleback.rl.learner.learner import Learner
 from doubleback.rl.memory import Memory, Plan, available, estimate, verdict
 from doubleback.rl.policy import lora
 from doubleback.rl.policy.base import base_tensors, is_cuda, load_base, load_tokenizer
-from doubleback.rl.policy.families import family
+from doubleback.rl.policy.families import family_of
 from doubleback.rl.types import ModelSource
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class Prepared:
     """What is known before a model is loaded."""
 
     splits: Splits
@@ -60,7 +60,7 @@ class Assembled:
 
 
 @contextmanager
-def scored(recipe: Recipe, tiny_folder: Path | None = None) -> Iterator[Scored]:
+def prepare(recipe: Recipe, tiny_folder: Path | None = None) -> Iterator[Prepared]:
     """The recipe's problems, each with a gold that its reward accepts and a prompt that fits. Closes the reward.
 
     With recipe.tiny the model is a tiny one, in `tiny_folder` if it is to stay.
@@ -76,7 +76,7 @@ def scored(recipe: Recipe, tiny_folder: Path | None = None) -> Iterator[Scored]:
             model = make_tiny(model, texts, recipe.seed, folder)
         tokenizer = load_tokenizer(model.path)
         prompts = encode_prompts(splits.everything, tokenizer, recipe.sampling.max_tokens, model.max_length)
-        yield Scored(splits, dropped, reward, model, max(map(len, prompts)))
+        yield Prepared(splits, dropped, reward, model, max(map(len, prompts)))
 
 
 def recipe_memory(recipe: Recipe, config: PretrainedConfig, dtype: str) -> Memory:
@@ -86,7 +86,7 @@ def recipe_memory(recipe: Recipe, config: PretrainedConfig, dtype: str) -> Memor
 
 
 @contextmanager
-def assembled(
+def assemble(
     recipe: Recipe, model: ModelSource, console: Console, restore: Callable[[Learner], int] = lambda learner: 0
 ) -> Iterator[Assembled]:
     """Learner and engine, started; `restore` may load a checkpoint into the learner. Closes the engine.
@@ -104,7 +104,7 @@ def assembled(
             lora.attach(base, recipe.lora, recipe.seed), recipe.algorithm, recipe.optim, recipe.sampling.sampling()
         )
         targets = lora.targets(learner.model)
-        strategy = choose(recipe.sync.strategy, targets, family(base.config), recipe.engine.name, is_cuda())
+        strategy = choose(recipe.sync.strategy, targets, family_of(base.config), recipe.engine.name, is_cuda())
         restore(learner)
         tokenizer, has_stop_strings = load_tokenizer(model.path), bool(recipe.sampling.stop)
         setup = recipe.engine.setup(model, strategy, has_stop_strings)

@@ -13,7 +13,7 @@ from statistics import fmean
 import torch
 from rich.table import Table
 
-from doubleback.recipes.recipe.assembly import Assembled, Scored
+from doubleback.recipes.recipe.assembly import Assembled, Prepared
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.rewards.types import RunError, Verdict
 from doubleback.rl.learner.learner import Comparison
@@ -48,21 +48,25 @@ class Probe:
     """Engine and trainer on a random adapter of the recipe's shape."""
 
 
-def probe(recipe: Recipe, known: Scored, parts: Assembled) -> Probe:
+def probe(recipe: Recipe, prepared: Prepared, assembled: Assembled) -> Probe:
     """Sample, score and compare. RunError where engine and trainer disagree; the learner is left as it was."""
-    problems = list(known.splits.train[:NUM_PROBLEMS])
+    problems = list(prepared.splits.train[:NUM_PROBLEMS])
     seeds = [sample_seed(recipe.seed, "preflight", problem.id) for problem in problems]
-    scoring = Scoring(known.reward)
-    groups = parts.engine.sample(problems, recipe.sampling.sampling(), seeds, on_group=scoring.start)
+    scoring = Scoring(prepared.reward)
+    groups = assembled.engine.sample(problems, recipe.sampling.sampling(), seeds, on_group=scoring.start)
     groups = scoring.finish(groups)
     temperature = recipe.sampling.temperature
-    base = parts.learner.compare(groups, temperature, frozenset())
-    bound = recipe.sync.bound if recipe.sync.bound is not None else BOUNDS[known.model.dtype]
+    base = assembled.learner.compare(groups, temperature, frozenset())
+    bound = recipe.sync.bound if recipe.sync.bound is not None else BOUNDS[prepared.model.dtype]
     _require(base, bound, "the bare base")
-    with _random_adapter(parts, recipe.seed):
-        served = parts.engine.sample(problems[:2], recipe.sampling.sampling(), seeds[:2])
-        adapter = parts.learner.compare(served, temperature)
-        _require(adapter, bound, f"a random adapter on {', '.join(_parts(parts))}, delivered {parts.strategy.name}")
+    with _random_adapter(assembled, recipe.seed):
+        served = assembled.engine.sample(problems[:2], recipe.sampling.sampling(), seeds[:2])
+        adapter = assembled.learner.compare(served, temperature)
+        _require(
+            adapter,
+            bound,
+            f"a random adapter on {', '.join(_adapted_parts(assembled))}, delivered {assembled.strategy.name}",
+        )
     completions = [completion for group in groups for completion in group.completions]
     scores = [score for group in groups for score in group.scores]
     shapes = [score.parts["format"] for score in scores if "format" in score.parts]
@@ -79,21 +83,21 @@ def probe(recipe: Recipe, known: Scored, parts: Assembled) -> Probe:
 
 
 @contextmanager
-def _random_adapter(parts: Assembled, seed: int) -> Iterator[None]:
+def _random_adapter(assembled: Assembled, seed: int) -> Iterator[None]:
     """Within the block learner and engine have an adapter whose every tensor acts; then the learner's own is back."""
-    own = parts.learner.adapter()
+    own = assembled.learner.adapter()
     generator = torch.Generator().manual_seed(seed)
     tensors = {
         name: PROBE_STD * torch.randn(tensor.shape, generator=generator) if ".lora_B." in name else tensor
         for name, tensor in own.tensors.items()
     }
     try:
-        lora.load(parts.learner.model, tensors)
-        parts.engine.load_adapter(parts.learner.adapter(), version=parts.learner.step)
+        lora.load(assembled.learner.model, tensors)
+        assembled.engine.load_adapter(assembled.learner.adapter(), version=assembled.learner.step)
         yield
     finally:
-        lora.load(parts.learner.model, own.tensors)
-        parts.engine.load_adapter(own, version=parts.learner.step)
+        lora.load(assembled.learner.model, own.tensors)
+        assembled.engine.load_adapter(own, version=assembled.learner.step)
 
 
 def _require(measured: Comparison, bound: float, what: str) -> None:
@@ -106,37 +110,39 @@ def _require(measured: Comparison, bound: float, what: str) -> None:
         )
 
 
-def _parts(parts: Assembled) -> list[str]:
-    return sorted({target.part for target in lora.targets(parts.learner.model)})
+def _adapted_parts(assembled: Assembled) -> list[str]:
+    return sorted({target.part for target in lora.targets(assembled.learner.model)})
 
 
-def add_rows(table: Table, found: Probe) -> None:
+def add_rows(table: Table, probed: Probe) -> None:
     """The probe, a row per finding."""
-    for label, side in (("base", found.base), ("adapter", found.adapter)):
+    for label, side in (("base", probed.base), ("adapter", probed.adapter)):
         table.add_row(
             f"engine = trainer, {label}",
             f"mean {side.gap.mean_abs:.1e}, max {side.gap.max_abs:.1e} nats on {side.gap.num_tokens} tokens; "
             f"other experts for {side.experts_differ:.2%} of tokens",
         )
-    table.add_row("base passes", f"{found.pass_rate:.3f} of {found.num_problems} problems x {found.group_size}")
-    table.add_row("no signal", f"{found.no_signal:.0%} of groups (all rewards equal)")
-    table.add_row("format kept", f"{found.format_rate:.3f}")
-    table.add_row("cut off", f"{found.truncated:.3f}")
+    table.add_row("base passes", f"{probed.pass_rate:.3f} of {probed.num_problems} problems x {probed.group_size}")
+    table.add_row("no signal", f"{probed.no_signal:.0%} of groups (all rewards equal)")
+    table.add_row("format kept", f"{probed.format_rate:.3f}")
+    table.add_row("cut off", f"{probed.truncated:.3f}")
 
 
-def warnings(found: Probe, recipe: Recipe) -> list[str]:
+def warnings(probed: Probe, recipe: Recipe) -> list[str]:
     """What makes it likely that the run will not learn; a line each, with what to do."""
     lines = []
-    tried = found.num_problems * found.group_size
-    if found.pass_rate == 0:
+    tried = probed.num_problems * probed.group_size
+    if probed.pass_rate == 0:
         lines.append(f"none of {tried} completions is correct: there is nothing to reinforce; take easier problems")
-    if found.no_signal > MOST:
-        lines.append(f"{found.no_signal:.0%} of groups carry no signal; raise sampling.group_size or change problems")
-    if found.format_rate < FEW:
-        lines.append(f"only {found.format_rate:.1%} keep the format that the reward asks for; show it in task.prompt")
-    if found.truncated > MOST:
-        lines.append(f"{found.truncated:.0%} are cut off at sampling.max_tokens={recipe.sampling.max_tokens}; raise it")
-    if found.base.experts_differ > FEW and not recipe.algorithm.routing_replay:
-        share = f"{found.base.experts_differ:.1%}"
+    if probed.no_signal > MOST:
+        lines.append(f"{probed.no_signal:.0%} of groups carry no signal; raise sampling.group_size or change problems")
+    if probed.format_rate < FEW:
+        lines.append(f"only {probed.format_rate:.1%} keep the format that the reward asks for; show it in task.prompt")
+    if probed.truncated > MOST:
+        lines.append(
+            f"{probed.truncated:.0%} are cut off at sampling.max_tokens={recipe.sampling.max_tokens}; raise it"
+        )
+    if probed.base.experts_differ > FEW and not recipe.algorithm.routing_replay:
+        share = f"{probed.base.experts_differ:.1%}"
         lines.append(f"{share} of tokens go to other experts in the trainer; try algorithm.routing_replay=true")
     return lines

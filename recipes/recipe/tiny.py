@@ -9,7 +9,7 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from doubleback.recipes.models.published import configuration
+from doubleback.recipes.models.configuration import configuration
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.policy.base import load_tokenizer
 from doubleback.rl.policy.tiny import write_tiny

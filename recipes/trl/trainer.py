@@ -19,7 +19,7 @@ from typing import Any
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import PrinterCallback, TrainerCallback
 
-from doubleback.recipes.recipe.assembly import Scored
+from doubleback.recipes.recipe.assembly import Prepared
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.trl.mapping import arguments
 from doubleback.rewards.compose.reward import Reward
@@ -69,7 +69,7 @@ class Parts:
     """What a run on TRL is made of: what `rl.train.train` takes, and the problems and reward that TRL samples by."""
 
     recipe: Recipe
-    scored: Scored
+    prepared: Prepared
     learner: Learner
     problems: ProblemSource
     sync: AdapterSync
@@ -87,13 +87,15 @@ def train_with_trl(parts: Parts) -> None:
     updates = recipe.algorithm.updates_per_batch
     count = recipe.steps * recipe.rollout.prompts_per_step
     ahead = deepcopy(parts.problems).take(count)  # TRL wants all of them at once
-    scorer = TrlReward(recipe, parts.scored.reward, ahead, load_tokenizer(parts.scored.model.path))
+    scorer = TrlReward(recipe, parts.prepared.reward, ahead, load_tokenizer(parts.prepared.model.path))
     schedule = LambdaLR(learner.optimiser, lambda update: recipe.optim.warmup(update // updates + 1))
     with TemporaryDirectory() as folder:  # TRL insists on one; what it would save there is saved by the recorder
         trainer = GRPOTrainer(
             model=learner.model,
             reward_funcs=scorer,
-            args=GRPOConfig(output_dir=folder, use_cpu=not is_cuda(), **arguments(recipe, parts.scored.longest_prompt)),
+            args=GRPOConfig(
+                output_dir=folder, use_cpu=not is_cuda(), **arguments(recipe, parts.prepared.longest_prompt)
+            ),
             train_dataset=Dataset.from_list(
                 [{"prompt": problem.prompt, "number": number} for number, problem in enumerate(ahead)]
             ),

@@ -52,10 +52,12 @@ class TransformersEngine:
         for start in range(0, len(requests), self._max_num_seqs):
             made, routed = self._generate(requests[start : start + self._max_num_seqs], sampling)
             completions, routes = completions + made, routes + routed
-        parts = [slice(start, start + sampling.group_size) for start in range(0, len(requests), sampling.group_size)]
+        group_rows = [
+            slice(start, start + sampling.group_size) for start in range(0, len(requests), sampling.group_size)
+        ]
         groups = [
-            Group(problem, ids, tuple(completions[part]), routes=tuple(routes[part]))
-            for problem, ids, part in zip(problems, prompts, parts, strict=True)
+            Group(problem, ids, tuple(completions[rows]), routes=tuple(routes[rows]))
+            for problem, ids, rows in zip(problems, prompts, group_rows, strict=True)
         ]
         if on_group is not None:
             for index, group in enumerate(groups):

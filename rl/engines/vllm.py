@@ -34,7 +34,7 @@ from doubleback.rl.engines.engine import NO_ADAPTER, OnGroup, completion_text, e
 from doubleback.rl.engines.setup import EngineSetup, Strategy  # noqa: E402
 from doubleback.rl.engines.vllm_adapters import MergedReload, RuntimeAdapter, correct_vllm  # noqa: E402
 from doubleback.rl.engines.vllm_routes import RouteCapture  # noqa: E402
-from doubleback.rl.policy.families import family, num_experts  # noqa: E402
+from doubleback.rl.policy.families import family_of, num_experts  # noqa: E402
 from doubleback.rl.policy.lora import Adapter  # noqa: E402
 from doubleback.rl.types import Group, Routes, Sampling, TokenSequence  # noqa: E402
 
@@ -75,11 +75,11 @@ class VllmEngine:
         # vLLM reseeds the global generator and may change the thread count.
         torch.set_rng_state(random_state)
         torch.set_num_threads(threads)
-        known = family(self._llm.llm_engine.model_config.hf_config)
+        family = family_of(self._llm.llm_engine.model_config.hf_config)
         self._delivery: MergedReload | RuntimeAdapter = (
-            RuntimeAdapter(self._llm, known)
+            RuntimeAdapter(self._llm, family)
             if setup.strategy.name == "runtime"
-            else MergedReload(self._llm, model.path, base, known)
+            else MergedReload(self._llm, model.path, base, family)
         )
 
         self._reports_routes = reports_routes

@@ -105,11 +105,10 @@ FAMILIES = {
 }
 
 
-def family(config: PretrainedConfig) -> Family:
+def family_of(config: PretrainedConfig) -> Family:
     """The family of a model; for one that is not in the table, the usual names (see the head of this file)."""
-    known = FAMILIES.get(config.model_type)
-    if known is not None:
-        return known
+    if config.model_type in FAMILIES:
+        return FAMILIES[config.model_type]
     is_moe = num_experts(config) > 0
     return Family(config.model_type, experts=EXPERTS if is_moe else (), router="mlp.gate" if is_moe else "")
 

@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 from doubleback.rewards.types import ConfigError, first_line
 from doubleback.rl.config import LoraSettings
 from doubleback.rl.policy.experts import compute_low_rank_apart
-from doubleback.rl.policy.families import Family, family
+from doubleback.rl.policy.families import Family, family_of
 
 PREFIX = "base_model.model."
 PARTS = ("attention", "experts", "mlp", "router")
@@ -78,12 +78,12 @@ class PartSummary:
 
 def peft_config(base: PreTrainedModel, settings: LoraSettings) -> LoraConfig:
     """What PEFT is told. ConfigError where the model has nothing of what is asked for."""
-    known = family(base.config)
-    wanted = _wanted_parts(base, known, settings)
-    ranks = {name: settings.expert_rank for name in known.experts if settings.expert_rank is not None}
-    if "experts" in wanted and len(known.experts) > 1:
-        _require_experts(base, known)
-    modules, parameters = _targets(base, known, wanted)
+    family = family_of(base.config)
+    wanted = _wanted_parts(base, family, settings)
+    ranks = {name: settings.expert_rank for name in family.experts if settings.expert_rank is not None}
+    if "experts" in wanted and len(family.experts) > 1:
+        _require_experts(base, family)
+    modules, parameters = _targets(base, family, wanted)
     return LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,
@@ -97,8 +97,8 @@ def peft_config(base: PreTrainedModel, settings: LoraSettings) -> LoraConfig:
 
 def attach(base: PreTrainedModel, settings: LoraSettings, seed: int) -> PeftModel:
     """`base` wrapped by PEFT with a fresh float32 adapter: A random from `seed`, B zero. Everything else is frozen."""
-    known, config = family(base.config), peft_config(base, settings)
-    wanted = _wanted_parts(base, known, settings)
+    family, config = family_of(base.config), peft_config(base, settings)
+    wanted = _wanted_parts(base, family, settings)
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         # PEFT looks for the ranks of parameters among modules alone, and says that it found none.
         warnings.filterwarnings("ignore", message=".*rank_pattern.*")
@@ -106,12 +106,19 @@ def attach(base: PreTrainedModel, settings: LoraSettings, seed: int) -> PeftMode
         try:
             model = get_peft_model(base, config, autocast_adapter_dtype=True)
         except ValueError as error:
-            raise ConfigError(f"lora.targets={settings.targets}: {known.name} has nothing to adapt: {error}") from error
-    found = {target.part for target in targets(model)}
-    if missing := sorted(wanted - found):
-        names = {"attention": known.attention, "experts": known.experts, "mlp": known.mlp, "router": (known.router,)}
+            raise ConfigError(
+                f"lora.targets={settings.targets}: {family.name} has nothing to adapt: {error}"
+            ) from error
+    adapted = {target.part for target in targets(model)}
+    if missing := sorted(wanted - adapted):
+        names = {
+            "attention": family.attention,
+            "experts": family.experts,
+            "mlp": family.mlp,
+            "router": (family.router,),
+        }
         raise ConfigError(
-            f"lora.targets={settings.targets}: no {' and no '.join(missing)} found in this {known.name} model under "
+            f"lora.targets={settings.targets}: no {' and no '.join(missing)} found in this {family.name} model under "
             f"the names {', '.join(name for part in missing for name in names[part])}; see rl/policy/families.py"
         )
     if settings.expert_compute != "peft":
@@ -119,42 +126,42 @@ def attach(base: PreTrainedModel, settings: LoraSettings, seed: int) -> PeftMode
     return model
 
 
-def _wanted_parts(base: PreTrainedModel, known: Family, settings: LoraSettings) -> set[str]:
+def _wanted_parts(base: PreTrainedModel, family: Family, settings: LoraSettings) -> set[str]:
     """The parts that the recipe asks for. ConfigError where the model has no experts and they are asked for by name."""
-    if settings.targets == "experts" and not known.experts:
-        raise ConfigError(f"lora.targets=experts: {known.name} is a dense model without experts; try all or attention")
-    if settings.train_router and not known.router:
-        raise ConfigError(f"lora.train_router=true: {known.name} is a dense model without a router")
+    if settings.targets == "experts" and not family.experts:
+        raise ConfigError(f"lora.targets=experts: {family.name} is a dense model without experts; try all or attention")
+    if settings.train_router and not family.router:
+        raise ConfigError(f"lora.train_router=true: {family.name} is a dense model without a router")
     parts = {"attention", "experts", "mlp"} if settings.targets == "all" else {settings.targets}
-    absent = {"experts"} if not known.experts else set()
-    absent |= {"mlp"} if not _linear_names(base, known, {"mlp"}) else set()
+    absent = {"experts"} if not family.experts else set()
+    absent |= {"mlp"} if not _linear_names(base, family, {"mlp"}) else set()
     return (parts - absent) | ({"router"} if settings.train_router else set())
 
 
-def _targets(base: PreTrainedModel, known: Family, wanted: set[str]) -> tuple[list[str], list[str]]:
+def _targets(base: PreTrainedModel, family: Family, wanted: set[str]) -> tuple[list[str], list[str]]:
     """What PEFT is told to adapt: names of modules, and names of parameters.
 
     Dense layers of a MoE go by parameter: PEFT takes a module `gate_proj` of such a model for an old name of its
     experts and adapts those instead, without a word.
     """
-    modules = _linear_names(base, known, wanted & {"attention"} if known.experts else wanted)
-    dense = [f"{name}.weight" for name in _linear_names(base, known, wanted & {"mlp"})] if known.experts else []
-    experts = known.experts if "experts" in wanted else ()
-    router = [f"{known.router}.weight"] if "router" in wanted else []
+    modules = _linear_names(base, family, wanted & {"attention"} if family.experts else wanted)
+    dense = [f"{name}.weight" for name in _linear_names(base, family, wanted & {"mlp"})] if family.experts else []
+    experts = family.experts if "experts" in wanted else ()
+    router = [f"{family.router}.weight"] if "router" in wanted else []
     return modules, [*experts, *dense, *router]
 
 
-def _require_experts(base: PreTrainedModel, known: Family) -> None:
+def _require_experts(base: PreTrainedModel, family: Family) -> None:
     """ConfigError unless every fused parameter of the experts is there: half an adapter would train without a word."""
     names = [name for name, _ in base.named_parameters()]
-    for expert in known.experts:
+    for expert in family.experts:
         if not any(name.endswith(f".{expert}") for name in names):
-            raise ConfigError(f"{expert} is no parameter of this {known.name} model; see rl/policy/families.py")
+            raise ConfigError(f"{expert} is no parameter of this {family.name} model; see rl/policy/families.py")
 
 
-def _linear_names(base: PreTrainedModel, known: Family, parts: set[str]) -> list[str]:
+def _linear_names(base: PreTrainedModel, family: Family, parts: set[str]) -> list[str]:
     """Last names of the linear modules of attention and dense layers that are in the model."""
-    names = {*(known.attention if "attention" in parts else ()), *(known.mlp if "mlp" in parts else ())}
+    names = {*(family.attention if "attention" in parts else ()), *(family.mlp if "mlp" in parts else ())}
     return sorted(
         {
             leaf
@@ -166,23 +173,23 @@ def _linear_names(base: PreTrainedModel, known: Family, parts: set[str]) -> list
 
 def targets(model: PeftModel) -> tuple[Target, ...]:
     """What carries an adapter, in the model's order."""
-    found = []
+    adapted = []
     for name, module in _lora_layers(model):
         is_parameter = isinstance(module, ParamWrapper)
         leaf = module.parameter_name if is_parameter else "weight"
         owner = name.removeprefix(PREFIX).replace(".base_layer", "")
-        found.append(
+        adapted.append(
             Target(
                 parameter=f"{owner}.{leaf}",
                 key=name,
-                part=_part(name, module, family(model.config)),
+                part=_part(name, module, family_of(model.config)),
                 num_experts=module.num_experts if is_parameter else 1,
                 is_transposed=is_parameter and module.num_experts > 1 and not module._did_swap_in_out_features,
                 rank=int(module.r["default"]),
                 scaling=float(module.scaling["default"]),
             )
         )
-    return tuple(found)
+    return tuple(adapted)
 
 
 def _lora_layers(model: PeftModel) -> list[tuple[str, LoraLayer]]:
@@ -193,21 +200,21 @@ def _lora_layers(model: PeftModel) -> list[tuple[str, LoraLayer]]:
     ]
 
 
-def _part(name: str, module: LoraLayer, known: Family) -> str:
+def _part(name: str, module: LoraLayer, family: Family) -> str:
     if isinstance(module, ParamWrapper):
         if module.num_experts > 1:
             return "experts"
-        return "router" if name.endswith(known.router) else "mlp"
-    return "attention" if name.rpartition(".")[2] in known.attention else "mlp"
+        return "router" if name.endswith(family.router) else "mlp"
+    return "attention" if name.rpartition(".")[2] in family.attention else "mlp"
 
 
 def summary(model: PeftModel) -> list[PartSummary]:
     """What trains, part by part."""
-    found = targets(model)
+    adapted = targets(model)
     sizes = {name: tensor.numel() for name, tensor in get_peft_model_state_dict(model).items()}
     parts = []
     for part in PARTS:
-        members = [target for target in found if target.part == part]
+        members = [target for target in adapted if target.part == part]
         keys = [f"{target.key}.lora_{side}.weight" for target in members for side in "AB"]
         if members:
             matrices = sum(target.num_experts for target in members)
@@ -235,8 +242,8 @@ def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
 @contextmanager
 def only_parts(model: PeftModel, parts: frozenset[str]) -> Iterator[None]:
     """Within the block only the adapter's `parts` (of PARTS) act; the empty set is the bare base."""
-    known = family(model.config)
-    silent = [module for name, module in _lora_layers(model) if _part(name, module, known) not in parts]
+    family = family_of(model.config)
+    silent = [module for name, module in _lora_layers(model) if _part(name, module, family) not in parts]
     before = [module.scaling["default"] for module in silent]
     try:
         for module in silent:

@@ -22,7 +22,7 @@ from torch.overrides import TorchFunctionMode
 from transformers import PreTrainedModel
 
 from doubleback.rewards.types import ConfigError, RunError
-from doubleback.rl.policy.families import family, num_experts
+from doubleback.rl.policy.families import family_of, num_experts
 from doubleback.rl.types import Routes
 
 
@@ -35,7 +35,7 @@ class Routers:
     """
 
     def __init__(self, model: PreTrainedModel | PeftModel) -> None:
-        self._name, self.num_experts = family(model.config).router, num_experts(model.config)
+        self._name, self.num_experts = family_of(model.config).router, num_experts(model.config)
         routers = [module for path, module in model.named_modules() if _is_router(path, module, self._name)]
         self.num_layers = len(routers)
         if self.num_experts and not routers:

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedTokenizerBase
 
-from doubleback.rl.policy.families import family, num_experts
+from doubleback.rl.policy.families import family_of, num_experts
 
 HIDDEN, INTERMEDIATE, LAYERS, EXPERTS, TOP_K, HEADS, KV_HEADS, HEAD_DIM = 64, 64, 2, 8, 2, 2, 1, 32
 DROPPED = ("pad_token_id", "bos_token_id", "eos_token_id", "layer_types", "quantization_config", "sliding_window")
@@ -30,11 +30,11 @@ def shrink(config: PretrainedConfig, vocabulary: int, max_length: int) -> Pretra
         **dict.fromkeys(("num_local_experts", "num_experts", "n_routed_experts"), EXPERTS),
     }
     own = config.to_dict()
-    known = {key: value for key, value in sizes.items() if key in own}
+    present = {key: value for key, value in sizes.items() if key in own}
     if num_experts(config) == 0:
-        known = {key: value for key, value in known.items() if "experts" not in key}
+        present = {key: value for key, value in present.items() if "experts" not in key}
     kept = {key: value for key, value in own.items() if key not in DROPPED}
-    return type(config)(**{**kept, **known, **family(config).tiny, **family(config).fixups})
+    return type(config)(**{**kept, **present, **family_of(config).tiny, **family_of(config).fixups})
 
 
 def write_tiny(

@@ -6,7 +6,7 @@ import pytest
 from support.commands import errors
 from transformers import AutoConfig
 
-from doubleback.recipes.models.published import configuration, described, shipped_configuration
+from doubleback.recipes.models.configuration import configuration, described_configuration, described_models
 from doubleback.recipes.models.table import shipped_models
 from doubleback.recipes.recipe.loading import load_recipe, shipped
 from doubleback.recipes.recipe.tiny import make_tiny
@@ -62,15 +62,15 @@ def test_recipe_runs_two_steps_on_a_tiny_model(run, tmp_path, word_problems, nam
     base = load_recipe(name, chosen).model.path
     assert f"a tiny stand-in for {base}" in " ".join(out.split())
     tiny = AutoConfig.from_pretrained(tmp_path / "run" / "tiny")
-    expected = "qwen3_moe" if base.startswith("bundled:") else shipped_configuration(base).model_type
+    expected = "qwen3_moe" if base.startswith("bundled:") else described_configuration(base).model_type
     assert tiny.model_type == expected
 
 
 def test_every_model_of_the_table_is_described():
-    assert {load_recipe("gsm8k", [f"model={name}"]).model.path for name in shipped_models()} == set(described())
+    assert {load_recipe("gsm8k", [f"model={name}"]).model.path for name in shipped_models()} == set(described_models())
 
 
-@pytest.mark.parametrize("path", described())
+@pytest.mark.parametrize("path", described_models())
 def test_descriptions_have_the_published_size(path):
     import torch
     from transformers import AutoModelForCausalLM
@@ -81,10 +81,10 @@ def test_descriptions_have_the_published_size(path):
 
 
 def test_every_description_is_checked():
-    assert set(described()) == set(PUBLISHED)
+    assert set(described_models()) == set(PUBLISHED)
 
 
-@pytest.mark.parametrize("path", described())
+@pytest.mark.parametrize("path", described_models())
 def test_a_tiny_model_is_small_and_of_the_same_architecture(tmp_path, path):
     import torch
     from transformers import AutoModelForCausalLM

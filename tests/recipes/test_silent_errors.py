@@ -6,7 +6,7 @@ import pytest
 import transformers
 
 from doubleback.eval.suites.hub import hub_rows
-from doubleback.recipes.models.published import configuration
+from doubleback.recipes.models.configuration import configuration
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.policy import lora
 from doubleback.rl.policy.base import load_tokenizer

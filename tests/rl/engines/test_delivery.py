@@ -14,7 +14,7 @@ from doubleback.rl.config import LoraSettings
 from doubleback.rl.engines.delivery import RANKS, choose, runtime_tensors, write_runtime_adapter
 from doubleback.rl.policy import lora, merging
 from doubleback.rl.policy.base import load_base
-from doubleback.rl.policy.families import FAMILIES, Family, family
+from doubleback.rl.policy.families import FAMILIES, Family, family_of
 from doubleback.rl.policy.lora import Target
 from doubleback.rl.types import ModelSource
 
@@ -70,7 +70,7 @@ def adapter_of(tmp_path):
         generator = torch.Generator().manual_seed(1)
         noise = {k: torch.randn(v.shape, generator=generator) for k, v in lora.export(model).tensors.items()}
         lora.load(model, noise)
-        return lora.export(model), family(base.config)
+        return lora.export(model), family_of(base.config)
 
     return build
 
@@ -119,6 +119,6 @@ def test_an_unknown_family_has_the_usual_names():
     class Config:
         model_type, num_experts = "novel_moe", 8
 
-    assert family(Config()) == Family("novel_moe")
+    assert family_of(Config()) == Family("novel_moe")
     Config.num_experts = 0
-    assert family(Config()) == Family("novel_moe", experts=(), router="")
+    assert family_of(Config()) == Family("novel_moe", experts=(), router="")

@@ -27,7 +27,7 @@ from doubleback.rl.learner.learner import Learner
 from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.policy import lora
 from doubleback.rl.policy.base import base_tensors, load_base, load_tokenizer
-from doubleback.rl.policy.families import FAMILIES, family
+from doubleback.rl.policy.families import FAMILIES, family_of
 from doubleback.rl.policy.merged_checkpoint import merge_checkpoint
 from doubleback.rl.rollout.prefetch import Rollouts
 from doubleback.rl.rollout.problems import ProblemSource
@@ -68,7 +68,7 @@ class Trained:
         model = lora.attach(base, LoraSettings(rank=4, alpha=8.0, targets=targets, **settings), seed=0)
         algorithm, sampling = AlgorithmConfig(), SamplingConfig(group_size=4, max_tokens=40)
         self.learner = Learner(model, algorithm, OptimConfig(lr=1e-2, warmup_steps=0), sampling.sampling())
-        known = family(base.config)
+        known = family_of(base.config)
         self.strategy = choose("auto", lora.targets(model), known, "vllm", is_cuda=False)
         tokenizer = load_tokenizer(str(self.folder))
         engine = create_engine(EngineConfig().setup(self.config, self.strategy), self.tensors, tokenizer)

@@ -14,17 +14,17 @@ FOLDER = Path(__file__).parent / "architectures"
 
 
 def configuration(path: str) -> PretrainedConfig:
-    """The shipped description of a hub id, or the configuration of any other hub id or folder. ConfigError if none."""
-    if (known := shipped_configuration(path)) is not None:
-        return known
+    """The configuration that is described here, or that of any other hub id or folder. ConfigError if none."""
+    if (described := described_configuration(path)) is not None:
+        return described
     try:
         return AutoConfig.from_pretrained(path)
     except (OSError, ValueError) as error:
         raise ConfigError(f"model.path={path}: its configuration cannot be loaded: {first_line(error)}") from error
 
 
-def shipped_configuration(path: str) -> PretrainedConfig | None:
-    """The shipped description of a hub id, if there is one."""
+def described_configuration(path: str) -> PretrainedConfig | None:
+    """The configuration of a hub id that is described here; None for any other."""
     file = FOLDER / f"{path.rpartition('/')[2].lower()}.json"
     if not file.is_file():
         return None
@@ -34,6 +34,6 @@ def shipped_configuration(path: str) -> PretrainedConfig | None:
     return CONFIG_MAPPING[keys.pop("model_type")](**keys)
 
 
-def described() -> list[str]:
+def described_models() -> list[str]:
     """The hub ids that are described."""
     return sorted(json.loads(file.read_text())["_name_or_path"] for file in FOLDER.glob("*.json"))

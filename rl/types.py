@@ -164,6 +164,11 @@ class Sample:
     routes: Routes | None = None
     """The experts that the engine chose, for prompt and completion."""
 
+    @property
+    def num_inputs(self) -> int:
+        """Tokens that are put through the model: all but the last, which is only predicted."""
+        return len(self.prompt_ids) + len(self.completion_ids) - 1
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:

@@ -1,12 +1,12 @@
 """From scored groups to what one forward pass holds. Shapes: B completions, T tokens of prompt + completion, padded."""
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from doubleback.rl.learner.packing import Layout, lay_out
+from doubleback.rl.learner.layouts import Layout, Placement
 from doubleback.rl.objective.advantages import step_advantages
 from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.objective.losses import token_weights
@@ -16,24 +16,36 @@ from doubleback.rl.types import Batch, Group, GroupRow, Sample, Sampling
 
 @dataclass(frozen=True, slots=True)
 class Microbatch:
-    """Samples padded on the right to one rectangle. Columns are shifted: column t predicts token t + 1."""
+    """Samples padded on the right to one rectangle. Columns are shifted: column t predicts token t + 1.
+
+    For example two samples, prompt 1 8 with completion 5 6 2 (advantage 0.5) and prompt 1 with completion 7 2
+    (advantage -0.5), every token of which weighs 0.1; - is padding, which holds zeros:
+
+        input_ids_BT      1 8 5 6       1 7 - -
+        target_ids_BT     8 5 6 2       7 2 - -
+        loss_mask_BT      . x x x       x x . .      the prompt's last token predicts the completion's first
+        weights_BT        0 .1 .1 .1    .1 .1 0 0
+        advantages_B1     0.5           -0.5
+    """
 
     input_ids_BT: Tensor
-    attention_mask_BT: Tensor
+    """What is put through the model: every token but the last of each sample."""
     target_ids_BT: Tensor
     """The token that each column predicts."""
     loss_mask_BT: Tensor
     """True where the predicted token belongs to the completion."""
     sampler_logprobs_BT: Tensor
+    """What the engine reported of the predicted token, 0 outside the loss mask."""
     advantages_B1: Tensor
+    """One a sample."""
     weights_BT: Tensor
     """Token weights, 0 outside the loss mask."""
     rows: tuple[int, ...]
     """Index of each row in the batch's samples."""
+    placement: Placement
+    """Where these tokens stand in the forward pass."""
     routes_BTLK: Tensor | None = None
     """The experts that the engine chose for each token, in each of L layers K of them; -1 on padding."""
-    layout: Layout | None = None
-    """Where the tokens stand in one row without padding; None where the rectangle itself is computed."""
 
 
 def assign(groups: Sequence[Group], algorithm: AlgorithmConfig) -> list[Group]:
@@ -76,92 +88,38 @@ def sample_of(group: Group, row: GroupRow, advantage: float = 0.0, token_weight:
 
 
 def microbatches(
-    samples: Sequence[Sample],
-    max_tokens: int,
-    device: torch.device,
-    *,
-    is_packed: bool = False,
-    is_shared: bool = False,
+    samples: Sequence[Sample], max_tokens: int, device: torch.device, layout: Layout
 ) -> Iterator[Microbatch]:
-    """Samples sorted by length, cut so that none holds more than `max_tokens` tokens (but at least one sample).
-
-    Tokens of the padded rectangle; of the row without padding where `is_packed`. Where prompts are shared (`is_shared`)
-    the samples of one prompt stand together, those with the longest first, and the prompt counts once.
-    """
-    order = sorted(range(len(samples)), key=lambda row: -_length(samples[row]))
-    if is_shared:
-        longest: dict[Hashable, int] = {}
-        for position, row in enumerate(order):
-            longest.setdefault(_prompt(samples[row]), position)
-        order.sort(key=lambda row: longest[_prompt(samples[row])])
-    start = 0
-    while start < len(order):
-        stop = _stop(samples, order, start, max_tokens, is_packed, is_shared)
-        rows = order[start:stop]
-        yield _pad([samples[row] for row in rows], tuple(rows), device, is_packed, is_shared)
-        start = stop
+    """The samples in microbatches of at most `max_tokens` tokens, but at least one sample, as the layout cuts them."""
+    for indices in layout.cut(samples, max_tokens):
+        yield _pad([samples[index] for index in indices], tuple(indices), device, layout)
 
 
-def _stop(
-    samples: Sequence[Sample], order: Sequence[int], start: int, max_tokens: int, is_packed: bool, is_shared: bool
-) -> int:
-    """How far the microbatch that begins at `start` reaches."""
-    if not is_packed:
-        return start + max(1, max_tokens // _length(samples[order[start]]))
-    count, prompts = 0, set[Hashable]()
-    for position in range(start, len(order)):
-        sample = samples[order[position]]
-        is_known = is_shared and _prompt(sample) in prompts
-        count += len(sample.completion_ids) - 1 if is_known else _length(sample)
-        prompts.add(_prompt(sample))
-        if count > max_tokens and position > start:
-            return position
-    return len(order)
-
-
-def _prompt(sample: Sample) -> Hashable:
-    """What samples that share a prompt have in common: its tokens, and the experts that these went to."""
-    routes, num_tokens = sample.routes, len(sample.prompt_ids)
-    width = 0 if routes is None or not routes.shape[0] else len(routes.content) // routes.shape[0]
-    return sample.prompt_ids, b"" if routes is None else routes.content[: num_tokens * width]
-
-
-def _length(sample: Sample) -> int:
-    return len(sample.prompt_ids) + len(sample.completion_ids) - 1
-
-
-def _pad(
-    samples: Sequence[Sample], rows: tuple[int, ...], device: torch.device, is_packed: bool, is_shared: bool
-) -> Microbatch:
-    num_rows, width = len(samples), max(_length(sample) for sample in samples)
+def _pad(samples: Sequence[Sample], rows: tuple[int, ...], device: torch.device, layout: Layout) -> Microbatch:
+    num_rows, width = len(samples), max(sample.num_inputs for sample in samples)
     input_ids = torch.zeros(num_rows, width, dtype=torch.long)
     target_ids = torch.zeros_like(input_ids)
-    attention_mask = torch.zeros_like(input_ids)
     loss_mask = torch.zeros(num_rows, width, dtype=torch.bool)
     sampler_logprobs = torch.zeros(num_rows, width)
     weights = torch.zeros(num_rows, width)
     for row, sample in enumerate(samples):
-        ids, first = torch.tensor(sample.prompt_ids + sample.completion_ids), len(sample.prompt_ids) - 1
-        last = len(ids) - 1
-        input_ids[row, :last], target_ids[row, :last], attention_mask[row, :last] = ids[:-1], ids[1:], 1
+        ids, last = torch.tensor(sample.prompt_ids + sample.completion_ids), sample.num_inputs
+        # The prompt's last token predicts the first of the completion.
+        first = len(sample.prompt_ids) - 1
+        input_ids[row, :last], target_ids[row, :last] = ids[:-1], ids[1:]
         loss_mask[row, first:last] = True
         sampler_logprobs[row, first:last] = torch.tensor(sample.sampler_logprobs)
         weights[row, first:last] = sample.token_weight
-    advantages = torch.tensor([[sample.advantage] for sample in samples])
-    lengths = [_length(sample) for sample in samples]
+    lengths = [sample.num_inputs for sample in samples]
     routes = stacked([sample.routes for sample in samples], lengths, width)
-    prompts = [_prompt(sample) if is_shared else row for row, sample in enumerate(samples)]
-    prompt_lengths = [len(sample.prompt_ids) for sample in samples]
-    layout = lay_out(prompts, prompt_lengths, lengths, device) if is_packed else None
     return Microbatch(
         input_ids_BT=input_ids.to(device),
-        attention_mask_BT=attention_mask.to(device),
         target_ids_BT=target_ids.to(device),
         loss_mask_BT=loss_mask.to(device),
         sampler_logprobs_BT=sampler_logprobs.to(device),
-        advantages_B1=advantages.to(device),
+        advantages_B1=torch.tensor([[sample.advantage] for sample in samples]).to(device),
         weights_BT=weights.to(device),
         rows=rows,
+        placement=layout.place(samples, device),
         routes_BTLK=None if routes is None else routes.to(device),
-        layout=layout,
     )

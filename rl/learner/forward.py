@@ -16,7 +16,6 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.learner.batching import Microbatch
-from doubleback.rl.learner.packing import packed
 from doubleback.rl.policy.logprobs import token_logprobs
 from doubleback.rl.policy.routing import Routers
 
@@ -42,10 +41,9 @@ class Forward:
     def within(self, micro: Microbatch, is_replayed: bool) -> Iterator[None]:
         """Within the block the model's attention and routers work on `micro`."""
         with ExitStack() as stack:
-            if micro.layout is not None:
-                stack.enter_context(packed(self._base, micro.layout))
+            stack.enter_context(micro.placement.attending(self._base))
             if is_replayed and micro.routes_BTLK is not None:
-                stack.enter_context(self.routers.replaying(_in_row(micro.routes_BTLK, micro)))
+                stack.enter_context(self.routers.replaying(micro.placement.in_pass(micro.routes_BTLK)))
             yield
 
     def logprobs(self, micro: Microbatch, temperature: float, has_entropy_gradient: bool) -> tuple[Tensor, Tensor]:
@@ -73,16 +71,9 @@ class Forward:
 
     def _hidden(self, micro: Microbatch) -> Tensor:
         """Last hidden states of the tokens before each token with a loss, (M, D)."""
-        decoder, layout = self._base.get_decoder(), micro.layout
-        if layout is None:
-            mask_BT = micro.attention_mask_BT
-            hidden_BTD: Tensor = decoder(input_ids=micro.input_ids_BT, attention_mask=mask_BT, use_cache=False)[0]
-            return hidden_BTD[micro.loss_mask_BT]
-        width = layout.place_BT.shape[1]
-        ids_1N = micro.input_ids_BT.flatten()[layout.source_N].unsqueeze(0)
-        positions_1N = (layout.source_N % width).unsqueeze(0)  # every row of the rectangle begins at position 0
-        hidden_ND: Tensor = decoder(input_ids=ids_1N, position_ids=positions_1N, use_cache=False)[0][0]
-        return hidden_ND.index_select(0, layout.place_BT[micro.loss_mask_BT])
+        decoder = self._base.get_decoder()
+        hidden: Tensor = decoder(**micro.placement.inputs(micro.input_ids_BT), use_cache=False)[0]
+        return micro.placement.before_targets(hidden, micro.loss_mask_BT)
 
     def _chunk(
         self, hidden_MD: Tensor, ids_M: Tensor, temperature: float, has_entropy_gradient: bool
@@ -92,25 +83,14 @@ class Forward:
 
     def chosen(self, micro: Microbatch) -> Tensor:
         """The experts that the last forward pass chose by itself, (tokens, L, K): each token that was computed once."""
-        chosen_NLK = self.routers.chosen()
-        return chosen_NLK if micro.layout is not None else chosen_NLK[micro.attention_mask_BT.flatten() > 0]
+        return micro.placement.without_padding(self.routers.chosen())
 
 
 def reported(micro: Microbatch) -> Tensor:
     """What the engine reported for the same tokens as `Forward.chosen`."""
-    routes_BTLK = micro.routes_BTLK
-    if routes_BTLK is None:
+    if micro.routes_BTLK is None:
         raise ValueError("the engine reported no experts")
-    if micro.layout is not None:
-        return _in_row(routes_BTLK, micro)[0]
-    return routes_BTLK.flatten(0, 1)[micro.attention_mask_BT.flatten() > 0]
-
-
-def _in_row(routes_BTLK: Tensor, micro: Microbatch) -> Tensor:
-    """The routes as the forward pass has its tokens: (B, T, L, K), or (1, N, L, K) in a row."""
-    if micro.layout is None:
-        return routes_BTLK
-    return routes_BTLK.flatten(0, 1)[micro.layout.source_N].unsqueeze(0)
+    return micro.placement.without_padding(micro.placement.in_pass(micro.routes_BTLK).flatten(0, 1))
 
 
 def _checkpoint_layers(base: PreTrainedModel) -> None:

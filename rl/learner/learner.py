@@ -14,8 +14,8 @@ from torch import Tensor
 from doubleback.rl.config import OptimConfig
 from doubleback.rl.learner.batching import Microbatch, assign, make_batch, microbatches, sample_of
 from doubleback.rl.learner.forward import Forward
+from doubleback.rl.learner.layouts import layout_of
 from doubleback.rl.learner.loss import TokenValues, loss_terms
-from doubleback.rl.learner.packing import refuse_stateful
 from doubleback.rl.learner.penalty import penalise
 from doubleback.rl.learner.tally import Tally
 from doubleback.rl.objective.agreement import Gap, gap_between
@@ -54,8 +54,8 @@ class Learner:
             algorithm.entropy_coef, algorithm.entropy_target, algorithm.entropy_delta, algorithm.entropy_max
         )
         self._forward = Forward(model, optim.logits_mib, optim.gradient_checkpointing)
-        if optim.pack:
-            refuse_stateful(model.get_base_model())
+        self._layout = layout_of(optim)
+        self._layout.require(model.get_base_model())
         self._parameters: list[torch.nn.Parameter] = [
             parameter for parameter in model.parameters() if parameter.requires_grad
         ]
@@ -125,9 +125,7 @@ class Learner:
         return old_logprobs_of_all
 
     def _microbatches(self, samples: Sequence[Sample]) -> Iterator[Microbatch]:
-        optim = self._optim
-        is_shared = optim.pack and optim.share_prompts
-        return microbatches(samples, optim.microbatch_tokens, self.device, is_packed=optim.pack, is_shared=is_shared)
+        return microbatches(samples, self._optim.microbatch_tokens, self.device, self._layout)
 
     @torch.no_grad()
     def _reference(self, micro: Microbatch, temperature: float) -> Tensor:

@@ -13,6 +13,7 @@ from torch.testing import assert_close
 
 from doubleback.rl.config import SamplingConfig
 from doubleback.rl.learner.batching import assign, make_batch, microbatches
+from doubleback.rl.learner.layouts import Padded
 from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.types import Sample
 
@@ -153,11 +154,11 @@ def test_a_step_without_any_signal_gives_an_empty_batch():
 def test_columns_predict_the_next_token_and_the_mask_is_the_completion():
     long = Sample((1, 11, 12), (13, 14, 2), (-0.1, -0.2, -0.3), advantage=1.5, token_weight=0.25)
     short = Sample((1, 21), (22, 2), (-0.4, -0.5), advantage=-0.5, token_weight=0.125)
-    (micro,) = microbatches([short, long], max_tokens=100, device=CPU)
+    (micro,) = microbatches([short, long], max_tokens=100, device=CPU, layout=Padded())
     assert micro.rows == (1, 0)
     assert micro.input_ids_BT.tolist() == [[1, 11, 12, 13, 14], [1, 21, 22, 0, 0]]
     assert micro.target_ids_BT.tolist() == [[11, 12, 13, 14, 2], [21, 22, 2, 0, 0]]
-    assert micro.attention_mask_BT.tolist() == [[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]]
+    assert micro.placement.attention_mask_BT.tolist() == [[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]]
     assert micro.loss_mask_BT.tolist() == [[False, False, True, True, True], [False, True, True, False, False]]
     expected = torch.tensor([[0, 0, -0.1, -0.2, -0.3], [0, -0.4, -0.5, 0, 0]])
     assert_close(micro.sampler_logprobs_BT, expected, atol=0, rtol=0)
@@ -177,21 +178,24 @@ def test_any_cut_holds_every_sample_once_within_the_budget(lengths, max_tokens):
         for row, (prompt, size) in enumerate(lengths)
     ]
     seen, weight = [], 0.0
-    for micro in microbatches(samples, max_tokens, CPU):
+    for micro in microbatches(samples, max_tokens, CPU, Padded()):
         seen += micro.rows
         weight += float(micro.weights_BT.double().sum())
         assert micro.input_ids_BT.numel() <= max_tokens or len(micro.rows) == 1
-        assert micro.attention_mask_BT.any(0).all()
+        assert micro.placement.attention_mask_BT.any(0).all()
         for index, row in enumerate(micro.rows):
             mask, sample = micro.loss_mask_BT[index], samples[row]
             assert tuple(micro.target_ids_BT[index][mask].tolist()) == sample.completion_ids
             assert tuple(micro.sampler_logprobs_BT[index][mask].tolist()) == sample.sampler_logprobs
             assert micro.advantages_B1[index].item() == sample.advantage
-            assert int(micro.attention_mask_BT[index].sum()) == len(sample.prompt_ids) + len(sample.completion_ids) - 1
+            assert (
+                int(micro.placement.attention_mask_BT[index].sum())
+                == len(sample.prompt_ids) + len(sample.completion_ids) - 1
+            )
     assert sorted(seen) == list(range(len(samples)))
     expected = math.fsum(sample.token_weight * len(sample.completion_ids) for sample in samples)
     assert weight == pytest.approx(expected, rel=1e-6)
 
 
 def test_no_samples_give_no_microbatch():
-    assert list(microbatches([], 100, CPU)) == []
+    assert list(microbatches([], 100, CPU, Padded())) == []

@@ -12,7 +12,7 @@ from doubleback.rewards.types import ConfigError
 from doubleback.rl.config import LoraSettings, OptimConfig, SamplingConfig
 from doubleback.rl.learner.batching import assign, make_batch, microbatches
 from doubleback.rl.learner.learner import Learner
-from doubleback.rl.learner.packing import lay_out, refuse_stateful
+from doubleback.rl.learner.packing import Packed, lay_out
 from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.policy import lora
 from doubleback.rl.policy.base import load_base
@@ -97,23 +97,23 @@ def test_logits_in_chunks(make_policy, batch, monkeypatch):
 
 def test_layout_by_hand():
     """Two rows share a prompt of 2 tokens, a third has its own; padding is nowhere."""
-    layout = lay_out(["a", "a", "b"], [2, 2, 1], [4, 3, 2], torch.device("cpu"))
-    assert layout.source_N.tolist() == [0, 1, 2, 3, 6, 8, 9]
-    assert layout.place_BT.tolist() == [[0, 1, 2, 3], [0, 1, 4, 0], [5, 6, 0, 0]]
+    placement = lay_out(["a", "a", "b"], [2, 2, 1], [4, 3, 2], torch.device("cpu"))
+    assert placement.source_N.tolist() == [0, 1, 2, 3, 6, 8, 9]
+    assert placement.place_BT.tolist() == [[0, 1, 2, 3], [0, 1, 4, 0], [5, 6, 0, 0]]
     # 3 is three quarters of 4 and 2 is not: two rectangles, of 8 and of 2 tokens
-    assert [it.tolist() for it in layout.rectangles] == [[[0, 1, 2, 3], [0, 1, 4, 0]], [[5, 6]]]
-    assert layout.taken_N.tolist() == [0, 1, 2, 3, 6, 8, 9]
+    assert [it.tolist() for it in placement.rectangles] == [[[0, 1, 2, 3], [0, 1, 4, 0]], [[5, 6]]]
+    assert placement.taken_N.tolist() == [0, 1, 2, 3, 6, 8, 9]
 
 
 def test_microbatches_of_a_row_keep_their_budget_and_every_sample(batch):
     budget = 40
-    made = list(microbatches(batch.samples, budget, torch.device("cpu"), is_packed=True, is_shared=True))
+    made = list(microbatches(batch.samples, budget, torch.device("cpu"), Packed(is_shared=True)))
     assert sorted(row for micro in made for row in micro.rows) == list(range(len(batch.samples)))
-    assert all(len(micro.layout.source_N) <= budget for micro in made)
-    alone = list(microbatches(batch.samples, 10_000, torch.device("cpu"), is_packed=True, is_shared=True))
+    assert all(len(micro.placement.source_N) <= budget for micro in made)
+    alone = list(microbatches(batch.samples, 10_000, torch.device("cpu"), Packed(is_shared=True)))
     prompts = {sample.prompt_ids for sample in batch.samples}
     tokens = sum(len(sample.completion_ids) - 1 for sample in batch.samples) + sum(map(len, prompts))
-    assert [len(micro.layout.source_N) for micro in alone] == [tokens]
+    assert [len(micro.placement.source_N) for micro in alone] == [tokens]
 
 
 def test_a_model_with_state_is_not_packed():
@@ -121,7 +121,7 @@ def test_a_model_with_state_is_not_packed():
         config = SimpleNamespace(model_type="granitemoehybrid", layer_types=["mamba", "attention"])
 
     with pytest.raises(ConfigError, match=r"optim\.pack=true: granitemoehybrid has mamba layers"):
-        refuse_stateful(Model())
+        Packed(is_shared=True).require(Model())
 
 
 def test_a_learner_refuses_layers_that_would_mix_what_shares_a_row(make_policy):

@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.testing import assert_close
 
 from doubleback.rl.learner.batching import Microbatch
+from doubleback.rl.learner.layouts import Rectangle
 from doubleback.rl.learner.loss import TokenValues, loss_terms
 from doubleback.rl.objective.config import AlgorithmConfig
 
@@ -43,13 +44,13 @@ def micro_of(rows):
     nothing = torch.zeros(0)
     return Microbatch(
         input_ids_BT=nothing,
-        attention_mask_BT=nothing,
         target_ids_BT=nothing,
         loss_mask_BT=padded(rows, "weight") != 0,
         sampler_logprobs_BT=padded(rows, "sampler"),
         advantages_B1=padded(rows, "advantage")[:, :1],
         weights_BT=padded(rows, "weight"),
         rows=tuple(range(len(rows))),
+        placement=Rectangle(nothing),
     )
 
 

@@ -28,6 +28,7 @@ from torch.testing import assert_close
 
 from doubleback.rl.config import OptimConfig, SamplingConfig
 from doubleback.rl.learner.batching import assign, make_batch, microbatches
+from doubleback.rl.learner.layouts import Padded
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.objective.kl import kl_k3
 from doubleback.rl.policy.logprobs import token_logprobs
@@ -174,10 +175,10 @@ def test_kl_of_trl_is_weighted_by_the_ratio_by_default(make_policy, oracle):
     assert loss == pytest.approx(ours.loss, rel=LOSS_BOUND)
     assert deviation(ours.gradients, expected) > 0.05
     model = make_policy(dtype="float64")
-    (micro,) = microbatches(ours.batch.samples, 10_000, torch.device("cpu"))
+    (micro,) = microbatches(ours.batch.samples, 10_000, torch.device("cpu"), Padded())
 
     def logprobs():
-        logits = model(input_ids=micro.input_ids_BT, attention_mask=micro.attention_mask_BT).logits
+        logits = model(input_ids=micro.input_ids_BT, attention_mask=micro.placement.attention_mask_BT).logits
         return token_logprobs(logits, micro.target_ids_BT, case.temperature)[0]
 
     with torch.no_grad(), model.disable_adapter():

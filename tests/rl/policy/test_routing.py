@@ -14,7 +14,9 @@ from torch.testing import assert_close
 from doubleback.rewards.types import RunError
 from doubleback.rl.config import OptimConfig, SamplingConfig
 from doubleback.rl.learner.batching import assign, make_batch, microbatches
+from doubleback.rl.learner.layouts import Padded
 from doubleback.rl.learner.learner import Learner
+from doubleback.rl.learner.packing import Packed
 from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.policy.base import load_base
 from doubleback.rl.policy.families import FAMILIES
@@ -142,7 +144,7 @@ def test_the_learner_measures_and_replays(make_policy, shift, share):
 def test_gradients_go_through_the_replayed_experts(make_policy):
     """Replaying in one pass equals a model whose router has no choice: its scores say the same."""
     batch = routed_batch(make_policy, 1)
-    (micro,) = microbatches(batch.samples, 10_000, torch.device("cpu"))
+    (micro,) = microbatches(batch.samples, 10_000, torch.device("cpu"), Padded())
     gradients = []
     for way in ("replay", "forced"):
         model = make_policy()
@@ -151,7 +153,7 @@ def test_gradients_go_through_the_replayed_experts(make_policy):
         if way == "forced":
             force_choice(model, micro.routes_BTLK)
         with context:
-            out = model(input_ids=micro.input_ids_BT, attention_mask=micro.attention_mask_BT).logits
+            out = model(input_ids=micro.input_ids_BT, attention_mask=micro.placement.attention_mask_BT).logits
         (out.log_softmax(-1)[micro.loss_mask_BT]).sum().backward()
         gradients.append({name: p.grad for name, p in model.named_parameters() if p.requires_grad})
     assert deviation(gradients[0], gradients[1]) < 1e-5
@@ -182,8 +184,8 @@ def test_prompts_are_shared_where_their_experts_agree(make_policy):
     other = replace(samples[1], routes=Routes.pack(moved))
     tokens = [len(it.completion_ids) - 1 + len(prompt_ids) for it in samples]
     for pair, expected in ((samples, sum(tokens) - len(prompt_ids)), ((samples[0], other), sum(tokens))):
-        (micro,) = microbatches(pair, 1000, torch.device("cpu"), is_packed=True, is_shared=True)
-        assert len(micro.layout.source_N) == expected
+        (micro,) = microbatches(pair, 1000, torch.device("cpu"), Packed(is_shared=True))
+        assert len(micro.placement.source_N) == expected
 
 
 def test_missing_positions_are_named(make_policy):
@@ -191,10 +193,10 @@ def test_missing_positions_are_named(make_policy):
     short = replace(batch.samples[0], routes=Routes.pack(batch.samples[0].routes.unpack()[:-1]))
     length = len(short.prompt_ids) + len(short.completion_ids) - 1
     with pytest.raises(RunError, match=rf"the experts of {length - 1} of {length} positions of completion 0"):
-        list(microbatches([short], 1000, torch.device("cpu")))
+        list(microbatches([short], 1000, torch.device("cpu"), Padded()))
     none = replace(batch.samples[0], routes=None)
     with pytest.raises(RunError, match="the experts of 0 of"):
-        list(microbatches([none, batch.samples[1]], 1000, torch.device("cpu")))
+        list(microbatches([none, batch.samples[1]], 1000, torch.device("cpu"), Padded()))
 
 
 def test_layers_that_do_not_match_are_named(load):

@@ -12,6 +12,7 @@ from torch import tensor
 from doubleback.rewards.types import Problem, Score, Verdict
 from doubleback.rl.config import OptimConfig, ProblemsConfig, SamplingConfig
 from doubleback.rl.learner.batching import assign, make_batch, microbatches
+from doubleback.rl.learner.layouts import Padded
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.learner.loss import TokenValues, loss_terms
 from doubleback.rl.learner.tally import Tally
@@ -162,7 +163,7 @@ def tally_of(cap, max_tokens=100, **algorithm):
         for advantage, ratios in RATIOS.items()
     ]
     tally = Tally()
-    for micro in microbatches(samples, max_tokens, CPU):
+    for micro in microbatches(samples, max_tokens, CPU, Padded()):
         old, new = torch.full(micro.loss_mask_BT.shape, -1.0), torch.full(micro.loss_mask_BT.shape, 7.0)
         for index, row in enumerate(micro.rows):
             ratios = list(RATIOS.values())[row]

@@ -4,10 +4,11 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from statistics import quantiles
+from types import MappingProxyType
 from typing import Any
 
 from doubleback.eval.judge import is_strictly_correct, obeys_thinking
-from doubleback.eval.measures.backtracking import Replay, replay
+from doubleback.eval.measures.measure import Measure
 from doubleback.eval.measures.reflection import Reflection, summarise
 from doubleback.eval.statistics.intervals import Estimate, clustered, interval
 from doubleback.eval.statistics.passk import maj_at_k, pass_all_k, pass_at_k
@@ -17,23 +18,26 @@ from doubleback.rewards.sample_lines import Line, is_correct, is_truncated, num_
 from doubleback.rewards.types import UNUSABLE, ConfigError, Verdict
 
 UNDEFINED: Mapping[str, float | None] = {"value": None, "low": None, "high": None}
-MEASURES = (
-    *("format_rate", "truncated_rate", "mean_tokens"),
-    *("verified_backtrack", "arithmetic_error_rate", "false_check_rate"),
-)
-"""What a training step reports beside pass@k; the last three where states can be replayed."""
+MEASURES = ("format_rate", "truncated_rate", "mean_tokens")
+"""What a training step reports beside pass@k and the measures of its task."""
 Estimates = dict[str, dict[str, float | None]]
 
 
-def summary(lines: Sequence[Line], settings: Mapping[str, Any], ks: Sequence[int] = ()) -> dict[str, Any]:
+def summary(
+    lines: Sequence[Line],
+    settings: Mapping[str, Any],
+    ks: Sequence[int] = (),
+    measures: Mapping[str, Measure] = MappingProxyType({}),
+) -> dict[str, Any]:
     """What summary.json holds. Intervals of 95 %, over problems; Wilson's where there is one sample a problem.
 
-    `lines` are those of `rewards.sample_lines`, with the columns of their problems, of which `numbers` and `target` let
-    the states of a countdown be replayed; problem and verdict are enough.
+    `lines` are those of `rewards.sample_lines`, with the columns of their problems, which `measures` read; problem
+    and verdict are enough.
     `settings` go first, as they are. Samples without a verdict (timeout, grader_error) are counted, and left out of all
     that the reward says; tokens and cuts, which nobody judges, are those of all samples.
     pass@k and pass^k are given for every k that all problems have samples for; maj@k for `ks` and the largest of these.
-    ConfigError where a k of `ks` is more than that.
+    Each of `measures` is given under its name where every problem has what it reads. ConfigError where a k of `ks` is
+    more than that.
     """
     problems = by_problem(lines)
     usable = [[line for line in group if line["verdict"] not in UNUSABLE] for group in problems]
@@ -65,7 +69,7 @@ def summary(lines: Sequence[Line], settings: Mapping[str, Any], ks: Sequence[int
         "tokens": _percentiles([num for num in map(num_tokens, lines) if num is not None]),
         "obeys_thinking": _mean(usable, obeys_thinking),
         "reflection_phrases": _reflection(lines),
-        **_backtracking(usable),
+        **_measured(usable, measures),
     }
 
 
@@ -75,7 +79,8 @@ def headline(summary: Mapping[str, Any], ks: Sequence[int]) -> dict[str, float]:
     NaN where undefined, as pass@k is where a problem has fewer than k samples that could be judged.
     """
     named = {f"pass@{k}": summary["pass_at_k"].get(str(k), UNDEFINED) for k in ks}
-    named |= {name: summary[name] for name in MEASURES if name in summary}
+    of_the_task = [name for name in summary["measures"] if "value" in summary[name]]
+    named |= {name: summary[name] for name in (*MEASURES, *of_the_task)}
     values = {name: estimate["value"] for name, estimate in named.items()}
     return {f"eval/{summary['suite']}/{name}": math.nan if it is None else it for name, it in values.items()}
 
@@ -163,29 +168,33 @@ def _reflection(lines: Sequence[Line]) -> dict[str, Any] | None:
     return {name: None if math.isnan(value) else value for name, value in values.items()}
 
 
-def _backtracking(problems: Sequence[Sequence[Line]]) -> dict[str, Any]:
-    """The exact meter, where the task allows it: with `numbers` and a `target` states can be replayed."""
+def _measured(problems: Sequence[Sequence[Line]], measures: Mapping[str, Measure]) -> dict[str, Any]:
+    """The measures that apply, by name: an estimate, or one for all, right and wrong; `measures` has their labels."""
     lines = [line for group in problems for line in group]
-    if not lines or not all(line.get("numbers") and "target" in line for line in lines):
-        return {}
-    played = [
-        [(is_correct(it), replay(it["completion"], it["numbers"], it["target"])) for it in group] for group in problems
+    fitting = {
+        name: measure
+        for name, measure in measures.items()
+        if lines and all(line.get(column) is not None for line in lines for column in measure.columns)
+    }
+    # Line by line, so that what several measures share of one completion is computed once.
+    valued = [
+        [(is_correct(line), {name: it.of(line, line["completion"]) for name, it in fitting.items()}) for line in group]
+        for group in problems
     ]
+    is_single = all(len(group) == 1 for group in problems if group)
 
-    is_single = all(len(group) == 1 for group in played if group)
+    def mean(name: str, wanted: bool | None = None) -> dict[str, float | None]:
+        values = [[float(of[name]) for right, of in group if wanted in (None, right)] for group in valued]
+        means = [_average([value for value in group if not math.isnan(value)]) for group in values]
+        return as_json(clustered(means) if fitting[name].by_verdict else interval(means, is_single))
 
-    def share(is_so: Callable[[Replay], bool]) -> dict[str, float | None]:
-        return as_json(interval([_average([is_so(it) for _, it in group]) for group in played], is_single))
-
-    def mean_backtracks(wanted: bool | None) -> dict[str, float | None]:
-        chosen = [[it.num_backtracks for right, it in group if wanted in (None, right)] for group in played]
-        return as_json(clustered([_average(counts) for counts in chosen]))
+    def estimates(name: str, measure: Measure) -> dict[str, Any]:
+        parts: dict[str, bool | None] = {"all": None, "right": True, "wrong": False}
+        return {part: mean(name, wanted) for part, wanted in parts.items()} if measure.by_verdict else mean(name)
 
     return {
-        "verified_backtrack": share(lambda it: it.is_verified_backtrack),
-        "arithmetic_error_rate": share(lambda it: it.num_arithmetic_errors > 0),
-        "false_check_rate": share(lambda it: it.num_false_checks > 0),
-        "backtracks": {"all": mean_backtracks(None), "right": mean_backtracks(True), "wrong": mean_backtracks(False)},
+        **{name: estimates(name, measure) for name, measure in fitting.items()},
+        "measures": {name: measure.label for name, measure in fitting.items()},
     }
 
 

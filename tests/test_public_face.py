@@ -12,7 +12,7 @@ PROMISED = {
         "interval": "values_P is_single",
         "paired_difference": "first_P second_P n seed",
         "pass_at_k": "num_samples num_correct k",
-        "summary": "lines settings ks",
+        "summary": "lines settings ks measures",
     },
     "recipes": {
         "Run": "path",

@@ -27,8 +27,9 @@ def learning_curve(
     upper.plot([], [], color="0.6", lw=1, label="training rollouts: share correct")
     pass_at_1 = [item["pass_at_k"].get("1", UNDEFINED) for item in validation]
     _band(upper, steps, pass_at_1, "C0", "o", "validation pass@1, 95 % interval")
+    of_the_task = [*validation[0]["measures"].items()] if validation else []
     for name, color, marker, label in (
-        ("verified_backtrack", "C3", "s", "verified backtracks"),
+        *((name, "C3", "s", label) for name, label in of_the_task[:1]),
         ("format_rate", "C2", "^", "format kept"),
         ("truncated_rate", "C1", "v", "cut off"),
     ):

@@ -11,13 +11,15 @@ from doubleback.eval.statistics.intervals import Estimate
 from doubleback.eval.summarise import UNDEFINED
 
 LABELS = {
-    "verified_backtrack": "verified backtracks",
     "format_rate": "format kept",
     "truncated_rate": "cut off",
-    "arithmetic_error_rate": "arithmetic errors",
-    "false_check_rate": "false yes/no",
     "mean_tokens": "mean tokens",
 }
+
+
+def labels(summary: Mapping[str, Any]) -> dict[str, str]:
+    """Name -> label of the measures of a summary that are one estimate: the task's own first."""
+    return {name: label for name, label in summary["measures"].items() if "value" in summary[name]} | LABELS
 
 
 def before_after(before: dict[str, Any], after: dict[str, Any], ks: Sequence[int]) -> Table:
@@ -31,7 +33,9 @@ def before_after(before: dict[str, Any], after: dict[str, Any], ks: Sequence[int
         table.add_column(f"step {summary['step']}", justify="right")
     table.add_column("change", justify="right")
     rows = [(f"pass@{k}", *(item["pass_at_k"].get(str(k), UNDEFINED) for item in (before, after))) for k in ks]
-    rows += [(label, *(item.get(name, UNDEFINED) for item in (before, after))) for name, label in LABELS.items()]
+    rows += [
+        (label, *(item.get(name, UNDEFINED) for item in (before, after))) for name, label in labels(before).items()
+    ]
     if any(item["unusable_rate"]["value"] for item in (before, after)):
         rows.append(("not judged", before["unusable_rate"], after["unusable_rate"]))
     for label, first, second in rows:
@@ -115,22 +119,23 @@ def _rows(summary: Mapping[str, Any], ks: Sequence[int]) -> list[tuple[str, dict
     rows += [(f"pass^{k}, all right", summary["pass_all_k"].get(k), 3) for k in shown if k != "1"]
     rows += [(f"maj@{k}", estimate, 3) for k, estimate in summary["maj_at_k"].items() if k != "1"]
     rows += [(f"{name} extraction", summary["extraction"][name], 3) for name in ("strict", "flexible")]
-    labels = {
-        **LABELS,
+    shown_labels = {
+        **labels(summary),
         "no_answer_rate": "no answer",
         "unusable_rate": "not judged",
         "obeys_thinking": "obeys thinking",
     }
-    rows += [(label, summary.get(name), 1 if name == "mean_tokens" else 3) for name, label in labels.items()]
-    if "backtracks" in summary:
-        rows += [(f"backtracks, {kind}", summary["backtracks"][kind], 2) for kind in ("all", "right", "wrong")]
+    rows += [(label, summary.get(name), 1 if name == "mean_tokens" else 3) for name, label in shown_labels.items()]
+    for name, label in summary["measures"].items():
+        if "value" not in summary[name]:
+            rows += [(f"{label}, {kind}", estimate, 2) for kind, estimate in summary[name].items()]
     return [(label, estimate, digits) for label, estimate, digits in rows if estimate is not None]
 
 
 def _phrases(summary: Mapping[str, Any]) -> str | None:
-    """Words that sound like reflection, where states cannot be replayed, and how answers fare with and without."""
+    """Words that sound like reflection, where no exact measure says more, and how answers fare with and without."""
     found = summary.get("reflection_phrases")
-    if "backtracks" in summary or not found or not found["share_with_phrase"]:
+    if summary["measures"] or not found or not found["share_with_phrase"]:
         return None
     rates = [found["accuracy_with_phrase"], found["accuracy_without_phrase"]]
     right = " and ".join("-" if rate is None else f"{rate:.3f}" for rate in rates)

@@ -3,24 +3,25 @@
 import hashlib
 import json
 import string
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from doubleback.eval.suites.hub import hub_rows
 from doubleback.rewards.answers.grade import gold_answers
-from doubleback.rewards.builtin.countdown import Split
-from doubleback.rewards.builtin.countdown import problems as countdown_problems
 from doubleback.rewards.compose.config import RewardConfig
 from doubleback.rewards.jsonl import Row, parse_rows, refuse
 from doubleback.rewards.settings import Section, load_section, nearest, shipped
-from doubleback.rewards.types import ConfigError
+from doubleback.rewards.types import ConfigError, Problem
 
 FOLDER = Path(__file__).parent
-COUNTDOWN = "countdown"
+SPLITS = ("train", "validation", "test")
+"""What a task has."""
+TaskProblems = Callable[[Mapping[str, Any], str], Sequence[Problem]]
+"""(section `task`, split) -> the problems of a task, which belong to the layer above."""
 
 
 class SuiteConfig(Section):
@@ -28,16 +29,16 @@ class SuiteConfig(Section):
 
     description: str
     """One line for `doubleback list`."""
-    source: str
-    """A hub id, a file of JSON lines, or `countdown`."""
+    source: str | None = None
+    """A hub id or a file of JSON lines."""
+    task: dict[str, Any] | None = None
+    """Instead of a source: a task with its keys, as in a recipe."""
     config: str | None = None
     """Hub: name of the configuration."""
     split: str = "test"
-    """Hub and countdown: the split."""
+    """Hub and task: the split."""
     revision: str | None = None
     """Hub: branch, tag or commit."""
-    num_numbers: Literal[3, 4] = 3
-    """Countdown: numbers per problem."""
     question: str = "{question}"
     """The question, made of the row's fields in braces."""
     answer: str = "answer"
@@ -52,6 +53,12 @@ class SuiteConfig(Section):
     """The judge, as in a recipe. Default: `math`, flexible, and once more strictly in the form the prompt asks for."""
     max_tokens: Annotated[int, Field(ge=1)] = 512
     """Longest completion in tokens."""
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Self:
+        if (self.source is None) == (self.task is None):
+            raise ValueError(f"source={self.source} and task={self.task}: a suite has one of the two")
+        return self
 
     @field_validator("question")
     @classmethod
@@ -85,6 +92,11 @@ class Suite:
     bad: tuple[str, ...]
     """A line for each row that was left out."""
 
+    @property
+    def task_name(self) -> str | None:
+        """Of the task that it is on."""
+        return None if self.config.task is None else str(self.config.task.get("name"))
+
 
 def shipped_suites() -> dict[str, Path]:
     """The suites that come with doubleback, by name."""
@@ -96,22 +108,26 @@ def load_config(name: str) -> tuple[str, SuiteConfig]:
     return Path(name).stem, load_section(name, FOLDER, SuiteConfig, "suite")
 
 
-def load_suite(name: str, data: Path | None = None, skip_bad: bool = False) -> Suite:
+def load_suite(
+    name: str, data: Path | None = None, skip_bad: bool = False, task_problems: TaskProblems | None = None
+) -> Suite:
     """The suite with its questions, from `data` instead of its source where that is given.
 
     A bad row (a missing field, an empty question, an unreadable gold, an id that was there before, no UTF-8) is named
-    with its line; ConfigError for them all, or they are left out and kept in `Suite.bad` with `skip_bad`.
+    with its line; ConfigError for them all, or they are left out and kept in `Suite.bad` with `skip_bad`. A suite on a
+    task asks `task_problems`.
     """
     name, config = load_config(name)
-    path = data or (Path(config.source) if config.source.endswith((".jsonl", ".json")) else None)
+    if data is None and config.task is not None:
+        return _of_task(name, config, config.task, task_problems)
+    source = str(config.source)
+    path = data or (Path(source) if source.endswith((".jsonl", ".json")) else None)
     if path is not None:
         rows, bad = parse_rows(path)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    elif config.source == COUNTDOWN:
-        return _countdown(name, config)
     else:
         way_out = "give the rows with --data FILE"
-        rows = hub_rows(config.source, config.config, config.split, config.revision, f"suite {name}", way_out)
+        rows = hub_rows(source, config.config, config.split, config.revision, f"suite {name}", way_out)
         bad = []
         canonical = "\n".join(json.dumps(row.data, sort_keys=True, ensure_ascii=False) for row in rows)
         digest = hashlib.sha256(canonical.encode()).hexdigest()
@@ -123,8 +139,8 @@ def load_suite(name: str, data: Path | None = None, skip_bad: bool = False) -> S
                 raise ValueError(f"id {item.id!r} was there before")
             items[item.id] = item
         except ValueError as error:
-            bad.append(f"{path or config.source}:{row.number}: {error}")
-    bad.sort(key=lambda line: int(line.removeprefix(f"{path or config.source}:").partition(":")[0]))
+            bad.append(f"{path or source}:{row.number}: {error}")
+    bad.sort(key=lambda line: int(line.removeprefix(f"{path or source}:").partition(":")[0]))
     if bad and not skip_bad:
         refuse([*bad[:-1], f"{bad[-1]} (--skip-bad leaves such rows out)"])
     if not items:
@@ -153,12 +169,13 @@ def _fields(template: str) -> list[str]:
     return [name for _, name, _, _ in string.Formatter().parse(template) if name]
 
 
-def _countdown(name: str, config: SuiteConfig) -> Suite:
-    try:
-        split = Split(config.split)
-    except ValueError:
-        raise ConfigError(f"suite {name}: split={config.split!r}; {nearest(config.split, list(Split))}") from None
-    known = countdown_problems(config.num_numbers, split)
-    items = tuple(Item(problem.id, problem.prompt, dict(problem.columns)) for problem in known)
+def _of_task(name: str, config: SuiteConfig, task: Mapping[str, Any], task_problems: TaskProblems | None) -> Suite:
+    if config.split not in SPLITS:
+        raise ConfigError(
+            f"suite {name}: split={config.split}: a task has no such split; {nearest(config.split, SPLITS)}"
+        )
+    if task_problems is None:
+        raise ValueError(f"suite {name} is on a task; load_suite needs task_problems for it")
+    items = tuple(Item(it.id, it.prompt, dict(it.columns)) for it in task_problems(task, config.split))
     digest = hashlib.sha256("\n".join(item.id for item in items).encode()).hexdigest()
     return Suite(name, config, items, digest, ())

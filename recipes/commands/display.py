@@ -9,7 +9,7 @@ from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
-from doubleback.eval.measures.backtracking import replay
+from doubleback.eval.measures.measure import Measure
 from doubleback.rewards.types import Verdict
 
 FIGURES = (
@@ -68,13 +68,16 @@ class Display:
             self._console.print(f"step {step}/{self._steps}  {figures}", highlight=False, soft_wrap=True)
 
 
-def sample_pair(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]) -> Panel:
+def sample_pair(
+    before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]], measure: Measure | None = None
+) -> Panel:
     """The panel of one problem with one seed before and after: the first that the new policy alone solves.
 
-    Of a countdown the first that it solves by doubling back. Lines are those of samples, with their problems' columns.
+    With the measure that tells most of its task, the first of those of which that is 1. Lines are those of samples,
+    with their problems' columns.
     """
     pairs = list(zip(before, after, strict=True))
-    first, second = next((pair for pair in pairs if _is_telling(*pair)), pairs[0])
+    first, second = next((pair for pair in pairs if _is_telling(*pair, measure)), pairs[0])
     text = Text()
     for label, sample in (("before", first), ("after", second)):
         text.append(f"{label}  ", style="bold")
@@ -84,9 +87,7 @@ def sample_pair(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]
     return Panel(text, title=f"problem {first['prompt']}", title_align="left")
 
 
-def _is_telling(before: dict[str, Any], after: dict[str, Any]) -> bool:
+def _is_telling(before: dict[str, Any], after: dict[str, Any], measure: Measure | None) -> bool:
     if before["verdict"] == Verdict.CORRECT or after["verdict"] != Verdict.CORRECT:
         return False
-    if not {"numbers", "target"} <= after.keys():
-        return True
-    return replay(after["completion"], after["numbers"], after["target"]).is_verified_backtrack
+    return measure is None or measure.of(after, after["completion"]) >= 1

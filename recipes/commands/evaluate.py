@@ -20,6 +20,8 @@ from doubleback.eval.suites.suite import Suite, load_suite
 from doubleback.eval.summarise import summary
 from doubleback.recipes.commands.progress import EvalProgress
 from doubleback.recipes.recipe.policy import Policy, adapter_hash, open_policy, policy_tokenizer
+from doubleback.recipes.recipe.problems import task_problems
+from doubleback.recipes.tasks.task import shipped_measures
 from doubleback.rewards.jsonl import complete_lines, to_lines
 from doubleback.rewards.sample_lines import PROBLEMS, problem_line, with_columns
 from doubleback.rewards.types import ConfigError
@@ -49,7 +51,7 @@ def evaluate_policy(
     policy: Policy, options: Options, modes: Sequence[bool | None], out: Path, console: Console
 ) -> None:
     """Evaluate in every mode of thinking; more than one goes into a folder each, and they are compared."""
-    suite = load_suite(options.suite, options.data, options.skip_bad)
+    suite = load_suite(options.suite, options.data, options.skip_bad, task_problems)
     for line in suite.bad:
         console.print(f"left out: {line}", markup=False, soft_wrap=True)
     folders = [out if len(modes) == 1 else out / f"thinking-{'on' if mode else 'off'}" for mode in modes]
@@ -120,7 +122,8 @@ def _evaluate(
     console.print(title, highlight=False)
     if len(complete_lines(out / SAMPLES)) < num_problems * options.n:
         _sample(plan, out, console)
-    found = summary(with_columns(complete_lines(out / SAMPLES), plan.request.problems), plan.settings, options.k)
+    lines = with_columns(complete_lines(out / SAMPLES), plan.request.problems)
+    found = summary(lines, plan.settings, options.k, shipped_measures())
     write_atomically(out / SUMMARY, json.dumps(found, indent=2).encode())
     console.print(evaluation_table(found, options.k))
     pass_at_k_curves([(suite.name, found)], out / "pass_at_k.png")
@@ -176,7 +179,7 @@ def _settings(policy: Policy, options: Options, suite: Suite, sampling: Sampling
     """What makes two evaluations the same, but for the prompt."""
     return {
         "suite": suite.name,
-        "data": str(options.data or suite.config.source),
+        "data": str(options.data or suite.config.source or suite.task_name),
         "data_sha256": suite.data_sha256,
         "num_bad": len(suite.bad),
         "limit": options.limit,

@@ -17,6 +17,7 @@ from doubleback.eval.compare import SAMPLES
 from doubleback.eval.lm_harness import is_lm_harness, rows_from_lm_harness
 from doubleback.eval.show.tables import evaluation_table
 from doubleback.eval.summarise import summary
+from doubleback.recipes.tasks.task import shipped_measures
 from doubleback.rewards.answers.grade import gold_answers
 from doubleback.rewards.checks.dry_run import KEY, NAME, Check, Trial, config_for, dry_run, gold_samples, is_about_form
 from doubleback.rewards.checks.golds import matched_as_text_only
@@ -79,7 +80,8 @@ def score_completions(path: Path, config: RewardConfig, out: Path | None, consol
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(out, to_lines((item.line() for item in graded), is_gzipped=out.suffix == GZIPPED))
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
-    found = summary(_summary_lines(graded), {"suite": _stem(path), "data_sha256": digest, "reward": function})
+    settings = {"suite": _stem(path), "data_sha256": digest, "reward": function}
+    found = summary(_summary_lines(graded), settings, measures=shipped_measures())
     summary_path = out.with_name(f"{_stem(out)}.summary.json")
     write_atomically(summary_path, json.dumps(found, indent=2).encode())
     console.print(evaluation_table(found))

@@ -21,7 +21,7 @@ from doubleback.recipes.commands.results import Run
 from doubleback.recipes.recipe.assembly import Prepared, assemble, prepare
 from doubleback.recipes.recipe.schema import TINY_FOLDER, Recipe
 from doubleback.recipes.recipe.trackers import start_trackers
-from doubleback.recipes.tasks.task import Splits
+from doubleback.recipes.tasks.task import Splits, find_task
 from doubleback.recipes.trl import trainer as trl_trainer
 from doubleback.rewards.checks.golds import listed
 from doubleback.rewards.jsonl import complete_lines
@@ -108,7 +108,9 @@ def show_result(out: Path, console: Console) -> None:
     console.print(before_after(before, after, recipe["eval"]["k"]))
     problems = read_problems(out).values()
     paths = [out / "eval" / f"test-{step_name(item['step'])}.jsonl.gz" for item in (before, after)]
-    console.print(sample_pair(*(with_columns(complete_lines(path), problems) for path in paths)))
+    measures = find_task(recipe["task"]["name"]).measures
+    first, last = (with_columns(complete_lines(path), problems) for path in paths)
+    console.print(sample_pair(first, last, next(iter(measures.values()), None)))
     lines = RunDirectory(out).metrics_lines()
     learning_curve(lines, summaries, recipe["description"], out / "learning_curve.png")
     console.print(f"learning curve  {out / 'learning_curve.png'}")
@@ -135,7 +137,7 @@ def evaluator(
         groups = generate(engine, Request(suite, problems, recipe.sampling.sampling(n), recipe.seed), reward)
         adapter_hash = groups[0].completions[0].adapter_hash
         lines = with_columns([line for group in groups for line in sample_lines(group)], problems)
-        found = summary(lines, {"suite": suite, "step": step, "adapter_hash": adapter_hash}, ks)
+        found = summary(lines, {"suite": suite, "step": step, "adapter_hash": adapter_hash}, ks, recipe.task.measures)
         stem = run.path / "eval" / f"{suite}-{step_name(step)}"
         write_rollouts(stem.with_suffix(".jsonl.gz"), step, groups)
         write_atomically(stem.with_suffix(".json"), json.dumps(found, indent=2).encode())

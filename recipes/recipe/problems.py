@@ -1,12 +1,14 @@
 """The problems of a recipe as the model is given them, and the golds that prove them scorable."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from doubleback.eval.prompts.prompt import fill, read_prompt
-from doubleback.recipes.tasks.task import Splits, Task
+from doubleback.recipes.tasks.task import Splits, Task, find_task
 from doubleback.rewards.checks.golds import Unscorable, refuse_unscorable, unscorable
 from doubleback.rewards.compose.reward import Reward
+from doubleback.rewards.settings import validated
 from doubleback.rewards.types import ConfigError, Problem
 
 
@@ -26,6 +28,13 @@ def asked(task: Task) -> Splits:
 
     splits = task.splits()
     return Splits(put(splits.train), put(splits.validation), put(splits.test))
+
+
+def task_problems(section: Mapping[str, Any], split: str) -> Sequence[Problem]:
+    """The problems of a suite's section `task`: the questions of one of its splits."""
+    task = validated(find_task(str(section.get("name"))), section, "suite: task.")
+    problems: Sequence[Problem] = getattr(task.splits(), split)
+    return problems
 
 
 def scorable(splits: Splits, task: Task, reward: Reward) -> tuple[Splits, list[Unscorable]]:

@@ -1,4 +1,4 @@
-"""A task: where the problems come from, and what a perfect policy answers.
+"""A task: where the problems come from, what a perfect policy answers, what can be measured of a completion.
 
 A task is one class, and the class is the section `task` of a recipe: its fields are the keys. `task.name` says which:
 a folder beside this file, `package.module:attr`, `path.py:attr`, or an entry point of the group `doubleback.tasks`.
@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Self
+from types import MappingProxyType
+from typing import Any, ClassVar, Self
 
 from pydantic import ModelWrapValidatorHandler, model_validator
 
+from doubleback.eval.measures.measure import Measure
 from doubleback.eval.prompts.prompt import HOLE
 from doubleback.rewards.contract.lookup import is_location, locate, offered
 from doubleback.rewards.settings import Section, nearest
@@ -43,6 +45,9 @@ class Splits:
 
 class Task(Section):
     """The keys that every task has, and what it must say of itself."""
+
+    measures: ClassVar[Mapping[str, Measure]] = MappingProxyType({})
+    """Name -> an exact measure of a completion, reported by every evaluation; the first tells most."""
 
     name: str
     """Which task: a name (doubleback list), `package.module:attr` or `path.py:attr`. The other keys are the task's."""
@@ -87,6 +92,11 @@ class Task(Section):
 def shipped_tasks() -> list[str]:
     """The names of the tasks that come with doubleback: the folders beside this file."""
     return sorted(file.parent.name for file in FOLDER.glob("*/task.py"))
+
+
+def shipped_measures() -> dict[str, Measure]:
+    """The measures of all tasks that come with doubleback, for samples whose task nobody names."""
+    return {name: measure for task in shipped_tasks() for name, measure in find_task(task).measures.items()}
 
 
 def find_task(name: str) -> type[Task]:

@@ -64,10 +64,8 @@ METRICS: dict[str, str] = {
     "eval/SUITE/format_rate": "share of completions in exactly the think/answer format",
     "eval/SUITE/truncated_rate": "share of completions cut off at sampling.max_tokens",
     "eval/SUITE/mean_tokens": "completion tokens per completion",
-    "eval/SUITE/verified_backtrack": "countdown: share of completions that double back and are right, by exact state "
-    "replay (eval.measures.backtracking)",
-    "eval/SUITE/arithmetic_error_rate": "countdown: share of completions with a step a op b = c that is wrong",
-    "eval/SUITE/false_check_rate": "countdown: share of completions with an untrue yes or no",
+    "eval/SUITE/MEASURE": "mean of a measure that the recipe's task brings, under its name (docs/tasks.md): "
+    "verified_backtrack, arithmetic_error_rate and false_check_rate, or steps_shown and wrong_step_rate",
     "speed/rollout_tokens_per_s": "rollout/tokens over seconds/rollout",
     "speed/update_tokens_per_s": "learner/tokens over the seconds of the update",
     "seconds/rollout": "generation, with the scoring that goes on meanwhile",

@@ -4,6 +4,7 @@ import pytest
 
 from doubleback.eval.run import Request, generate, generate_into
 from doubleback.eval.summarise import headline, summary
+from doubleback.recipes.tasks.countdown.task import MEASURES
 from doubleback.rewards.compose.config import RewardConfig
 from doubleback.rewards.compose.reward import load_reward
 from doubleback.rewards.sample_lines import with_columns
@@ -52,7 +53,7 @@ def request(seed=0):
 def found():
     groups = generate(Scripted(), request(), REWARD)
     lines = [line for group in groups for line in sample_lines(group)]
-    return summary(with_columns(lines, PROBLEMS), {"suite": "test"})
+    return summary(with_columns(lines, PROBLEMS), {"suite": "test"}, measures=MEASURES)
 
 
 @pytest.mark.parametrize(

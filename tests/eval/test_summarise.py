@@ -5,7 +5,9 @@ import math
 import pytest
 
 from doubleback.eval.compare import Evaluated, compare
+from doubleback.eval.measures.measure import Measure
 from doubleback.eval.summarise import by_problem, summary, vote
+from doubleback.recipes.tasks.countdown.task import MEASURES
 from doubleback.rewards.types import ConfigError
 
 
@@ -96,9 +98,23 @@ def test_countdown_is_replayed_and_split_by_right_and_wrong():
     )
     task = {"numbers": [3, 5, 7], "target": 22}
     lines = [line("p", "correct", **task) | {"completion": doubled}, line("p", "wrong", **task) | {"completion": "no"}]
-    found = summary(lines, {})
+    found = summary(lines, {}, measures=MEASURES)
     assert found["verified_backtrack"]["value"] == 0.5
+    assert found["measures"]["backtracks"] == "backtracks"
+    assert summary(lines, {})["measures"] == {}
     assert [found["backtracks"][kind]["value"] for kind in ("all", "right", "wrong")] == [0.5, 1.0, 0.0]
+
+
+def test_a_measure_is_averaged_over_problems_and_left_out_where_it_does_not_apply():
+    """p: (1 + 3) / 2 = 2; q: 5 alone, the other is undefined; the mean of 2 and 5 is 3.5."""
+    marks = Measure("marks", ("at",), lambda columns, text: float("nan") if text == "-" else len(text) + columns["at"])
+    texts = {"p": ("a", "abc"), "q": ("abc", "-")}
+    lines = [
+        line(name, "wrong", at={"p": 0, "q": 2}[name]) | {"completion": text} for name in texts for text in texts[name]
+    ]
+    assert summary(lines, {}, measures={"marks": marks})["marks"]["value"] == 3.5
+    del lines[0]["at"]
+    assert "marks" not in summary(lines, {}, measures={"marks": marks})
 
 
 def evaluated(tmp_path, name, verdicts, **settings):

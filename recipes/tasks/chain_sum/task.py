@@ -6,12 +6,14 @@ belongs depends on the chain alone, so that no seed and no size can put one that
 
 import hashlib
 import random
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, chain, pairwise
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from doubleback.eval.measures.measure import Measure
 from doubleback.recipes.tasks.task import Splits, Task
 from doubleback.rewards.types import ConfigError, Problem
 
@@ -24,11 +26,45 @@ SPLIT_BOUNDS = ((80, "train"), (90, "validation"), (100, "test"))
 """Upper bounds in per cent of all chains."""
 Chain = tuple[int, ...]
 """Signed numbers; the first is positive."""
+Step = tuple[int, str, int, int]
+"""left, operator, right, total"""
 Count = Annotated[int, Field(ge=1)]
+STATED = re.compile(r"(?<![0-9])(-?[0-9]{1,6}) *([-+]) *([0-9]{1,6}) *= *(-?[0-9]{1,6})(?![0-9])")
+"""A step as it is written. Longer numbers are of no chain."""
+
+
+def steps(made: Sequence[int]) -> Iterator[Step]:
+    """(left, operator, right, total) of each step of a chain: 7 + 12 = 19, then 19 - 3 = 16."""
+    for (left, total), term in zip(pairwise(accumulate(made)), made[1:], strict=True):
+        yield left, "+" if term > 0 else "-", abs(term), total
+
+
+def steps_shown(made: Sequence[int], text: str) -> float:
+    """The share of a chain's steps that the text states, right and in their order. "7 + 12 = 19, so 16": 1 of 2."""
+    stated = iter(_stated(text))
+    # `in` leaves the iterator behind what it found: a step that is stated too early does not count.
+    return sum(step in stated for step in steps(made)) / (len(made) - 1)
+
+
+def has_wrong_step(text: str) -> bool:
+    """Whether the text states a step a + b = c or a - b = c that is not so."""
+    return any(total != left + (right if sign == "+" else -right) for left, sign, right, total in _stated(text))
+
+
+def _stated(text: str) -> list[Step]:
+    return [(int(left), operator, int(right), int(total)) for left, operator, right, total in STATED.findall(text)]
+
+
+MEASURES: Mapping[str, Measure] = {
+    "steps_shown": Measure("steps shown", ("chain",), lambda columns, text: steps_shown(columns["chain"], text)),
+    "wrong_step_rate": Measure("wrong steps", ("chain",), lambda columns, text: has_wrong_step(text)),
+}
 
 
 class ChainSum(Task):
     """Sums and differences of numbers in words; level n has n numbers."""
+
+    measures = MEASURES
 
     levels: Annotated[list[Annotated[int, Field(ge=2, le=12)]], Field(min_length=1)] = [2, 3, 4]  # noqa: RUF012
     """How many numbers a problem has; each is a level of its own, in the column `level` (problems.level=level)."""
@@ -63,7 +99,9 @@ class ChainSum(Task):
 
     def gold(self, problem: Problem) -> str:
         """Every step of the chain, then the answer."""
-        shown = ", ".join(f"{left} {operator} {right} = {total}" for left, operator, right, total in steps(problem))
+        shown = ", ".join(
+            f"{left} {operator} {right} = {total}" for left, operator, right, total in steps(problem.columns["chain"])
+        )
         return f"<think> {shown} </think> <answer> {problem.columns['answer']} </answer>"
 
     def _draw(self, level: int, wanted: dict[str, int]) -> dict[str, list[Problem]]:
@@ -116,10 +154,3 @@ def words(number: int) -> str:
         return SMALL[number]
     tens, ones = divmod(number, 10)
     return TENS[tens - 2] + (f"-{SMALL[ones]}" if ones else "")
-
-
-def steps(problem: Problem) -> Iterator[tuple[int, str, int, int]]:
-    """(left, operator, right, total) of each step: 7 + 12 = 19, then 19 - 3 = 16."""
-    made = problem.columns["chain"]
-    for (left, total), term in zip(pairwise(accumulate(made)), made[1:], strict=True):
-        yield left, "+" if term > 0 else "-", abs(term), total

@@ -8,9 +8,10 @@ from typing import Any
 import yaml
 
 from doubleback.eval.run import Request, generate
-from doubleback.eval.show.tables import LABELS
+from doubleback.eval.show.tables import labels
 from doubleback.eval.summarise import summary
 from doubleback.recipes.tasks.countdown.pretrain_config import PretrainConfig
+from doubleback.recipes.tasks.countdown.task import MEASURES
 from doubleback.rewards.builtin.countdown import Split, problems
 from doubleback.rewards.compose.config import RewardConfig
 from doubleback.rewards.compose.reward import load_reward
@@ -56,7 +57,7 @@ def measure_base(folder: Path, config: PretrainConfig) -> Scores:
     request = Request(config.score_split, held_out, sampling, config.seed)
     groups = generate(engine, request, load_reward(RewardConfig(), config.budget))
     lines = with_columns([line for group in groups for line in sample_lines(group)], held_out)
-    return Scores(groups, summary(lines, {}))
+    return Scores(groups, summary(lines, {}, measures=MEASURES))
 
 
 def _example(groups: Sequence[Group]) -> str:
@@ -76,7 +77,7 @@ def base_card(config: PretrainConfig, cost: Cost, scores: Scores) -> str:
     """The model card, in Markdown: task, scores, data, cost, settings."""
     num_seen = len(problems(config.num_numbers, Split.PRETRAIN))
     estimates = {f"pass@{k}": scores.summary["pass_at_k"][str(k)] for k in (1, NUM_SAMPLES)}
-    estimates |= {label: scores.summary[name] for name, label in LABELS.items()}
+    estimates |= {label: scores.summary[name] for name, label in labels(scores.summary).items()}
     rows = "\n".join(
         f"| {name} | {estimate['value']:.3f} | {estimate['low']:.3f} to {estimate['high']:.3f} |"
         for name, estimate in estimates.items()

@@ -1,18 +1,52 @@
 """Countdown as a task: every problem there is, split by its identity."""
 
 import random
-from typing import Annotated
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Annotated, Any
 
 from pydantic import Field
 
+from doubleback.eval.measures.backtracking import Replay, replay
+from doubleback.eval.measures.measure import Measure
 from doubleback.recipes.tasks.countdown.traces import TraceType, make_trace
 from doubleback.recipes.tasks.task import Splits, Task
 from doubleback.rewards.builtin.countdown import NUM_NUMBERS, Split, problems
 from doubleback.rewards.types import Problem
 
+COLUMNS = ("numbers", "target")
+
+
+@lru_cache(maxsize=1)  # the measures of one completion follow each other
+def _replayed(text: str, numbers: tuple[int, ...], target: int) -> Replay:
+    return replay(text, numbers, target)
+
+
+def _replay(columns: Mapping[str, Any], text: str) -> Replay:
+    return _replayed(text, tuple(columns["numbers"]), columns["target"])
+
+
+MEASURES: Mapping[str, Measure] = {
+    "verified_backtrack": Measure(
+        "verified backtracks", COLUMNS, lambda columns, text: _replay(columns, text).is_verified_backtrack
+    ),
+    "arithmetic_error_rate": Measure(
+        "arithmetic errors", COLUMNS, lambda columns, text: _replay(columns, text).num_arithmetic_errors > 0
+    ),
+    "false_check_rate": Measure(
+        "false yes/no", COLUMNS, lambda columns, text: _replay(columns, text).num_false_checks > 0
+    ),
+    "backtracks": Measure(
+        "backtracks", COLUMNS, lambda columns, text: _replay(columns, text).num_backtracks, by_verdict=True
+    ),
+}
+"""What the replayed states of a search say."""
+
 
 class Countdown(Task):
     """Reach a target from three or four numbers, each used once; every such problem, enumerated."""
+
+    measures = MEASURES
 
     num_numbers: Annotated[int, Field(ge=min(NUM_NUMBERS), le=max(NUM_NUMBERS))] = 3
     """Numbers per problem; 4 is the harder setting."""

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from doubleback.eval.suites.suite import load_config, load_suite, shipped_suites
+from doubleback.recipes.recipe.problems import task_problems
 from doubleback.rewards.types import ConfigError
 
 
@@ -76,10 +77,31 @@ def test_all_bad_rows_are_counted_and_left_out_when_told(data):
         load_suite("gsm8k", data(b"[1]"), skip_bad=True)
 
 
-def test_countdown_is_its_own_source():
-    suite = load_suite("countdown")
+def test_a_suite_on_a_task_has_the_problems_of_its_split():
+    suite = load_suite("countdown", task_problems=task_problems)
     assert len(suite.items) == 349
     assert set(suite.items[0].columns) == {"numbers", "target"}
+    assert (suite.items[0].question, suite.task_name) == ("1 3 1 -> 2", "countdown")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            "task: {name: chain_sum}\nsplit: pretrain",
+            "split=pretrain: a task has no such split; did you mean train?",
+        ),
+        ("task: {name: chain_sun}", "task.name=chain_sun is no task; did you mean chain_sum?"),
+        ("task: {name: chain_sum, hihgest: 9}", "suite: task.hihgest: there is no such key; did you mean highest?"),
+        ("task: {name: chain_sum}\nsource: x", "source=x and task={'name': 'chain_sum'}: a suite has one of the two"),
+        ("split: test", "source=None and task=None: a suite has one of the two"),
+    ],
+)
+def test_a_bad_task_of_a_suite_is_named(tmp_path, content, message):
+    (tmp_path / "mine.yaml").write_text(f"description: d\n{content}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_suite(str(tmp_path / "mine.yaml"), task_problems=task_problems)
+    assert message in str(caught.value)
 
 
 def test_a_suite_of_ones_own(tmp_path, data):

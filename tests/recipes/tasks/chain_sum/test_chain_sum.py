@@ -7,7 +7,16 @@ import pytest
 
 from doubleback.recipes.recipe.loading import load_recipe
 from doubleback.recipes.recipe.problems import asked, scorable
-from doubleback.recipes.tasks.chain_sum.task import ChainSum, identity, make_problem, split_of, steps, words
+from doubleback.recipes.tasks.chain_sum.task import (
+    ChainSum,
+    has_wrong_step,
+    identity,
+    make_problem,
+    split_of,
+    steps,
+    steps_shown,
+    words,
+)
 from doubleback.rewards.compose.reward import load_reward
 from doubleback.rewards.types import ConfigError
 
@@ -45,9 +54,26 @@ def test_a_problem_by_hand():
     assert (problem.id, problem.prompt) == ("chain_sum:7+12-3", "What is seven plus twelve minus three?")
     columns = {"question": problem.prompt, "answer": 16, "level": 3, "chain": [7, 12, -3]}
     assert problem.columns == columns
-    assert list(steps(problem)) == [(7, "+", 12, 19), (19, "-", 3, 16)]
+    assert list(steps((7, 12, -3))) == [(7, "+", 12, 19), (19, "-", 3, 16)]
     gold = "<think> 7 + 12 = 19, 19 - 3 = 16 </think> <answer> 16 </answer>"
     assert SMALL.gold(problem) == gold
+
+
+@pytest.mark.parametrize(
+    ("text", "shown", "is_wrong"),
+    [
+        ("7 + 12 = 19, 19 - 3 = 16", 1.0, False),
+        ("7+12=19 and then it is 16", 0.5, False),
+        ("19 - 3 = 16 since 7 + 12 = 19", 0.5, False),  # the first step is found, the second stood before it
+        ("7 + 12 = 18, 18 - 3 = 15", 0.0, True),
+        ("7 + 12 = 19, 19 - 3 = 17", 0.5, True),
+        ("7 + 12 = 199999999", 0.0, False),
+        ("sixteen", 0.0, False),
+    ],
+)
+def test_measures_by_hand(text, shown, is_wrong):
+    assert steps_shown((7, 12, -3), text) == shown
+    assert has_wrong_step(text) is is_wrong
 
 
 def test_a_result_may_be_negative():
@@ -115,5 +141,8 @@ def test_a_tiny_model_trains_on_it_and_starts_at_the_lowest_level(run, tmp_path)
     assert [line["step"] for line in lines] == [0, 1, 2]
     asked_for = gzip.decompress((tmp_path / "run" / "rollouts" / "step-00001.jsonl.gz").read_bytes()).decode()
     assert "User: What is " in asked_for
+    summary = json.loads((tmp_path / "run" / "eval" / "test-step-00002.json").read_text())
+    assert summary["measures"] == {"steps_shown": "steps shown", "wrong_step_rate": "wrong steps"}
+    assert lines[-1]["eval/test/steps_shown"] == summary["steps_shown"]["value"] == 0.0
     assert [line["problems/level"] for line in lines[1:]] == [2, 2]
     assert max(line["sync/max_abs"] for line in lines) < 1e-4

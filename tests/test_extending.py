@@ -82,6 +82,15 @@ def test_an_advantage(make_policy, tmp_path, monkeypatch):
     assert metrics["learner/grad_norm"] > 0
 
 
+def test_functions_that_do_not_fit_are_refused_before_anything_is_written(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text("def flat(advantages_B1): ...")
+    code, _, err = run("train", "countdown", "algorithm.surrogate=mine.py:flat", "--out", "run")
+    assert code == 2
+    assert "algorithm.surrogate=mine.py:flat takes neither ratio_BT nor logprobs_BT" in " ".join(err.split())
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_surrogate(make_policy, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.py").write_text(blocks("algorithms.md", "python")[0])

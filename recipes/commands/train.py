@@ -90,7 +90,7 @@ def _train(
             checkpoints = Checkpoints(learner, problems, recipe.checkpoint, recipe.steps)
             journal = Journal(run, checkpoints, evaluate, [display.observe, track, *callbacks])
             if is_trl:
-                trl_trainer.train_with_trl(trl_trainer.Parts(recipe, prepared, learner, problems, sync, journal))
+                trl_trainer.train_with_trl(trl_trainer.TrlRun(recipe, prepared, learner, problems, sync, journal))
                 return
             sampling = recipe.sampling.sampling()
             sampler = RolloutSampler(engine, problems, prepared.reward, sampling, recipe.rollout, recipe.seed)

@@ -65,7 +65,7 @@ def refuse(recipe: Recipe, longest_prompt: int, resume: bool = False) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class TrlRun:
     """What a run on TRL is made of: what `rl.train.train` takes, and the problems and reward that TRL samples by."""
 
     recipe: Recipe
@@ -76,35 +76,33 @@ class Parts:
     journal: Journal
 
 
-def train_with_trl(parts: Parts) -> None:
+def train_with_trl(run: TrlRun) -> None:
     """Train the learner's adapter with its optimiser by TRL; after each step as `rl.train` does: push with receipt,
     evaluate, write the step's line, save.
     """
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
-    recipe, learner = parts.recipe, parts.learner
+    recipe, learner = run.recipe, run.learner
     updates = recipe.algorithm.updates_per_batch
     count = recipe.steps * recipe.rollout.prompts_per_step
-    ahead = deepcopy(parts.problems).take(count)  # TRL wants all of them at once
-    scorer = TrlReward(recipe, parts.prepared.reward, ahead, load_tokenizer(parts.prepared.model.path))
+    ahead = deepcopy(run.problems).take(count)  # TRL wants all of them at once
+    scorer = TrlReward(recipe, run.prepared.reward, ahead, load_tokenizer(run.prepared.model.path))
     schedule = LambdaLR(learner.optimiser, lambda update: recipe.optim.warmup(update // updates + 1))
     with TemporaryDirectory() as folder:  # TRL insists on one; what it would save there is saved by the recorder
         trainer = GRPOTrainer(
             model=learner.model,
             reward_funcs=scorer,
-            args=GRPOConfig(
-                output_dir=folder, use_cpu=not is_cuda(), **arguments(recipe, parts.prepared.longest_prompt)
-            ),
+            args=GRPOConfig(output_dir=folder, use_cpu=not is_cuda(), **arguments(recipe, run.prepared.longest_prompt)),
             train_dataset=Dataset.from_list(
                 [{"prompt": problem.prompt, "number": number} for number, problem in enumerate(ahead)]
             ),
             processing_class=scorer.tokenizer,
             optimizers=(learner.optimiser, schedule),
         )
-        trainer.add_callback(Recorder(parts, scorer))
+        trainer.add_callback(Recorder(run, scorer))
         trainer.remove_callback(PrinterCallback)
-        parts.journal.start(parts.sync.push())
+        run.journal.start(run.sync.push())
         trainer.train()
 
 
@@ -154,8 +152,8 @@ class TrlReward:
 class Recorder(TrainerCallback):  # type: ignore[misc]
     """After the last update of a batch: what `rl.train` does after its own."""
 
-    def __init__(self, parts: Parts, scorer: TrlReward) -> None:
-        self._parts, self._scorer = parts, scorer
+    def __init__(self, run: TrlRun, scorer: TrlReward) -> None:
+        self._run, self._scorer = run, scorer
         self._watch, self._start = Stopwatch(), 0.0
         self._logged: dict[str, list[float]] = defaultdict(list)
 
@@ -186,15 +184,15 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
             self._record(learned)
 
     def _is_due(self, update: int) -> bool:
-        return update % self._parts.recipe.algorithm.updates_per_batch == 0
+        return update % self._run.recipe.algorithm.updates_per_batch == 0
 
     def _record(self, learned: dict[str, float]) -> None:
-        parts, recipe, learner = self._parts, self._parts.recipe, self._parts.learner
+        run, recipe, learner = self._run, self._run.recipe, self._run.learner
         learner.step += 1
-        parts.problems.take(recipe.rollout.prompts_per_step)  # what a checkpoint has to know
+        run.problems.take(recipe.rollout.prompts_per_step)  # what a checkpoint has to know
         batch = learner.batch(self._scorer.groups)
         num_tokens = sum(len(item.token_ids) for group in batch.groups for item in group.completions)
         learned["learner/tokens"] = float(num_tokens * recipe.algorithm.updates_per_batch)
         learned["seconds/update"] = self._watch.seconds["update"]
         rollout = Rollout(batch.groups, seconds=self._watch.seconds)
-        parts.journal.record(StepReport(learner.step, rollout, batch, learned, parts.sync.push()))
+        run.journal.record(StepReport(learner.step, rollout, batch, learned, run.sync.push()))

@@ -6,6 +6,7 @@ and those in chunks. Shapes: B completions, T tokens, N tokens in the row, M tok
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import torch
 from peft import PeftModel
@@ -50,23 +51,19 @@ class Forward:
         """Log-probabilities and entropies, both (B, T) float32 with gradient; 0 outside the loss mask."""
         hidden_MD = self._hidden(micro)
         ids_M = micro.target_ids_BT[micro.loss_mask_BT]
-        rows = max(1, self._max_logits // int(self._base.config.vocab_size))
-        parts = [
-            self._chunk(hidden_MD[start : start + rows], ids_M[start : start + rows], temperature, has_entropy_gradient)
-            if len(ids_M) <= rows
-            else checkpoint(
-                self._chunk,
-                hidden_MD[start : start + rows],
-                ids_M[start : start + rows],
-                temperature,
-                has_entropy_gradient,
-                use_reentrant=False,
-            )
-            for start in range(0, len(ids_M), rows)
+        # For example a budget of 256 MiB holds 2^26 float32 logits: 441 tokens of a vocabulary of 152,064.
+        size = max(1, self._max_logits // int(self._base.config.vocab_size))
+        # More than one chunk: each is checkpointed, so that its logits are computed again in the backward pass and the
+        # logits of one chunk alone are in memory at any time.
+        compute = self._chunk if len(ids_M) <= size else partial(checkpoint, self._chunk, use_reentrant=False)
+        chunks = [
+            compute(hidden_MD[start : start + size], ids_M[start : start + size], temperature, has_entropy_gradient)
+            for start in range(0, len(ids_M), size)
         ]
-        empty_BT = torch.zeros(micro.loss_mask_BT.shape, dtype=parts[0][0].dtype, device=hidden_MD.device)
-        logprobs_M, entropy_M = (torch.cat(values) for values in zip(*parts, strict=True))
         mask_BT = micro.loss_mask_BT
+        logprobs_M, entropy_M = (torch.cat(values) for values in zip(*chunks, strict=True))
+        # The M values go where the mask is true, row by row, which is the order in which they were taken.
+        empty_BT = torch.zeros(mask_BT.shape, dtype=logprobs_M.dtype, device=hidden_MD.device)
         return empty_BT.masked_scatter(mask_BT, logprobs_M), empty_BT.masked_scatter(mask_BT, entropy_M)
 
     def _hidden(self, micro: Microbatch) -> Tensor:

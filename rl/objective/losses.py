@@ -25,7 +25,11 @@ def token_weights(lengths_B: Sequence[int], normaliser: str, max_tokens: int) ->
     sequence: 1 / (B * length)          GRPO, arXiv:2402.03300, eq. 3: every completion counts the same
 
     B counts every completion given here, also those without advantage, so that leaving zero-variance groups out of the
-    forward pass changes nothing.
+    forward pass changes nothing. For example lengths 4, 0, 2 and 10 of at most 10:
+
+        constant  1/40  1/40  1/40  1/40     the longest weighs 10/40, the shortest 2/40
+        token     1/16  1/16  1/16  1/16     4 + 2 + 10 = 16 tokens; the sum of all weights is 1
+        sequence  1/16  1/4   1/8   1/40     each completion weighs 1/4, the masked one nothing: it has no token
     """
     num_completions, num_tokens = len(lengths_B), sum(lengths_B)
     match normaliser:
@@ -48,10 +52,12 @@ def probability_ratio(logprobs_BT: Tensor, old_logprobs_BT: Tensor, mask_BT: Ten
     log_ratio_BT = logprobs_BT - old_logprobs_BT
     if level == "token":
         return log_ratio_BT.exp()
+    # The mean of the logarithms: a product to the power 1 / length. Without a token it is 0, a ratio of 1.
     log_ratio_B1 = (log_ratio_BT * mask_BT).sum(-1, keepdim=True) / mask_BT.sum(-1, keepdim=True).clamp(min=1)
     if level == "sequence":
         return log_ratio_B1.exp()
     if level == "sequence_token":
+        # The last two cancel in value; what is left of them is the gradient of each token's own log-probability.
         return (log_ratio_B1.detach() + logprobs_BT - logprobs_BT.detach()).exp()
     raise ValueError(f"ratio={level!r} is not one of token, sequence, sequence_token")
 
@@ -65,9 +71,11 @@ def clipped_surrogate(
     arXiv:1912.09729, max(min(...), c * A); "two-sided clipping" in INTELLECT-2, arXiv:2505.07291, and TRL's delta).
     """
     clipped_BT = ratio_BT.clamp(1 - clip_low, 1 + clip_high)
+    # The minimum takes the clipped value where it promises less: above for A > 0, below for A < 0. It has no gradient.
     loss_BT = -torch.minimum(ratio_BT * advantages_B1, clipped_BT * advantages_B1)
     if dual_clip is None:
         return loss_BT
+    # For A < 0 the loss is ratio * |A|, which a ratio of 100 would let rule the step: never more than c * |A|.
     return torch.where(advantages_B1 < 0, torch.minimum(loss_BT, -dual_clip * advantages_B1), loss_BT)
 
 

@@ -95,14 +95,17 @@ def test_logits_in_chunks(make_policy, batch, monkeypatch):
     assert sum(sizes) >= 3 * num_tokens  # reference, forward, and once more in the backward pass
 
 
-def test_layout_by_hand():
-    """Two rows share a prompt of 2 tokens, a third has its own; padding is nowhere."""
-    placement = lay_out(["a", "a", "b"], [2, 2, 1], [4, 3, 2], torch.device("cpu"))
-    assert placement.source_N.tolist() == [0, 1, 2, 3, 6, 8, 9]
-    assert placement.place_BT.tolist() == [[0, 1, 2, 3], [0, 1, 4, 0], [5, 6, 0, 0]]
-    # 3 is three quarters of 4 and 2 is not: two rectangles, of 8 and of 2 tokens
-    assert [it.tolist() for it in placement.rectangles] == [[[0, 1, 2, 3], [0, 1, 4, 0]], [[5, 6]]]
-    assert placement.taken_N.tolist() == [0, 1, 2, 3, 6, 8, 9]
+def test_placement_by_hand():
+    """The example at the head of rl/learner/packing.py: two sequences share a prompt of 2 tokens, the third has one."""
+    placement = lay_out(["a b", "a b", "p"], [2, 2, 1], [4, 3, 1], torch.device("cpu"))
+    assert placement.source_N.tolist() == [0, 1, 2, 3, 6, 8]
+    assert placement.place_BT.tolist() == [[0, 1, 2, 3], [0, 1, 4, 0], [5, 0, 0, 0]]
+    # 3 is three quarters of 4 and 1 is not: two rectangles, of 8 cells and of one
+    assert [rectangle.tolist() for rectangle in placement.rectangles] == [[[0, 1, 2, 3], [0, 1, 4, 0]], [[5]]]
+    assert placement.taken_N.tolist() == [0, 1, 2, 3, 6, 8]
+    inputs = placement.inputs(torch.tensor([[10, 11, 12, 13], [10, 11, 14, 0], [15, 0, 0, 0]]))
+    assert inputs["input_ids"].tolist() == [[10, 11, 12, 13, 14, 15]]
+    assert inputs["position_ids"].tolist() == [[0, 1, 2, 3, 2, 0]]
 
 
 def test_microbatches_of_a_row_keep_their_budget_and_every_sample(batch):

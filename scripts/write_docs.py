@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -10,6 +10,7 @@ from pydantic_core import PydanticUndefined
 
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.tasks.task import Task, find_task, shipped_tasks
+from doubleback.rl.objective.tables import TABLES
 from doubleback.rl.run.metrics import METRICS
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -83,7 +84,14 @@ def _sections_in(annotation: Any) -> Iterator[tuple[str, type[BaseModel]]]:
 
 
 def _row(path: str, name: str, field: FieldInfo) -> str:
-    return f"| `{path}{name}` | {_default(field)} | {_cell(field.description or '')} |\n"
+    choices = list(TABLES[name]) if path == "algorithm." and name in TABLES else _choices(field.annotation)
+    listed = f" One of {', '.join(f'`{choice}`' for choice in choices)}." if choices else ""
+    return f"| `{path}{name}` | {_default(field)} | {_cell((field.description or '') + listed)} |\n"
+
+
+def _choices(annotation: Any) -> list[str]:
+    """The values that a key may have, where they can be counted."""
+    return [str(value) for value in get_args(annotation)] if get_origin(annotation) is Literal else []
 
 
 def _default(field: FieldInfo) -> str:

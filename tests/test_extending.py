@@ -15,6 +15,7 @@ from doubleback.rl.engines.config import EngineConfig
 from doubleback.rl.engines.create import create_engine
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.objective.config import AlgorithmConfig
+from doubleback.rl.objective.tables import IMPORTANCE, KL_ESTIMATORS, Importance, KlEstimator
 from doubleback.rl.policy.base import base_tensors, load_base, load_tokenizer
 from doubleback.rl.types import ModelSource, Sampling
 
@@ -66,7 +67,7 @@ def test_a_task(run, tmp_path, monkeypatch):
 def learned(make_policy, **algorithm):
     """One step on one problem with four completions of 2, 3, 4 and 5 tokens. Its batch, metrics and gradients."""
     completions = [make_completion([*range(5, 4 + length), EOS]) for length in (2, 3, 4, 5)]
-    settings = AlgorithmConfig(importance_cap=None, **algorithm)
+    settings = AlgorithmConfig(**{"importance_cap": None} | algorithm)
     learner = Learner(make_policy(dtype="float64"), settings, OptimConfig(**BARE_GRADIENT, lr=1e-2), SAMPLING)
     batch = learner.batch([make_group([1, 20, 21], completions, [1.0, 0.0, 0.0, 0.5])])
     return batch, learner.update(batch), gradients(learner)
@@ -105,3 +106,33 @@ def test_a_surrogate(make_policy, tmp_path, monkeypatch):
     tensors = {"ratio_BT": torch.tensor([[1.2, 9.0]]), "advantages_B1": torch.tensor([[2.0]])}
     loss_BT = settings.functions.surrogate(**tensors, mask_BT=torch.ones(1, 2))
     assert loss_BT.tolist() == [pytest.approx([-2 * 1.2**2, -2 * 1.5**2], rel=1e-6)]
+
+
+# With `centre` the four advantages are 0.625, -0.375, -0.375 and 0.125 over 2, 3, 4 and 5 tokens, which sums to -0.75.
+CENTRED_LOSS = 0.75 / 48
+
+
+def test_a_kl_estimator_is_a_row(make_policy, tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text("def one(logprobs_BT, other_logprobs_BT): return 0 * logprobs_BT + 1")
+    row = KlEstimator(function=f"{tmp_path / 'mine.py'}:one", paper="none", has_gradient=False)
+    monkeypatch.setitem(KL_ESTIMATORS, "one", row)
+    with pytest.raises(ValueError, match="kl_estimator=one has no gradient of its own"):
+        AlgorithmConfig(kl_estimator="one")
+    _, metrics, _ = learned(make_policy, kl_estimator="one", kl_coef=0.5, kl_times_ratio=True)
+    assert metrics["learner/loss"] == pytest.approx(CENTRED_LOSS + 0.5 * 14 / 48, rel=1e-6)
+
+
+def test_an_importance_estimator_is_a_row(make_policy, tmp_path, monkeypatch):
+    code = """
+def half(old_logprobs_BT, sampler_logprobs_BT, mask_BT): return 0 * old_logprobs_BT.detach() + 0.5
+def doubled(ratio, floor, cap): return 2 * ratio.clamp(max=cap)
+"""
+    (tmp_path / "mine.py").write_text(code)
+    place = tmp_path / "mine.py"
+    row = Importance(ratio=f"{place}:half", function=f"{place}:doubled", paper="none", reads=("importance_cap",))
+    monkeypatch.setitem(IMPORTANCE, "mine", row)
+    with pytest.raises(ValueError, match=r"importance_floor=0\.1 has no effect with algorithm\.importance=mine"):
+        AlgorithmConfig(importance="mine", importance_floor=0.1)
+    _, metrics, _ = learned(make_policy, importance="mine", importance_cap=0.25)
+    assert metrics["learner/loss"] == pytest.approx(0.5 * CENTRED_LOSS, rel=1e-6)
+    assert metrics["learner/importance_capped"] == 1.0

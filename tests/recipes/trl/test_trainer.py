@@ -111,6 +111,14 @@ def test_names_are_trls_own(tmp_path):
         ),
         ("rollout.max_rounds=3", "rollout.max_rounds=3: trainer=trl has no such thing"),
         ("algorithm.advantage=maxrl", "algorithm.advantage=maxrl: trainer=trl knows centre, standardise"),
+        (
+            "algorithm.advantage=mine.py:best",
+            "algorithm.advantage=mine.py:best: trainer=trl knows centre, standardise, batch_scaled_by_rewards",
+        ),
+        (
+            "algorithm.surrogate=mine.py:soft",
+            "algorithm.surrogate=mine.py:soft with algorithm.normaliser=constant: trainer=trl knows clipped with",
+        ),
         ("algorithm.surrogate=sapo", "algorithm.surrogate=sapo with algorithm.normaliser=constant: trainer=trl knows"),
         ("problems.max_pass_rate=0.9", "problems.max_pass_rate=0.9: trainer=trl has no such thing"),
         ("rollout.ahead=true", "rollout.ahead=True: trainer=trl generates in the same process; set rollout.ahead"),

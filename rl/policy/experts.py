@@ -71,10 +71,27 @@ def experts_forward(
     dtype = experts.gate_up_proj.dtype
     factors = (*_factors(inner, dtype), *_factors(outer, dtype))
     scalings = (inner.scaling["default"], outer.scaling["default"])
-    y_TO: Tensor = _Experts.apply(  # type: ignore[no-untyped-call]
+    y_TO: Tensor = LowRankExperts.apply(  # type: ignore[no-untyped-call]
         experts, scalings, index_TK, hidden_TI.to(dtype), weights_TK, *factors
     )
     return y_TO.to(hidden_TI.dtype)
+
+
+def sort_by_expert(index_TK: Tensor, num_experts: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The pairs of token and expert, so ordered that the rows of an expert stand together.
+
+    Returns the expert of each pair (S,), its place in `index_TK` flattened (S,), and behind which pair each expert ends
+    (E,). Token of a pair: its place // K. Three tokens, two of four experts each:
+
+        index_TK  [[2, 0], [0, 1], [2, 1]]        flattened  2 0 0 1 2 1
+        expert_S  0 0 1 1 2 2                     whose rows are whose
+        order_S   1 2 3 5 0 4                     so that tokens are 0 1 1 2 0 2
+        ends_E    2 4 6 6                         expert 3 has no rows
+    """
+    # Stable: the sum over an expert's rows has one order, and so one rounding.
+    expert_S, order_S = index_TK.reshape(-1).sort(stable=True)
+    ends_E = torch.bincount(expert_S, minlength=num_experts).cumsum(0).to(torch.int32)
+    return expert_S, order_S, ends_E
 
 
 def _factors(layer: ParamWrapper, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -84,8 +101,27 @@ def _factors(layer: ParamWrapper, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     return a_ERI.to(dtype), b_EOR.contiguous().to(dtype)
 
 
-class _Experts(torch.autograd.Function):
-    """The formulas in the head of this file."""
+class LowRankExperts(torch.autograd.Function):
+    """The formulas in the head of this file, forward and backward.
+
+    A pair is a token with one of its experts. With x its input, w its routing weight, u = `inner`, f = gate(u) and
+    o = `outer`, the token's output is y = sum of w o over its pairs. Back from g = dL/dy, pair by pair:
+
+        h = W2^T g + s2 A2^T (B2^T g)            what reaches f, still without w
+        dL/dw  = <o, g> = <f, h> + <b2, g>       since o = W2 f + s2 B2 A2 f + b2
+        dL/dB2 = w s2 g (A2 f)^T                 dL/dA2 = w s2 (B2^T g) f^T
+        d      = gate'(u)^T (w h)                what reaches u
+        dL/dB1 = s1 d (A1 x)^T                   dL/dA1 = s1 (B1^T d) x^T
+        dL/dx  = W1^T d + s1 A1^T (B1^T d)
+
+    One token, one expert, every matrix a number, a gate that changes nothing, no bias, s1 = s2 = 1:
+
+        x = 2, W1 = 3, A1 = 1, B1 = 0.5    u = 3*2 + 0.5*(1*2) = 7
+        W2 = 1, A2 = 2, B2 = 0.1           o = 1*7 + 0.1*(2*7) = 8.4        w = 0.5: y = 4.2
+        g = 1                              h = 1 + 2*0.1 = 1.2              dL/dw = 7*1.2 = 8.4, which is o
+        dL/dB2 = 0.5*14 = 7                dL/dA2 = 0.5*0.1*7 = 0.35        d = 0.5*1.2 = 0.6
+        dL/dB1 = 0.6*2 = 1.2               dL/dA1 = 0.6*0.5*2 = 0.6         dL/dx = 0.6*3 + 0.6*0.5*1 = 2.1
+    """
 
     @staticmethod
     def forward(
@@ -95,59 +131,71 @@ class _Experts(torch.autograd.Function):
         index_TK: Tensor,
         hidden_TI: Tensor,
         weights_TK: Tensor,
-        a1_ERI: Tensor,
-        b1_EJR: Tensor,
-        a2_ERF: Tensor,
-        b2_EOR: Tensor,
+        *factors: Tensor,
     ) -> Tensor:
-        expert_S, order_S = index_TK.reshape(-1).sort(stable=True)
-        ends_E = torch.bincount(expert_S, minlength=experts.num_experts).cumsum(0).to(torch.int32)
-        x_SI = hidden_TI[order_S // index_TK.shape[1]]
+        """What the experts add up to for each token, (T, O). `factors`: A and B of inner, then of outer."""
+        a1_ERI, b1_EJR, a2_ERF, b2_EOR = factors
+        expert_S, order_S, ends_E = sort_by_expert(index_TK, experts.num_experts)
+        top_k = index_TK.shape[1]
+        # A token's row once for each of its experts, in the order of the pairs.
+        x_SI = hidden_TI[order_S // top_k]
+        # u = W1 x + s1 B1 (A1 x): the low rank goes through R numbers a row and never meets W1.
         low1_SR = _times(x_SI, a1_ERI.mT, ends_E)
         inner_SJ = _times(x_SI, _matrices(experts, INNER).mT, ends_E)
         inner_SJ += scalings[0] * _times(low1_SR, b1_EJR.mT, ends_E)
+        # The bias is added in a copy: what is kept for the way back is without it, as `_gate` wants it.
         gated_SF = experts._apply_gate(_biased(experts, INNER, inner_SJ, expert_S))
+        # o = W2 f + s2 B2 (A2 f) + b2
         low2_SR = _times(gated_SF, a2_ERF.mT, ends_E)
         outer_SO = _times(gated_SF, _matrices(experts, OUTER).mT, ends_E)
         outer_SO += scalings[1] * _times(low2_SR, b2_EOR.mT, ends_E)
         outer_SO = _biased(experts, OUTER, outer_SO, expert_S)
+        # w o, then the sum over a token's experts. In place: o itself is not needed again, see <f, h> above.
         outer_SO *= weights_TK.reshape(-1)[order_S].unsqueeze(-1)
-        factors = (a1_ERI, b1_EJR, a2_ERF, b2_EOR)
+        # x is gathered again on the way back and f computed again: of a row, only u and twice R numbers are kept.
         ctx.save_for_backward(hidden_TI, weights_TK, expert_S, order_S, ends_E, inner_SJ, low1_SR, low2_SR, *factors)
         ctx.experts, ctx.scalings = experts, scalings
-        return _by_token(outer_SO, order_S, index_TK.shape[1])
+        return _by_token(outer_SO, order_S, top_k)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of hidden states, routing weights and factors; none of the frozen matrices."""
         hidden_TI, weights_TK, expert_S, order_S, ends_E, inner_SJ, low1_SR, low2_SR, *factors = ctx.saved_tensors
         (a1_ERI, b1_EJR, a2_ERF, b2_EOR), experts, scalings = factors, ctx.experts, ctx.scalings
         top_k = weights_TK.shape[1]
         gated_SF, gate_backward = _gate(experts, inner_SJ, expert_S)
         weight_S1 = weights_TK.reshape(-1)[order_S].unsqueeze(-1).to(inner_SJ.dtype)
+        # Every pair of a token gets the token's gradient: y is their sum.
         g_SO = gradients[0][order_S // top_k]
-        # The down projection: back through outer, for now without the routing weights.
+        # h = W2^T g + A2^T (s2 B2^T g), for now without w: <f, h> is the routing weight's own gradient.
         back2_SR = scalings[1] * _times(g_SO, b2_EOR, ends_E)
         back_SF = _times(g_SO, _matrices(experts, OUTER), ends_E)
         back_SF += _times(back2_SR, a2_ERF, ends_E)
+        # Summed in float32 at least: a sum of F products in bfloat16 would lose the small ones.
         exact = torch.promote_types(g_SO.dtype, torch.float32)
         weight_grad_S = (gated_SF * back_SF).sum(-1, dtype=exact)
         if experts.has_bias:
             weight_grad_S += (experts.down_proj_bias[expert_S] * g_SO).sum(-1, dtype=exact)
+        # dL/dA2 = sum of (s2 B2^T g) w f^T; dL/dB2 = sum of g (s2 w A2 f)^T: w and s2 meet R numbers, not O or F.
         a2_grad = _outer_products(back2_SR * weight_S1, gated_SF, ends_E)
         b2_grad = _outer_products(g_SO, scalings[1] * weight_S1 * low2_SR, ends_E)
-        # The gate, then the projection into the experts.
+        # d = gate'(u)^T (w h), by autograd: each family has a gate of its own.
         g_SJ = gate_backward(back_SF * weight_S1)
+        # dL/dA1 = sum of (s1 B1^T d) x^T; dL/dB1 = sum of d (s1 A1 x)^T
         back1_SR = scalings[0] * _times(g_SJ, b1_EJR, ends_E)
         a1_grad = _outer_products(back1_SR, hidden_TI[order_S // top_k], ends_E)
         b1_grad = _outer_products(g_SJ, scalings[0] * low1_SR, ends_E)
         hidden_grad = None
-        if ctx.needs_input_grad[3]:
+        if ctx.needs_input_grad[3]:  # else nothing below trains
+            # dL/dx = W1^T d + A1^T (s1 B1^T d), summed over the token's pairs
             back_SI = _times(g_SJ, _matrices(experts, INNER), ends_E)
             back_SI += _times(back1_SR, a1_ERI, ends_E)
             hidden_grad = _by_token(back_SI, order_S, top_k)
+        # Pair s stands at place order_S[s] of `weights_TK`: written there, not gathered from there.
         weights_grad = torch.empty_like(weight_grad_S)
         weights_grad[order_S] = weight_grad_S
         weights_grad = weights_grad.view_as(weights_TK).to(weights_TK.dtype)
+        # One for each argument of `forward`: neither module, scalings nor indices have a gradient.
         return None, None, None, hidden_grad, weights_grad, a1_grad, b1_grad, a2_grad, b2_grad
 
 
@@ -170,7 +218,11 @@ def _biased(experts: Any, name: str, rows_SO: Tensor, expert_S: Tensor) -> Tenso
 
 
 def _by_token(rows_SO: Tensor, order_S: Tensor, top_k: int) -> Tensor:
-    """Rows sorted by expert, back by token and summed, (T, O). Not added by index: on CUDA that has no fixed order."""
+    """Rows sorted by expert, back by token and summed, (T, O). Not added by index: on CUDA that has no fixed order.
+
+    The inverse of a permutation is its argsort: with order 1 2 3 5 0 4, place 0 stands in row 4, place 1 in row 0, and
+    token 0, whose places are 0 and 1, is row 4 + row 0.
+    """
     return rows_SO[order_S.argsort()].view(-1, top_k, rows_SO.shape[-1]).sum(1)
 
 

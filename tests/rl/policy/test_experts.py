@@ -9,6 +9,7 @@ from torch.testing import assert_close
 from doubleback.rl.config import LoraSettings
 from doubleback.rl.policy import lora
 from doubleback.rl.policy.base import load_base
+from doubleback.rl.policy.experts import LowRankExperts, sort_by_expert
 from doubleback.rl.policy.families import FAMILIES
 from doubleback.rl.types import ModelSource
 
@@ -42,6 +43,38 @@ def test_outputs_and_gradients_equal_pefts(tmp_path, name):
     assert deviation({"logits": found}, {"logits": expected}) < 1e-5
     assert deviation(gradients, expected_gradients) < 1e-5
     assert all(gradient.abs().max() > 0 for gradient in gradients.values())
+
+
+def test_pairs_are_sorted_by_expert():
+    """The example of the docstring: three tokens, two of four experts each."""
+    expert_S, order_S, ends_E = sort_by_expert(torch.tensor([[2, 0], [0, 1], [2, 1]]), 4)
+    assert expert_S.tolist() == [0, 0, 1, 1, 2, 2]
+    assert order_S.tolist() == [1, 2, 3, 5, 0, 4]
+    assert (order_S // 2).tolist() == [0, 1, 1, 2, 0, 2]
+    assert ends_E.tolist() == [2, 4, 6, 6]
+
+
+class OneNumber:
+    """An expert whose matrices are numbers, W1 = 3 and W2 = 1, with a gate that changes nothing."""
+
+    num_experts, is_transposed, has_bias = 1, False, False
+    gate_up_proj, down_proj = torch.tensor([[[3.0]]]), torch.tensor([[[1.0]]])
+
+    def _apply_gate(self, rows):
+        return 1 * rows
+
+
+def test_the_worked_example_of_the_backward_pass():
+    numbers = {"x": 2.0, "w": 0.5, "A1": 1.0, "B1": 0.5, "A2": 2.0, "B2": 0.1}
+    leaves = {name: torch.tensor(value, requires_grad=True) for name, value in numbers.items()}
+    factors = [leaves[name].view(1, 1, 1) for name in ("A1", "B1", "A2", "B2")]
+    hidden, weights = leaves["x"].view(1, 1), leaves["w"].view(1, 1)
+    y = LowRankExperts.apply(OneNumber(), (1.0, 1.0), torch.tensor([[0]]), hidden, weights, *factors)
+    assert_close(y, torch.tensor([[4.2]]), atol=1e-6, rtol=0)
+    y.sum().backward()
+    gradients = {name: leaf.grad.item() for name, leaf in leaves.items()}
+    expected = {"x": 2.1, "w": 8.4, "A1": 0.6, "B1": 1.2, "A2": 0.35, "B2": 7.0}
+    assert gradients == pytest.approx(expected, abs=1e-6)
 
 
 def test_gradients_equal_pefts_in_float64(tmp_path):

@@ -31,13 +31,16 @@ class MergedReload:
     def __init__(self, llm: LLM, path: str, base: Mapping[str, torch.Tensor], family: Family) -> None:
         self._runner = llm.llm_engine.model_executor.driver_worker.worker.model_runner
         self._base, self._family = base, family
+        # Names and shapes alone, which say how a checkpoint of this family is laid out; no memory is taken.
         with torch.device("meta"):
             self._skeleton = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(path))
 
     def load(self, adapter: Adapter, version: int) -> None:
         """Serve `adapter` from now on."""
+        # All of the base, not only what is adapted: vLLM takes a layer apart before it loads it anew, as a whole.
         weights = {**self._base, **merged(self._base, adapter)}
-        # transformers' parameter names to those of a checkpoint, which are the ones that vLLM loads
+        # From transformers' names to those of a checkpoint, which vLLM reads: fused experts taken apart again, as
+        # model.layers.0.mlp.experts.gate_up_proj (E, 2J, I) -> model.layers.0.mlp.experts.3.up_proj.weight (J, I).
         named = revert_weight_conversion(self._skeleton, weights)
         self._runner.reload_weights(weights_iterator=iter(named.items()))
         if not self._family.can_reload:
@@ -61,8 +64,11 @@ class RuntimeAdapter:
         before, self._count = self.request, self._count + 1
         folder = self._folder / str(self._count)
         write_runtime_adapter(adapter, self._family, folder)
+        # vLLM loads an adapter once by its number, and keeps a prompt's keys and values by its name: the same step
+        # pushed twice, as after a resume, must still be new to it.
         self.request = LoRARequest(f"step-{version}-{self._count}", self._count, str(folder))
         self._engine.add_lora(self.request)
+        # Only behind the new one: until here a failure leaves vLLM with an adapter that it can serve.
         if before is not None:
             self._engine.remove_lora(before.lora_int_id)
             shutil.rmtree(before.lora_path)
@@ -73,15 +79,22 @@ class RuntimeAdapter:
 
 
 def _write_experts(model: torch.nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
-    """Write fused experts (E, I, O) into vLLM's own parameters, which its reload passes over (gpt-oss)."""
+    """Write fused experts into vLLM's own parameters, which its reload passes over (gpt-oss).
+
+    Shapes: E experts, I inputs, O outputs. transformers keeps gpt-oss's matrices as (E, I, O), for x W; vLLM multiplies
+    by W^T and keeps (E, O, I): w13 of gate and up, their rows in turn as in transformers, and w2 of down.
+    """
     layers = {name: module for name, module in model.named_modules() if name.endswith(".routed_experts")}
     for name, layer in layers.items():
         owner = name.removesuffix(".routed_experts")
         kernel = layer.quant_method.moe_kernel.fused_experts
-        for own, theirs in ((layer.w13_weight, "gate_up_proj"), (layer.w2_weight, "down_proj")):
-            weight_EOI = weights[f"{owner}.{theirs}"].transpose(1, 2).contiguous()
-            is_cpu = own.device.type == "cpu"
-            own.data.copy_(cpu_prepack_moe_weight(weight_EOI, kernel.isa) if is_cpu else weight_EOI)
+        for parameter, projection in ((layer.w13_weight, "gate_up_proj"), (layer.w2_weight, "down_proj")):
+            weight_EOI = weights[f"{owner}.{projection}"].transpose(1, 2).contiguous()
+            if parameter.device.type == "cpu":
+                # The CPU's kernel reads blocks in an order of its own, as at the first load.
+                weight_EOI = cpu_prepack_moe_weight(weight_EOI, kernel.isa)
+            # Copied into the storage that vLLM's kernel holds: another tensor in its place would not be seen.
+            parameter.data.copy_(weight_EOI)
 
 
 def correct_vllm() -> None:
@@ -101,6 +114,8 @@ def _repack_experts_on_update() -> None:
     original = unquantized.UnquantizedFusedMoEMethod._setup_kernel
 
     def setup_kernel(self: Any, layer: Any, w13: torch.Tensor, w2: torch.Tensor) -> None:
+        # At the first load there is no kernel: `original` makes it, and packs at its end. On an update it copies the
+        # new weights into the storage that the kernel reads, unpacked, and stops there.
         is_update = self.moe_kernel is not None
         original(self, layer, w13, w2)
         if is_update and self.unquantized_backend == unquantized.UnquantizedMoeBackend.CPU:
@@ -114,6 +129,8 @@ def _keep_cpu_experts_with_lora() -> None:
     original = unquantized.select_unquantized_moe_backend
 
     def select(moe_config: Any) -> Any:
+        # Said of this choice alone: adapters on attention are served all the same, and none is on the experts here
+        # (`rl.engines.delivery`).
         if not torch.cuda.is_available():
             moe_config.is_lora_enabled = False
         return original(moe_config)

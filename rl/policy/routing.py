@@ -32,6 +32,14 @@ class Routers:
     Every family ends its choice in one `topk` over the experts' scores; there the choice is replaced and the chosen
     scores are gathered in its place, whatever the family makes of them. One limit: DeepSeek-V2's `group_limited_greedy`
     sets the scores of other groups to 0 before, so that an expert of another group is replayed with weight 0.
+
+    Two tokens, K = 2 of E = 4 experts, the first told [2, 1] by the engine, the second nothing:
+
+        scores      2.0 1.9 2.1 0.0      topk: experts [2, 0], scores [2.1, 2.0]      replayed: [2, 1], [2.1, 1.9]
+                    0.5 0.1 0.2 0.4                    [0, 3],        [0.5, 0.4]                [0, 3], [0.5, 0.4]
+
+    A softmax over the chosen scores then weighs the first token's experts .55 and .45, the trainer's own numbers, and
+    its gradient reaches the scores of experts 2 and 1.
     """
 
     def __init__(self, model: PreTrainedModel | PeftModel) -> None:
@@ -45,6 +53,7 @@ class Routers:
             )
         self._chosen: list[Tensor | None] = [None] * len(routers)
         self._replay_LNK: Tensor | None = None
+        # On the instance, not by a hook: a hook sees what a router returns, and the choice is made within it.
         for layer, router in enumerate(routers):
             router.forward = partial(self._forward, layer, router.forward)
 
@@ -65,6 +74,7 @@ class Routers:
         """Within the block tokens go to these experts; -1 leaves a token to its own choice, None all of them."""
         if routes_BTLK is not None:
             self.require_layers(routes_BTLK.shape[2])
+        # (B, T, L, K) -> (B T, L, K) -> (L, N, K): a router sees its tokens in one row, and is asked layer by layer.
         self._replay_LNK = None if routes_BTLK is None else routes_BTLK.flatten(0, 1).transpose(0, 1).long()
         try:
             yield
@@ -77,10 +87,12 @@ class Routers:
 
     def choose(self, layer: int, own_NK: Tensor) -> Tensor | None:
         """Take note of a layer's own choice; what to choose instead, or None."""
+        # Its own choice, even where another is replayed: the two are compared (`differing`).
         self._chosen[layer] = own_NK.detach()
         if self._replay_LNK is None:
             return None
         told_NK = self._replay_LNK[layer]
+        # Padding and the last token have no route, -1 throughout: they go where they would have gone.
         return torch.where(told_NK >= 0, told_NK, own_NK)
 
 
@@ -92,14 +104,16 @@ class _TopK(TorchFunctionMode):
         self._routers, self._layer = routers, layer
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        found = func(*args, **(kwargs or {}))
+        result = func(*args, **(kwargs or {}))
         if func not in (torch.topk, Tensor.topk):
-            return found
+            return result
         scores_NE: Tensor = args[0]
-        if scores_NE.dim() != 2 or scores_NE.shape[-1] != self._routers.num_experts:  # a choice of groups
-            return found
-        told_NK = self._routers.choose(self._layer, found[1])
-        return found if told_NK is None else (scores_NE.gather(-1, told_NK), told_NK)
+        # DeepSeek first chooses groups of experts, by a topk over scores of another shape: those are its own.
+        if scores_NE.dim() != 2 or scores_NE.shape[-1] != self._routers.num_experts:
+            return result
+        told_NK = self._routers.choose(self._layer, result[1])
+        # Gathered from the scores themselves, so that the gradient goes to those of the experts that compute.
+        return result if told_NK is None else (scores_NE.gather(-1, told_NK), told_NK)
 
 
 def _is_router(path: str, module: nn.Module, name: str) -> bool:
@@ -108,25 +122,30 @@ def _is_router(path: str, module: nn.Module, name: str) -> bool:
 
 
 def differing(own_NLK: Tensor, other_NLK: Tensor) -> Tensor:
-    """Whether a token's experts differ in any layer, (N,); the order of its experts does not count."""
+    """Whether a token's experts differ in any layer, (N,); the order of its experts does not count.
+
+    A token with [2, 1] and [0, 3] in its two layers does not differ from one with [1, 2] and [3, 0], but from one with
+    [1, 2] and [3, 1].
+    """
     return (own_NLK.sort(-1)[0] != other_NLK.long().sort(-1)[0]).any(-1).any(-1)
 
 
 def stacked(routes: Sequence[Routes | None], lengths: Sequence[int], width: int) -> Tensor | None:
     """The routes of a microbatch, (B, width, L, K) int16 with -1 behind each sequence; None where none were captured.
 
-    RunError unless they cover every position of every sequence.
+    `lengths`: positions of each sequence that have a route. RunError unless the routes cover all of them.
     """
-    known = [it for it in routes if it is not None]
-    if not known:
+    captured = [sample_routes for sample_routes in routes if sample_routes is not None]
+    if not captured:
         return None
-    for row, (item, length) in enumerate(zip(routes, lengths, strict=True)):
-        if item is None or item.shape[0] != length:
+    for row, (sample_routes, length) in enumerate(zip(routes, lengths, strict=True)):
+        num_positions = 0 if sample_routes is None else sample_routes.shape[0]
+        if num_positions != length:
             raise RunError(
-                f"the engine reported the experts of {0 if item is None else item.shape[0]} of {length} positions of "
+                f"the engine reported the experts of {num_positions} of {length} positions of "
                 f"completion {row}: they cannot be replayed or compared; set engine.return_routed_experts=false"
             )
-    filled = np.full((len(routes), width, *known[0].shape[1:]), -1, dtype=np.int16)
-    for row, item in enumerate(known):
-        filled[row, : item.shape[0]] = item.unpack()
-    return torch.from_numpy(filled)
+    routes_BTLK = np.full((len(routes), width, *captured[0].shape[1:]), -1, dtype=np.int16)
+    for row, sample_routes in enumerate(captured):  # all of them, by now
+        routes_BTLK[row, : sample_routes.shape[0]] = sample_routes.unpack()
+    return torch.from_numpy(routes_BTLK)

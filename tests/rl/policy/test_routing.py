@@ -1,6 +1,7 @@
 """Experts that were chosen elsewhere are replayed exactly, in every family, and what is missing is named."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from support.commands import untimed
 from support.gradients import deviation
 from support.models.families import make_family_model
 from support.rollouts import SAMPLING, random_groups
+from torch import nn
 from torch.testing import assert_close
 
 from doubleback.rewards.types import RunError
@@ -90,6 +92,30 @@ def test_weights_of_replayed_experts_are_the_trainers_own_by_hand(load):
     scores = (found["input"].view(-1, 64) @ router.weight.T).softmax(-1)
     chosen = scores.gather(1, told.flatten(0, 1)[:, 0].long())
     assert_close(found["output"][1], chosen / chosen.sum(1, keepdim=True), atol=1e-6, rtol=0)
+
+
+class Gate(nn.Module):
+    """A router that takes 2 of 4 experts and weighs them by a softmax."""
+
+    def forward(self, scores_NE):
+        chosen_NK, experts_NK = torch.topk(scores_NE, 2)
+        return chosen_NK.softmax(-1), experts_NK
+
+
+def test_the_worked_example_of_a_replayed_choice():
+    model, gate = nn.Module(), Gate()
+    model.config = SimpleNamespace(model_type="novel_moe", num_experts=4)  # its router: mlp.gate
+    model.layer = nn.ModuleDict({"mlp": nn.ModuleDict({"gate": gate})})
+    routers = Routers(model)
+    scores_NE = torch.tensor([[2.0, 1.9, 2.1, 0.0], [0.5, 0.1, 0.2, 0.4]], requires_grad=True)
+    with routers.replaying(torch.tensor([[[[2, 1]], [[-1, -1]]]])):
+        weights_NK, experts_NK = gate(scores_NE)
+    assert experts_NK.tolist() == [[2, 1], [0, 3]]
+    assert weights_NK[0].tolist() == pytest.approx([0.549834, 0.450166], abs=1e-6)  # 1 / (1 + exp(-0.2))
+    assert routers.chosen().tolist() == [[[2, 0]], [[0, 3]]]
+    weights_NK[0, 0].backward()
+    assert scores_NE.grad[0].nonzero().flatten().tolist() == [1, 2]
+    assert gate(scores_NE)[1].tolist() == [[2, 0], [0, 3]]
 
 
 def test_minus_one_leaves_a_token_to_its_own_choice(load):

@@ -6,6 +6,7 @@ import shlex
 import pytest
 import torch
 from support.gradients import BARE_GRADIENT, deviation, gradients
+from support.models.families import make_family_model
 from support.paths import ROOT
 from support.rollouts import EOS, SAMPLING, make_completion, make_group
 
@@ -16,6 +17,7 @@ from doubleback.rl.engines.create import create_engine
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.objective.tables import IMPORTANCE, KL_ESTIMATORS, Importance, KlEstimator
+from doubleback.rl.policy import families
 from doubleback.rl.policy.base import base_tensors, load_base, load_tokenizer
 from doubleback.rl.types import ModelSource, Sampling
 
@@ -55,6 +57,23 @@ def test_an_engine(run, tmp_path, monkeypatch, tiny_model_folder):
         sampled.append(engine.sample([Problem("p", "3 5 7 -> 22")], sampling, [11]))
         engine.close()
     assert sampled[0] == sampled[1] == sampled[2]
+
+
+def test_a_model_family(run, tmp_path, monkeypatch):
+    """AFMoE calls its router otherwise: refused by name without the page's row, sampled and compared with it."""
+    monkeypatch.setattr(families, "FAMILIES", dict(families.FAMILIES))
+    make_family_model("afmoe", tmp_path)
+    small = ["sampling.group_size=2", "sampling.max_tokens=32", "reward.components.overlong.args.buffer=16"]
+    command = ["check", "countdown", f"model.path={tmp_path}", "engine.name=transformers", "lora.rank=4", *small]
+    code, _, err = run(*command)
+    assert code == 2
+    assert "no router under the name 'mlp.gate' in this afmoe model; see rl/policy/families.py" in err
+    exec(blocks("models.md", "python")[0])
+    code, out, _ = run(*command)
+    assert code == 0
+    gaps = re.findall(r"max (\S+) nats", " ".join(out.split()))
+    assert len(gaps) == 2
+    assert max(map(float, gaps)) < 5e-5
 
 
 def test_a_task(run, tmp_path, monkeypatch):

@@ -60,7 +60,7 @@ def load(settings: Mapping[str, Any]) -> Functions:
     return Functions(
         advantage=_advantage(settings["advantage"], values),
         surrogate=_surrogate(surrogate_name, surrogate, values),
-        clip_shares=_by_name(shares, values) if shares else lambda **tensors: {},
+        clip_shares=_by_name(shares, values) if shares else _no_shares,
         importance_ratio=at_location(importance.ratio, "algorithm.importance"),
         importance_weight=at_location(importance.function, "algorithm.importance"),
         kl=at_location(KL_ESTIMATORS[settings["kl_estimator"]].function, "algorithm.kl_estimator"),
@@ -95,7 +95,11 @@ def _over_a_step(function: Function, arguments: Mapping[str, Any]) -> StepAdvant
     """The advantage of a step: the function itself where it takes all groups, else group by group."""
     if "rewards_PG" in inspect.signature(function).parameters:
         return partial(function, **arguments)
-    return lambda rewards_PG: [function(rewards_G, **arguments) for rewards_G in rewards_PG]
+    return partial(_group_by_group, partial(function, **arguments))
+
+
+def _group_by_group(advantage: Function, rewards_PG: Sequence[Sequence[float]]) -> list[Any]:
+    return [advantage(rewards_G) for rewards_G in rewards_PG]
 
 
 def _checked_advantages(
@@ -127,13 +131,17 @@ def _surrogate(name: str, function: Function, settings: Mapping[str, Any]) -> "C
 
 def _by_name(function: Function, settings: Mapping[str, Any]) -> Function:
     """The function called with those of the tensors that it takes, and with those settings."""
-    parameters = inspect.signature(function).parameters
-    arguments = {name: settings[name] for name in parameters if name in settings}
+    parameters = frozenset(inspect.signature(function).parameters)
+    arguments = {name: value for name, value in settings.items() if name in parameters}
+    return partial(_call, partial(function, **arguments), parameters)
 
-    def call(**tensors: "Tensor") -> Any:
-        return function(**{name: tensor for name, tensor in tensors.items() if name in parameters}, **arguments)
 
-    return call
+def _call(function: Function, parameters: Collection[str], **tensors: "Tensor") -> Any:
+    return function(**{name: tensor for name, tensor in tensors.items() if name in parameters})
+
+
+def _no_shares(**tensors: "Tensor") -> dict[str, "Tensor"]:
+    return {}
 
 
 def _checked_loss(what: str, surrogate: "Callable[..., Tensor]", **tensors: "Tensor") -> "Tensor":

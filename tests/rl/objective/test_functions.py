@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import pickle
 
 import pytest
 import torch
@@ -159,6 +160,14 @@ def test_a_setting_that_a_surrogate_of_the_users_does_not_take_is_named(location
     )
     with pytest.raises(ConfigError, match=message):
         algorithm.require_functions()
+
+
+def test_settings_with_functions_loaded_can_be_copied_to_another_process():
+    algorithm = AlgorithmConfig(advantage="batch_scaled", surrogate="sapo")
+    assert algorithm.functions.surrogate_reads == {"sapo_positive", "sapo_negative"}
+    copied = pickle.loads(pickle.dumps(algorithm))
+    assert copied == algorithm
+    assert copied.functions.advantage([[1.0, 0.0]]) == algorithm.functions.advantage([[1.0, 0.0]])
 
 
 def test_settings_are_equal_whether_or_not_their_functions_are_loaded():

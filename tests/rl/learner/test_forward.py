@@ -11,13 +11,14 @@ from support.rollouts import SAMPLING, random_groups
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.config import LoraSettings, OptimConfig, SamplingConfig
 from doubleback.rl.learner.batching import assign, make_batch, microbatches
+from doubleback.rl.learner.layouts import Padded
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.learner.packing import Packed, lay_out
 from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.policy import lora
 from doubleback.rl.policy.base import load_base
 from doubleback.rl.policy.families import FAMILIES
-from doubleback.rl.types import ModelSource
+from doubleback.rl.types import ModelSource, Sample
 
 PADDED = {"pack": False, "share_prompts": False}
 WAYS = {
@@ -106,6 +107,24 @@ def test_placement_by_hand():
     inputs = placement.inputs(torch.tensor([[10, 11, 12, 13], [10, 11, 14, 0], [15, 0, 0, 0]]))
     assert inputs["input_ids"].tolist() == [[10, 11, 12, 13, 14, 15]]
     assert inputs["position_ids"].tolist() == [[0, 1, 2, 3, 2, 0]]
+
+
+@pytest.mark.parametrize(
+    ("layout", "max_tokens", "expected"),
+    [
+        (Padded(), 14, [[2], [0, 1], [3]]),  # 9; 2 * 6; 2
+        (Packed(is_shared=False), 14, [[2], [0, 1, 3]]),  # 9; 6 + 6 + 2
+        (Packed(is_shared=True), 11, [[2, 0], [1, 3]]),  # 9 and the 2 that follow the prompt; 6 and none
+        (Packed(is_shared=True), 10, [[2], [0], [1, 3]]),  # the prompt is computed anew: 6, and 6 more are too many
+    ],
+)
+def test_cuts_by_hand(layout, max_tokens, expected):
+    """Prompt a of 4 tokens with completions of 3 and 6, prompt b of 2 tokens with completions of 5 and 1."""
+    a, b = (1, 20, 21, 22), (1, 30)
+    sizes = [(a, 3), (b, 5), (a, 6), (b, 1)]
+    samples = [Sample(prompt, (5,) * size, (-1.0,) * size, 1.0, 0.1) for prompt, size in sizes]
+    assert [sample.num_inputs for sample in samples] == [6, 6, 9, 2]
+    assert list(layout.cut(samples, max_tokens)) == expected
 
 
 def test_microbatches_of_a_row_keep_their_budget_and_every_sample(batch):

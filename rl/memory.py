@@ -93,7 +93,7 @@ def estimate(config: PretrainedConfig, plan: Plan, has_cuda: bool) -> Memory:
         sizes = {name: parameter.numel() for name, parameter in base.named_parameters()}
         model = lora.attach(base, plan.lora, seed=0)
     targets = lora.targets(model)
-    num_adapter = sum(part.num_parameters for part in lora.summary(model))
+    num_adapter = sum(part.num_parameters for part in lora.trained_parts(model))
     adapted = [sizes[target.parameter] for target in targets]
     delivery = choose(plan.strategy, targets, family_of(config), plan.engine.name, has_cuda)
     width = DTYPES[plan.dtype].itemsize

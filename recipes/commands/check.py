@@ -98,7 +98,7 @@ def _add_data(table: Table, recipe: Recipe, prepared: Prepared) -> None:
 def _add_model(table: Table, recipe: Recipe, model: ModelSource, assembled: Assembled) -> None:
     stand_in = "a tiny stand-in for " if recipe.tiny else ""
     table.add_row("base", f"{stand_in}{recipe.model.path}: {assembled.num_base:,} parameters, {model.dtype}, frozen")
-    for part in lora.summary(assembled.learner.model):
+    for part in lora.trained_parts(assembled.learner.model):
         table.add_row(
             f"trains {part.part}",
             f"{part.num_parameters:,} parameters ({part.num_parameters / assembled.num_base:.1%} of the base) in "

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 
 from doubleback.eval.prompts.rendering import Prompted
 from doubleback.recipes.models.bundled import bundled_path
 from doubleback.recipes.recipe.schema import TINY_FOLDER, Recipe
-from doubleback.rewards.settings import validated
+from doubleback.rewards.settings import read_yaml, validated
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.config import SyncConfig
 from doubleback.rl.engines.config import EngineConfig
@@ -48,7 +47,7 @@ def find_policy(model: str, *, adapter: Path | None, endpoint: str | None, engin
     recipe_path = Path(model) / "recipe.yaml"
     if endpoint is not None or not recipe_path.is_file():
         return Policy(model, adapter, dtype, engine, endpoint)
-    recipe = validated(Recipe, yaml.safe_load(recipe_path.read_text()))
+    recipe = validated(Recipe, read_yaml(recipe_path, "recipe"), f"recipe {recipe_path}: ")
     checkpoints = sorted((Path(model) / "checkpoints").glob("step-*[0-9]"))
     if adapter is None and not checkpoints:
         raise ConfigError(f"{model} is a run without a checkpoint; train it further, or give --adapter DIR")

@@ -61,7 +61,7 @@ class Adapter:
 
 
 @dataclass(frozen=True, slots=True)
-class PartSummary:
+class TrainedPart:
     """How much of the adapter sits on one part of the model."""
 
     part: str
@@ -208,7 +208,7 @@ def _part(name: str, module: LoraLayer, family: Family) -> str:
     return "attention" if name.rpartition(".")[2] in family.attention else "mlp"
 
 
-def summary(model: PeftModel) -> list[PartSummary]:
+def trained_parts(model: PeftModel) -> list[TrainedPart]:
     """What trains, part by part."""
     adapted = targets(model)
     sizes = {name: tensor.numel() for name, tensor in get_peft_model_state_dict(model).items()}
@@ -218,7 +218,7 @@ def summary(model: PeftModel) -> list[PartSummary]:
         keys = [f"{target.key}.lora_{side}.weight" for target in members for side in "AB"]
         if members:
             matrices = sum(target.num_experts for target in members)
-            parts.append(PartSummary(part, matrices, len(keys), sum(map(sizes.__getitem__, keys)), members[0].rank))
+            parts.append(TrainedPart(part, matrices, len(keys), sum(map(sizes.__getitem__, keys)), members[0].rank))
     return parts
 
 

@@ -121,7 +121,7 @@ def test_the_router_is_frozen_unless_it_is_asked_for(tmp_path):
     make_family_model("granitemoe", tmp_path)
     for train_router in (False, True):
         model = attached(tmp_path, "grouped", train_router=train_router)
-        parts = [summary.part for summary in lora.summary(model)]
+        parts = [trained.part for trained in lora.trained_parts(model)]
         assert ("router" in parts) == train_router
         _, gradients = forward_and_backward(model)
         assert any("router" in name for name in gradients) == train_router
@@ -130,7 +130,7 @@ def test_the_router_is_frozen_unless_it_is_asked_for(tmp_path):
 
 def test_ranks_are_per_part_and_per_expert(tmp_path):
     make_family_model("qwen2_moe", tmp_path)
-    found = {part.part: part for part in lora.summary(attached(tmp_path, "grouped", expert_rank=2))}
+    found = {part.part: part for part in lora.trained_parts(attached(tmp_path, "grouped", expert_rank=2))}
     assert {name: part.rank for name, part in found.items()} == {"attention": 4, "experts": 2, "mlp": 4}
     # two layers, 8 experts, gate_up (64 -> 64) and down (32 -> 64), rank 2
     assert found["experts"].num_matrices == 2 * 2 * 8

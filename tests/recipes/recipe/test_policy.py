@@ -1,0 +1,81 @@
+"""Which policy a name stands for, and what is refused before anything is loaded."""
+
+import io
+from pathlib import Path
+
+import pytest
+import yaml
+from rich.console import Console
+
+from doubleback.recipes.recipe.loading import load_recipe
+from doubleback.recipes.recipe.policy import Policy, engine_settings, find_policy, merge_policy
+from doubleback.rewards.types import ConfigError
+from doubleback.rl.engines.config import EngineConfig
+from doubleback.rl.policy import merged_checkpoint
+
+ENGINE = EngineConfig()
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    """A run's folder with empty checkpoints of these steps."""
+
+    def make(*steps, overrides=()):
+        recipe = load_recipe("countdown", list(overrides))
+        (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
+        for step in steps:
+            (tmp_path / "checkpoints" / step).mkdir(parents=True)
+        return tmp_path
+
+    return make
+
+
+def find(model, **options):
+    return find_policy(
+        str(model), **{"adapter": None, "endpoint": None, "engine": ENGINE, "dtype": "bfloat16", **options}
+    )
+
+
+def test_a_run_is_its_newest_whole_checkpoint_on_its_own_base(make_run):
+    run = make_run("step-00009", "step-00010", "step-00011.tmp")
+    newest = run / "checkpoints" / "step-00010"
+    assert find(run) == Policy("bundled:countdown", newest, "float32", ENGINE, None)
+    assert find(run, adapter=Path("mine")).adapter == Path("mine")
+
+
+def test_a_tiny_run_is_on_the_tiny_model_that_it_kept(make_run):
+    run = make_run("step-00001", overrides=["tiny=true", "model.dtype=bfloat16"])
+    assert (find(run).model, find(run).dtype) == (str(run / "tiny"), "float32")
+
+
+def test_what_is_no_run_is_a_model_as_it_is_named():
+    assert find("someone/base", dtype="float32") == Policy("someone/base", None, "float32", ENGINE, None)
+
+
+def test_what_cannot_be_measured_is_named(make_run):
+    run = make_run()
+    with pytest.raises(ConfigError, match="is a run without a checkpoint; train it further, or give --adapter DIR"):
+        find(run)
+    with pytest.raises(ConfigError, match="--dtype float16: choose float32 or bfloat16"):
+        find(run, dtype="float16")
+    (run / "recipe.yaml").write_text("steps: [")
+    with pytest.raises(ConfigError, match=r"recipe .*recipe\.yaml is not YAML"):
+        find(run)
+
+
+def test_options_of_an_engine_that_does_not_read_them_are_refused():
+    assert engine_settings("vllm", 512) == EngineConfig(kv_cache_mib=512)
+    with pytest.raises(ConfigError, match=r"--engine transformers: engine\.kv_cache_mib=512 has no effect"):
+        engine_settings("transformers", 512)
+
+
+def test_a_merge_that_fails_leaves_no_folder(tmp_path, monkeypatch):
+    def half(path, adapter, out, dtype):
+        (out / "config.json").write_text("{}")
+        raise ConfigError("the adapter does not fit")
+
+    monkeypatch.setattr(merged_checkpoint, "merge_checkpoint", half)
+    policy = Policy("bundled:countdown", tmp_path / "adapter", "float32", ENGINE, None)
+    with pytest.raises(ConfigError, match="does not fit"):
+        merge_policy(policy, None, tmp_path / "merged", Console(file=io.StringIO()))
+    assert list(tmp_path.iterdir()) == []

@@ -20,31 +20,28 @@ settings.load_profile("repeatable")
 
 MAX_LENGTH = 512
 LONGEST = [
-    "recipes/commands/test_resume",
-    "recipes/commands/test_learns",
-    "rl/policy/test_families",
-    "recipes/trl/test_trainer",
-    "rl/engines/test_contract",
-    "recipes/commands/test_evaluate",
-    "recipes/commands/test_cli",
+    "rl/policy/test_families.py",
+    "recipes/commands/test_resume.py",
+    "rl/engines/test_contract.py",
+    "recipes/trl/test_trainer.py",
+    "recipes/commands/test_learns.py",
+    "recipes/commands/test_endpoint.py",
+    "rl/learner/test_parity_trl.py",
+    "recipes/commands/test_evaluate.py",
+    "recipes/commands/test_cli.py",
+    "recipes/tasks/math/test_math.py",
+    "recipes/test_shipped.py",
 ]
 """Files that take the longest, in the order in which they start."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     skip_without_device(items)
-    # Beside one another run groups of tests (`--dist loadgroup`). A file is a group, because it shares what its
-    # fixtures make; where it says so itself (`xdist_group`), a part of it is one.
-    for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(name_of(item)))
-    # Groups start in this order: with the longest first none of them is left over at the end, with one core idle.
-    items.sort(key=lambda item: LONGEST.index(name_of(item)) if name_of(item) in LONGEST else len(LONGEST))
-
-
-def name_of(item: pytest.Item) -> str:
-    """The test's file below this folder, without its ending."""
-    return str(item.path.relative_to(Path(__file__).parent).with_suffix(""))
+    # Beside one another run whole files (`--dist loadfile`), because a file shares what its fixtures make: a run, an
+    # engine. They start in this order: with the longest first none is left over at the end, with one core idle.
+    place = {name: position for position, name in enumerate(LONGEST)}
+    tests = Path(__file__).parent
+    items.sort(key=lambda item: place.get(str(item.path.relative_to(tests)), len(LONGEST)))
 
 
 def skip_without_device(items: list[pytest.Item]) -> None:

@@ -111,7 +111,6 @@ def test_killed_and_resumed_equals_uninterrupted(attempt, uninterrupted, tmp_pat
     assert final_adapter(out) == final_adapter(uninterrupted)
 
 
-@pytest.mark.xdist_group("resume ahead")
 @pytest.mark.timeout(900)
 def test_a_run_that_samples_ahead_resumes_exactly_and_leaves_no_process(tmp_path):
     ahead = ["rollout.ahead=true", "checkpoint.every=3"]
@@ -153,7 +152,6 @@ STATEFUL = [
 ]
 
 
-@pytest.mark.xdist_group("resume state")
 @pytest.mark.timeout(900)
 def test_everything_that_has_a_state_resumes_exactly(tmp_path):
     """Rounds that depend on rewards move the position among the problems; the entropy's weight and pass rates move."""

@@ -101,11 +101,8 @@ def trained(tmp_path_factory):
     return train_once
 
 
-# The tests of one family share its run, and no other's.
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.xdist_group(f"family {name}")) for name in [*FAMILIES, *DENSE]]
-)
+@pytest.mark.parametrize("name", [*FAMILIES, *DENSE])
 class TestFamily:
     def test_engine_and_trainer_agree_before_and_after_every_step(self, trained, name):
         lines = trained(name).lines

@@ -47,6 +47,18 @@ def read_rows(path: Path, required: Sequence[Sequence[str]] = ()) -> list[Row]:
     return rows
 
 
+def given_rows(values: Sequence[Any], place: str, required: Sequence[Sequence[str]] = ()) -> list[Row]:
+    """Rows that are given as values, checked as those of a file are; `place` is where they were given."""
+    rows, problems = [], []
+    for number, value in enumerate(values, start=1):
+        try:
+            rows.append(Row(number, _checked(value, required)))
+        except ValueError as error:
+            problems.append(f"{place}:{number}: {error}")
+    refuse(problems or ([] if rows else [f"{place} has no rows"]))
+    return rows
+
+
 def parse_rows(path: Path, required: Sequence[Sequence[str]] = ()) -> tuple[list[Row], list[str]]:
     """The objects of a file, empty lines left out, and a line for each that is bad: no UTF-8, no JSON object, or
     without a required key. `required`: of each group of keys, a row must have one.
@@ -90,6 +102,10 @@ def _parse(line: bytes, required: Sequence[Sequence[str]]) -> dict[str, Any]:
         raise ValueError(f"not UTF-8 ({error.reason} at byte {error.start})") from error
     except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"no JSON ({error})") from error
+    return _checked(data, required)
+
+
+def _checked(data: Any, required: Sequence[Sequence[str]]) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ValueError(f"no JSON object, but {type(data).__name__}")
     for names in required:

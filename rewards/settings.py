@@ -14,6 +14,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from doubleback.rewards.types import ConfigError
 
+OPTION = re.compile(r"str|int|float|bool|callable|(list|dict)\[.*\]")
+"""What pydantic calls the options of a type that are no sections."""
+MAX_SHOWN = 200
+"""Characters of a value in a message."""
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -155,6 +159,7 @@ def validated(model: type[Model], data: Any, prefix: str = "") -> Model:
 
 
 def _lines(error: ValidationError, model: type[BaseModel], data: Any) -> Iterator[str]:
+    unfit: dict[str, list[str]] = {}
     for item in error.errors():
         location = [str(key) for key in item["loc"]]
         key = ".".join(location)
@@ -166,7 +171,18 @@ def _lines(error: ValidationError, model: type[BaseModel], data: Any) -> Iterato
             case "value_error":
                 yield str(item["ctx"]["error"])
             case _:
-                yield f"{key}={item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}"
+                # Of `str | list` pydantic names each option that did not fit behind the key, as if it were a key.
+                place = ".".join(location[:-1] if location and OPTION.fullmatch(location[-1]) else location)
+                said = f"{item['msg'][0].lower()}{item['msg'][1:]}"
+                unfit.setdefault(f"{place}={shortened(item['input'])}", []).append(said)
+    for place, said_of_it in unfit.items():
+        yield f"{place}: {' or '.join(dict.fromkeys(said_of_it))}"
+
+
+def shortened(value: Any) -> str:
+    """The value as Python writes it, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
 def _keys(model: type[BaseModel], keys: Sequence[str], data: Any) -> list[str]:

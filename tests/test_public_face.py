@@ -16,6 +16,8 @@ PROMISED = {
     },
     "recipes": {
         "Run": "path",
+        "compare": "first second force",
+        "evaluate": "model suite out console options",
         "load_recipe": "name overrides",
         "train": "recipe out resume callbacks console",
     },

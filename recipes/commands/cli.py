@@ -4,7 +4,7 @@ import os
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -151,14 +151,22 @@ def evaluate(
     ] = None,
 ) -> None:
     """Measure a policy on a suite: pass@k with intervals, a curve, and every sample."""
-    from doubleback.recipes.commands.evaluate import Options, evaluate_policy, parse_ks, parse_thinking
-    from doubleback.recipes.recipe.policy import engine_settings, find_policy
+    if thinking not in (None, "on", "off", "both"):
+        raise ConfigError(f"--thinking {thinking}: choose on, off or both")
+    from doubleback.recipes.commands.evaluate import parse_ks, show_comparison
+    from doubleback.recipes.commands.measure import evaluate as evaluate_policy
 
-    settings = engine_settings(engine, kv_cache_mib)
-    policy = find_policy(model, adapter=adapter, endpoint=endpoint, engine=settings, dtype=dtype)
-    options = Options(suite, data, prompt, n, parse_ks(k, n), temperature, max_tokens, seed, limit, skip_bad)
     folder = out or Path("runs") / f"eval-{Path(suite).stem}-{datetime.now():%Y%m%d-%H%M%S}"
-    evaluate_policy(policy, options, parse_thinking(thinking), folder, console)
+    sampling = {"n": n, "k": list(parse_ks(k, n)), "temperature": temperature, "max_tokens": max_tokens, "seed": seed}
+    rows = {"data": data, "limit": limit, "skip_bad": skip_bad, "prompt": prompt}
+    policy = {"adapter": adapter, "endpoint": endpoint, "engine": engine, "dtype": dtype, "kv_cache_mib": kv_cache_mib}
+    options: dict[str, Any] = {**sampling, **rows, **policy, "console": console}
+    if thinking != "both":
+        evaluate_policy(model, suite, out=folder, thinking=thinking, **options)
+        return
+    for mode in ("on", "off"):
+        evaluate_policy(model, suite, out=folder / f"thinking-{mode}", thinking=mode, **options)
+    show_comparison(folder / "thinking-on", folder / "thinking-off", force=False, console=console)
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,18 +47,12 @@ class Options:
     skip_bad: bool = False
 
 
-def evaluate_policy(
-    policy: Policy, options: Options, modes: Sequence[bool | None], out: Path, console: Console
-) -> None:
-    """Evaluate in every mode of thinking; more than one goes into a folder each, and they are compared."""
+def evaluate_policy(policy: Policy, options: Options, thinking: bool | None, out: Path, console: Console) -> None:
+    """Evaluate in one mode of thinking, or in the model's own where that is None, into the folder `out`."""
     suite = load_suite(options.suite, options.data, options.skip_bad, task_problems)
     for line in suite.bad:
         console.print(f"left out: {line}", markup=False, soft_wrap=True)
-    folders = [out if len(modes) == 1 else out / f"thinking-{'on' if mode else 'off'}" for mode in modes]
-    for mode, folder in zip(modes, folders, strict=True):
-        _evaluate(policy, options, suite, mode, folder, console)
-    if len(folders) == 2:
-        show_comparison(folders[0], folders[1], force=False, console=console)
+    _evaluate(policy, options, suite, thinking, out, console)
 
 
 def parse_ks(text: str, n: int) -> tuple[int, ...]:
@@ -70,19 +64,6 @@ def parse_ks(text: str, n: int) -> tuple[int, ...]:
     if wrong := [k for k in ks if not 1 <= k <= n]:
         raise ConfigError(f"--k {wrong[0]} must be from 1 to --n {n}; drop it or raise --n")
     return ks
-
-
-def parse_thinking(text: str | None) -> tuple[bool | None, ...]:
-    """The modes that `--thinking` names; (None,) where it is not given."""
-    modes: dict[str | None, tuple[bool | None, ...]] = {
-        None: (None,),
-        "on": (True,),
-        "off": (False,),
-        "both": (True, False),
-    }
-    if text not in modes:
-        raise ConfigError(f"--thinking {text}: choose on, off or both")
-    return modes[text]
 
 
 def show_comparison(first: Path, second: Path, force: bool, console: Console) -> None:

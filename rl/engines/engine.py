@@ -5,7 +5,7 @@ from typing import Protocol
 
 from transformers import PreTrainedTokenizerBase
 
-from doubleback.rewards.types import ConfigError, Problem
+from doubleback.rewards.types import ConfigError, Problem, first_line
 from doubleback.rl.policy.lora import Adapter
 from doubleback.rl.types import Group, Sampling, TokenSequence
 
@@ -49,8 +49,11 @@ class Engine(Sampler, Protocol):
 def encode_prompts(
     problems: Sequence[Problem], tokenizer: PreTrainedTokenizerBase, max_tokens: int, max_length: int
 ) -> list[tuple[int, ...]]:
-    """Prompt ids, special tokens of the tokenizer included. ConfigError names the first prompt that is too long."""
-    prompts = [tuple(tokenizer(problem.prompt)["input_ids"]) for problem in problems]
+    """Prompt ids, special tokens of the tokenizer included.
+
+    ConfigError names the first prompt that is too long, or that the tokenizer has no words for.
+    """
+    prompts = [_encoded(problem, tokenizer) for problem in problems]
     for problem, prompt in zip(problems, prompts, strict=True):
         if len(prompt) + max_tokens > max_length:
             raise ConfigError(
@@ -58,6 +61,16 @@ def encode_prompts(
                 f"model.max_length={max_length}; raise model.max_length or lower sampling.max_tokens"
             )
     return prompts
+
+
+def _encoded(problem: Problem, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    try:
+        return tuple(tokenizer(problem.prompt)["input_ids"])
+    except Exception as error:
+        raise ConfigError(
+            f"problem {problem.id}: the model's tokenizer cannot read the prompt {problem.prompt[:80]!r}: "
+            f"{first_line(error)}; take a model whose vocabulary has its words"
+        ) from error
 
 
 def completion_text(token_ids: Sequence[int], tokenizer: PreTrainedTokenizerBase, stop: Sequence[str] = ()) -> str:

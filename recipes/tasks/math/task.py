@@ -3,7 +3,7 @@
 import hashlib
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -11,7 +11,7 @@ from doubleback.eval.prompts.prompt import HOLE, read_prompt
 from doubleback.eval.suites.hub import hub_rows
 from doubleback.recipes.tasks.task import Splits, Task
 from doubleback.rewards.answers.grade import gold_answers, gold_completion
-from doubleback.rewards.jsonl import Row, read_rows, refuse
+from doubleback.rewards.jsonl import Row, given_rows, read_rows, refuse
 from doubleback.rewards.types import ConfigError, Problem
 
 HUB, EXAMPLE = "hub:", "hub:openai/gsm8k:main:train"
@@ -20,9 +20,9 @@ HUB, EXAMPLE = "hub:", "hub:openai/gsm8k:main:train"
 class Math(Task):
     """Questions with answers, from files of JSON lines or from the hub."""
 
-    train: str
-    """The training problems: a file of JSON lines, or hub:OWNER/NAME:CONFIG:SPLIT."""
-    test: str
+    train: str | list[dict[str, Any]]
+    """The training problems: a file of JSON lines, hub:OWNER/NAME:CONFIG:SPLIT, or the rows themselves."""
+    test: str | list[dict[str, Any]]
     """The test problems, for the table before and after; given in the same way."""
     validation_problems: Annotated[int, Field(ge=1)] = 64
     """Training problems that are kept for validation instead, chosen by a hash of the question."""
@@ -38,15 +38,16 @@ class Math(Task):
 
     def splits(self) -> Splits:
         """The problems of both sources. ConfigError where they share a question, or too few are left to train on."""
-        training, test = self._read(self.train), self._read(self.test)
+        training, test = self._read("train"), self._read("test")
         both = {problem.id for problem in training} & {problem.id for problem in test}
         if both:
-            raise ConfigError(f"task.train={self.train} and task.test={self.test} share {len(both)} questions")
+            places = f"{self._place('train')} and {self._place('test')}"
+            raise ConfigError(f"{places} share {len(both)} questions; leave them out of one")
         by_hash = sorted(training, key=lambda problem: problem.id)
         if len(by_hash) <= self.validation_problems:
             raise ConfigError(
                 f"task.validation_problems={self.validation_problems} leaves none of the {len(by_hash)} problems of "
-                f"task.train={self.train} for training; lower it"
+                f"{self._place('train')} for training; lower it"
             )
         chosen = {problem.id for problem in by_hash[: self.validation_problems]}
         train = [problem for problem in training if problem.id not in chosen]
@@ -60,28 +61,37 @@ class Math(Task):
     def _style(self) -> str:
         return self.style or ("boxed" if HOLE in self.prompt else read_prompt(self.prompt).style)
 
-    def _read(self, source: str) -> list[Problem]:
-        """The problems of a source. ConfigError names every row without question or gold, or with a known question."""
+    def _place(self, key: str) -> str:
+        """The key with what it says, for messages; rows stand for themselves."""
+        source = getattr(self, key)
+        return f"task.{key}={source}" if isinstance(source, str) else f"task.{key}"
+
+    def _read(self, key: str) -> list[Problem]:
+        """The problems of `train` or `test`. ConfigError names bad rows, and questions that come twice."""
         read: dict[str, Problem] = {}
         bad = []
-        for row in self._rows(source):
+        source = getattr(self, key)
+        place = source if isinstance(source, str) else f"task.{key}"
+        for row in self._rows(source, place):
             question = str(row.data[self.question])
             identity = hashlib.sha256(question.encode()).hexdigest()[:16]
             columns = {**row.data, "question": question, "answer": row.data[self.answer]}
             try:
                 gold_answers(columns["answer"])
             except ConfigError as error:
-                bad.append(f"{source}:{row.number}: {error}")
+                bad.append(f"{place}:{row.number}: {error}")
                 continue
             if identity in read:
-                bad.append(f"{source}:{row.number}: the same question as problem {identity} before")
+                bad.append(f"{place}:{row.number}: the same question as problem {identity} before")
             read[identity] = Problem(identity, question, columns)
         refuse(bad)
         return list(read.values())
 
-    def _rows(self, source: str) -> list[Row]:
-        """The rows of a file, or of a dataset on the hub."""
+    def _rows(self, source: str | list[dict[str, Any]], place: str) -> list[Row]:
+        """The rows of a file or of a dataset on the hub, or those given."""
         fields = [(self.question,), (self.answer,)]
+        if not isinstance(source, str):
+            return given_rows(source, place, fields)
         if not source.startswith(HUB):
             return read_rows(Path(source), fields)
         parts = source.removeprefix(HUB).split(":")

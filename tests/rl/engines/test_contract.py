@@ -174,6 +174,11 @@ def test_prompt_beyond_the_context_is_refused_by_name(setup):
         setup.engine.sample(PROBLEMS, SamplingConfig(group_size=2, max_tokens=443), SEEDS)
 
 
+def test_prompt_of_words_that_the_model_has_not_is_refused_by_name(setup):
+    with pytest.raises(ConfigError, match=r"problem p: the model's tokenizer cannot read the prompt 'How many\?': "):
+        setup.engine.sample([Problem("p", "How many?")], SamplingConfig(group_size=2, max_tokens=4), [1])
+
+
 def test_adapter_arrives_and_leaves_the_base_alone(setup):
     before = lora.hash_tensors(setup.base)
     groups = setup.engine.sample(PROBLEMS, SamplingConfig(group_size=2, max_tokens=30), SEEDS)

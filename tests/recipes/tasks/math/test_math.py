@@ -132,7 +132,7 @@ def test_it_is_dropped_if_the_recipe_says_so_and_listed(run, recipe, tmp_path):
             "task.prompt: prompt '{question} {question}': text holds {question} 2",
         ),
         (None, {"prompt": "{question} {{}}"}, "task.prompt: prompt '{question} {{}}': braces stand as they are, write"),
-        (None, {"test": None}, "task.test=None: input should be a valid string"),
+        (None, {"test": None}, "task.test=None: input should be a valid string or input should be a valid list"),
         (None, {"train": "nowhere.jsonl"}, "nowhere.jsonl cannot be read: No such file"),
     ],
 )

@@ -1,0 +1,83 @@
+"""`evaluate` and `compare`, for Python and the command line alike."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from rich.console import Console
+
+from doubleback.eval.compare import ComparedEvaluations, Evaluated, load_evaluated
+from doubleback.eval.compare import compare as compare_evaluated
+from doubleback.recipes.commands.evaluate import Options, evaluate_policy
+from doubleback.recipes.commands.results import Run
+from doubleback.recipes.recipe.policy import engine_settings, find_policy
+from doubleback.rewards.settings import Section, validated
+
+
+class EvaluationOptions(Section):
+    """What `evaluate` takes beside model, suite and folder: the options of `doubleback eval`."""
+
+    data: str | Path | None = None
+    """JSON lines instead of the suite's own source."""
+    prompt: str | None = None
+    """A prompt (doubleback list) or a YAML file. Default: the suite's, for a chat model its chat prompt."""
+    n: Annotated[int, Field(ge=1)] = 1
+    """Samples per problem."""
+    k: list[Annotated[int, Field(ge=1)]] | None = None
+    """Which pass@k and maj@k to show. Default: 1 and n."""
+    temperature: Annotated[float, Field(ge=0)] | None = None
+    """Default: 0 for one sample, else 1."""
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    """Longest completion. Default: the suite's."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Every sample's seed derives from it."""
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """Only the first problems."""
+    skip_bad: bool = False
+    """Leave bad rows out, and say which."""
+    thinking: Literal["on", "off"] | None = None
+    """The mode of a model that can think or not; what its template does by itself where it is not given."""
+    adapter: str | Path | None = None
+    """A LoRA adapter in PEFT's layout. Default: a run's newest."""
+    endpoint: str | None = None
+    """Address of an OpenAI-compatible server that serves the model."""
+    engine: str = "vllm"
+    """Who generates: vllm, transformers, or an engine at path.py:attr."""
+    dtype: str = "float32"
+    """float32 or bfloat16; a run has its own."""
+    kv_cache_mib: Annotated[int, Field(ge=16)] = 256
+    """vLLM: memory of the key-value cache."""
+
+
+def evaluate(
+    model: str | Path | Run, suite: str, *, out: str | Path, console: Console | None = None, **options: Any
+) -> Evaluated:
+    """Measure a policy on a suite into the folder `out`, and return what was found.
+
+    `model` is a folder, a hub id, `bundled:NAME` or a run, whose newest adapter is measured; `options` are those of
+    `EvaluationOptions`. The same call continues an evaluation that was interrupted. ConfigError, one line each, for
+    what does not fit.
+    """
+    given = validated(EvaluationOptions, options, "evaluate: ")
+    policy = find_policy(
+        str(model.path if isinstance(model, Run) else model),
+        adapter=None if given.adapter is None else Path(given.adapter),
+        endpoint=given.endpoint,
+        engine=engine_settings(given.engine, given.kv_cache_mib),
+        dtype=given.dtype,
+    )
+    shared = {"prompt", "n", "temperature", "max_tokens", "seed", "limit", "skip_bad"}
+    data = None if given.data is None else Path(given.data)
+    asked = Options(suite, data, k=tuple(given.k or ()), **given.model_dump(include=shared))
+    thinking = None if given.thinking is None else given.thinking == "on"
+    evaluate_policy(policy, asked, thinking, Path(out), console or Console())
+    return load_evaluated(Path(out))
+
+
+def compare(first: str | Path | Evaluated, second: str | Path | Evaluated, force: bool = False) -> ComparedEvaluations:
+    """Two evaluations of the same problems, paired: the second minus the first, with intervals and what flipped.
+
+    ConfigError where their data, prompt or sampling differ, unless `force`.
+    """
+    before, after = (item if isinstance(item, Evaluated) else load_evaluated(Path(item)) for item in (first, second))
+    return compare_evaluated(before, after, force)

@@ -4,6 +4,7 @@ Written for TRL 1.16. Importing this imports no TRL.
 """
 
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Any
 
 from doubleback.recipes.recipe.schema import Recipe
@@ -33,17 +34,30 @@ ONLY: dict[str, tuple[Any, str]] = {
     "sampling.stop": ([], "cannot pass it on to its generation"),
 }
 """Keys of which TRL honours one value alone: that value, and what TRL does instead."""
-MAPPED = (
-    *(f"algorithm.{key}" for key in ("advantage", "normaliser", "surrogate", "ratio", "clip_low", "clip_high")),
-    *(f"algorithm.{key}" for key in ("dual_clip", "kl_coef", "kl_times_ratio", "sapo_positive", "sapo_negative")),
-    *(f"algorithm.{key}" for key in ("mask_truncated", "updates_per_batch")),
-    "rollout.prompts_per_step",
-    *(f"optim.{key}" for key in ("max_grad_norm", "gradient_checkpointing", "microbatch_tokens")),
-    *(f"sampling.{key}" for key in ("group_size", "temperature", "max_tokens")),
-    "seed",
-    "steps",
+NAMED = {
+    "algorithm.ratio": "importance_sampling_level",
+    "algorithm.clip_low": "epsilon",
+    "algorithm.dual_clip": "delta",
+    "algorithm.sapo_positive": "sapo_temperature_pos",
+    "algorithm.sapo_negative": "sapo_temperature_neg",
+    "algorithm.kl_coef": "beta",
+    "algorithm.kl_times_ratio": "use_bias_correction_kl",
+    "algorithm.mask_truncated": "mask_truncated_completions",
+    "algorithm.updates_per_batch": "num_iterations",
+    "sampling.group_size": "num_generations",
+    "sampling.temperature": "temperature",
+    "sampling.max_tokens": "max_completion_length",
+    "optim.max_grad_norm": "max_grad_norm",
+    "optim.gradient_checkpointing": "gradient_checkpointing",
+    "seed": "seed",
+}
+"""Key -> what TRL calls it, with the same value."""
+COMPUTED = (
+    *("algorithm.advantage", "algorithm.normaliser", "algorithm.surrogate", "algorithm.clip_high"),
+    *("rollout.prompts_per_step", "optim.microbatch_tokens", "steps"),
 )
-"""What `arguments` maps."""
+"""Keys from which `arguments` makes TRL's values."""
+MAPPED = (*NAMED, *COMPUTED)
 GIVEN = (
     *(f"optim.{key}" for key in ("lr", "warmup_steps", "beta1", "beta2", "weight_decay")),
     *(f"lora.{key}" for key in ("rank", "expert_rank", "alpha", "targets", "train_router")),
@@ -71,32 +85,19 @@ def arguments(recipe: Recipe, longest_prompt: int) -> dict[str, Any]:
     """
     if findings := list(_findings(recipe)):
         raise ConfigError("\n".join(findings))
-    algorithm, optim, sampling = recipe.algorithm, recipe.optim, recipe.sampling
-    rollouts = recipe.rollout.prompts_per_step * sampling.group_size
-    microbatch = largest_divisor(rollouts, optim.microbatch_tokens // (longest_prompt + sampling.max_tokens))
+    algorithm = recipe.algorithm
+    rollouts = recipe.rollout.prompts_per_step * recipe.sampling.group_size
+    tokens = longest_prompt + recipe.sampling.max_tokens
+    microbatch = largest_divisor(rollouts, recipe.optim.microbatch_tokens // tokens)
     return {
+        **{name: attrgetter(path)(recipe) for path, name in NAMED.items()},
         "loss_type": LOSSES[algorithm.surrogate, algorithm.normaliser],
         "scale_rewards": SCALES[algorithm.advantage],
-        "importance_sampling_level": algorithm.ratio,
-        "epsilon": algorithm.clip_low,
         "epsilon_high": algorithm.clip_high + (1.0 if _is_bound_itself(algorithm) else 0.0),
-        "delta": algorithm.dual_clip,
-        "sapo_temperature_pos": algorithm.sapo_positive,
-        "sapo_temperature_neg": algorithm.sapo_negative,
-        "beta": algorithm.kl_coef,
-        "use_bias_correction_kl": algorithm.kl_times_ratio,
-        "mask_truncated_completions": algorithm.mask_truncated,
-        "num_iterations": algorithm.updates_per_batch,
-        "num_generations": sampling.group_size,
-        "temperature": sampling.temperature,
-        "max_completion_length": sampling.max_tokens,
         # Equal microbatches, one optimiser step a batch of rollouts.
         "per_device_train_batch_size": microbatch,
         "gradient_accumulation_steps": rollouts // microbatch,
-        "max_grad_norm": optim.max_grad_norm,
-        "gradient_checkpointing": optim.gradient_checkpointing,
         "max_steps": recipe.steps * algorithm.updates_per_batch,  # TRL counts updates, we count batches
-        "seed": recipe.seed,
         "shuffle_dataset": False,  # the order of problems is ours
         "router_aux_loss_coef": 0.0,  # the router is frozen
         "save_strategy": "no",
@@ -120,8 +121,7 @@ def _is_bound_itself(algorithm: AlgorithmConfig) -> bool:
 
 def _findings(recipe: Recipe) -> Iterator[str]:
     for path, (value, instead) in ONLY.items():
-        section, key = path.split(".")
-        setting = getattr(getattr(recipe, section), key)
+        setting = attrgetter(path)(recipe)
         if setting != value:
             yield f"{path}={setting}: trainer=trl {instead}; set {path}={value} or trainer=doubleback"
     algorithm = recipe.algorithm

@@ -23,14 +23,14 @@ def penalise(groups: Sequence[Group], score: Score, algorithm: AlgorithmConfig) 
     """
     if not algorithm.has_kl_reward:
         return groups
-    sequences = [(group.prompt_ids, item.token_ids) for group in groups for item in group.completions]
+    sequences = [(group.prompt_ids, completion.token_ids) for group in groups for completion in group.completions]
     references = iter(score(sequences))
     return [
         replace(
             group,
             penalties=tuple(
-                kl_penalty(item.sampler_logprobs, next(references), algorithm.functions.kl, algorithm.kl_coef)
-                for item in group.completions
+                kl_penalty(completion.sampler_logprobs, next(references), algorithm.functions.kl, algorithm.kl_coef)
+                for completion in group.completions
             ),
         )
         for group in groups

@@ -6,7 +6,6 @@ seeds and adapter (`rl.engines.engine.Sampler.sample`). A run that was killed dr
 again, so that the batches inside the engine, and with them every rounding, are those of an uninterrupted run.
 """
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from doubleback.rewards.jsonl import complete_lines, to_lines
 from doubleback.rewards.types import Completion, Problem, Score
 from doubleback.rl.engines.engine import Sampler
 from doubleback.rl.rollout.scoring import Scorer
-from doubleback.rl.run.files import write_atomically
+from doubleback.rl.run.files import append, write_atomically
 from doubleback.rl.run.samples import sample_lines
 from doubleback.rl.seeds import sample_seed
 from doubleback.rl.types import Group, Sampling
@@ -78,10 +77,7 @@ def generate_into(path: Path, engine: Sampler, request: Request, scorer: Scorer,
             observe(lines)
 
         request.sample(engine, block, scorer, write)
-        with path.open("ab") as file:
-            file.write(to_lines(finished))
-            file.flush()
-            os.fsync(file.fileno())
+        append(path, to_lines(finished))
 
 
 class _InOrder:

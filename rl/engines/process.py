@@ -26,8 +26,9 @@ from doubleback.rl.types import Group, Sampling, TokenSequence
 Make = Callable[[EngineSetup, Mapping[str, Tensor], PreTrainedTokenizerBase], Engine]
 STALL_SECONDS = 1800.0
 """Longest silence: a group is told as soon as it is complete, so this is far beyond one group."""
-KNOWN = (ConfigError, RunError, ValueError, RuntimeError)
-ERRORS = {error.__name__: error for error in KNOWN}
+PASSED_ON = (ConfigError, RunError, ValueError, RuntimeError)
+"""What is raised here as it was there."""
+ERRORS = {error.__name__: error for error in PASSED_ON}
 
 
 class ProcessEngine:
@@ -64,7 +65,7 @@ class ProcessEngine:
         far_end.close()
         try:
             self._answer()
-        except KNOWN:
+        except PASSED_ON:
             self._process.kill()  # nobody else has this engine, to close it
             raise
 
@@ -134,7 +135,7 @@ def _serve(pipe: Connection, threads: int, make: Make, arguments: tuple[Any, ...
     torch.set_num_threads(threads)
     try:
         engine = make(*arguments)
-    except KNOWN as error:
+    except PASSED_ON as error:
         pipe.send(("error", (type(error).__name__, str(error))))
         return
     pipe.send(("result", None))
@@ -156,5 +157,5 @@ def _reply(engine: Engine, name: str, values: tuple[Any, ...], on_group: OnGroup
             problems, sampling, seeds = values
             return "result", engine.sample(problems, sampling, seeds, on_group)
         return "result", getattr(engine, name)(*values)
-    except KNOWN as error:
+    except PASSED_ON as error:
         return "error", (type(error).__name__, str(error))

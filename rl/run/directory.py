@@ -5,7 +5,6 @@ eval/validation-step-00012.json and .jsonl.gz
 """
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from doubleback.rewards.types import Problem
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.rollout.problems import ProblemSource
 from doubleback.rl.run import checkpoint
-from doubleback.rl.run.files import explained, remove_unfinished, to_json, write_atomically
+from doubleback.rl.run.files import append, explained, remove_unfinished, to_json, write_atomically
 from doubleback.rl.run.samples import write_rollouts
 from doubleback.rl.types import Group
 
@@ -45,10 +44,7 @@ class RunDirectory:
         """Rollouts of the step, then its line in metrics.jsonl, both flushed to the disk; then tell the observers."""
         if groups:
             write_rollouts(self.path / ROLLOUTS / f"{step_name(step)}.jsonl.gz", step, groups)
-        with explained(self.metrics_path), self.metrics_path.open("a") as file:
-            file.write(to_json({"step": step, **metrics}) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        append(self.metrics_path, f"{to_json({'step': step, **metrics})}\n".encode())
         for observe in observers:
             observe(step, metrics)
 

@@ -28,6 +28,14 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
+def append(path: Path, content: bytes) -> None:
+    """Add whole lines at the end of a file, flushed to the disk: a crash tears the last one at most."""
+    with explained(path), path.open("ab") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """A folder to fill, which becomes `path` at the end of the block; where the block fails, nothing is left."""
@@ -81,8 +89,8 @@ def explained(path: Path) -> Iterator[None]:
         if error.errno not in DISK_ERRORS:
             raise
         raise ConfigError(
-            f"no space left to write {path} ({error.strerror}); the checkpoints already saved are intact: free some "
-            f"space and continue with --resume"
+            f"no space left to write {path} ({error.strerror}); what is already saved is intact: free some space and "
+            f"run the same command again, a training run with --resume"
         ) from error
 
 

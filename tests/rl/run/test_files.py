@@ -8,7 +8,7 @@ import pytest
 from support.paths import ROOT
 
 from doubleback.rewards.types import ConfigError
-from doubleback.rl.run.files import remove_unfinished, whole_folder, write_atomically
+from doubleback.rl.run.files import append, remove_unfinished, whole_folder, write_atomically
 
 
 @pytest.fixture
@@ -36,6 +36,13 @@ def test_a_file_is_flushed_before_it_takes_its_name(tmp_path, noted):
     write_atomically(folder / "a.json", b"new")
     assert (folder / "a.json").read_bytes() == b"new"
     assert noted == ["flush a.json.tmp", "rename a.json.tmp to a.json", "flush run"]
+
+
+def test_a_line_is_flushed_before_anybody_is_told(tmp_path, noted):
+    append(tmp_path / "a.jsonl", b"{}\n")
+    append(tmp_path / "a.jsonl", b"[]\n")
+    assert (tmp_path / "a.jsonl").read_bytes() == b"{}\n[]\n"
+    assert noted == ["flush a.jsonl"] * 2
 
 
 def test_a_folder_is_flushed_with_all_that_is_in_it(tmp_path, noted):
@@ -72,7 +79,7 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(ConfigError, match=r"no space left to write .*a\.json .*continue with --resume"):
+    with pytest.raises(ConfigError, match=r"no space left to write .*a\.json .*again, a training run with --resume"):
         write_atomically(tmp_path / "a.json", b"new")
 
 
@@ -87,9 +94,10 @@ def test_what_a_killed_process_had_begun_is_in_nobodys_way(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["step"]
 
 
-def test_nothing_else_renames():
+def test_nothing_else_renames_or_flushes():
     """Every file and folder that must be whole goes through this module."""
     rooms = [ROOT / name for name in ("rewards", "rl", "eval", "recipes")]
     sources = {path: path.read_text() for room in rooms for path in room.rglob("*.py")}
     words = (".rename(", "os.replace", "shutil.move", '".tmp"')
     assert [path.name for path, text in sources.items() if any(word in text for word in words)] == ["files.py"]
+    assert [path.name for path, text in sources.items() if "fsync(" in text] == ["files.py"]

@@ -205,15 +205,13 @@ def pretrain(
     out: Annotated[Path | None, typer.Option(help="Folder of the model. Default: runs/base-BASE.")] = None,
 ) -> None:
     """Pre-train a bundled tiny base from scratch, as it was made for doubleback."""
-    from doubleback.recipes.tasks.countdown.bases import base_config
+    from doubleback.recipes.tasks.pretraining import find_base
 
-    config = base_config(name, overrides or [])
+    base = find_base(name, overrides or [])
     folder = out or Path("runs") / f"base-{name}"
     if folder.exists():
         raise ConfigError(f"--out {folder} exists already; choose another folder")
-    from doubleback.recipes.tasks.countdown.pretrain import pretrain as run_pretraining
-
-    run_pretraining(config, folder)
+    base.run(base.settings, folder)
     console.print(f"base model  {folder}")
 
 

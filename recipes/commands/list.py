@@ -9,7 +9,7 @@ from doubleback.eval.prompts.prompt import load_prompt, shipped_prompts
 from doubleback.eval.suites.suite import load_config, shipped_suites
 from doubleback.recipes.models.table import shipped_models
 from doubleback.recipes.recipe.loading import load_recipe, shipped
-from doubleback.recipes.tasks.countdown.bases import BASES
+from doubleback.recipes.tasks.pretraining import shipped_bases
 from doubleback.recipes.tasks.task import GROUP as TASKS
 from doubleback.recipes.tasks.task import find_task, shipped_tasks
 from doubleback.rewards.builtin.table import BUILTIN
@@ -41,8 +41,8 @@ def catalogue() -> Table:
         table.add_row("suite", name, load_config(name)[1].description)
     for name in shipped_prompts():
         table.add_row("prompt", name, load_prompt(name).description)
-    for name, (description, _) in BASES.items():
-        table.add_row("base", name, description)
+    for name, base in shipped_bases().items():
+        table.add_row("base", name, base.description)
     return table
 
 

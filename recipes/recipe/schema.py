@@ -49,7 +49,7 @@ class Recipe(Section):
     recipe anywhere in seconds. It learns nothing."""
     model: ModelConfig
     task: SerializeAsAny[Task]
-    reward: RewardConfig = RewardConfig()
+    reward: RewardConfig
     lora: LoraSettings = LoraSettings()
     sampling: SamplingConfig = SamplingConfig()
     algorithm: AlgorithmConfig = AlgorithmConfig()

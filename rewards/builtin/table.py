@@ -25,6 +25,8 @@ BUILTIN: dict[str, Any] = {
     "random": random_reward,
 }
 """Name -> reward function, or class that makes one."""
+JUDGES = frozenset({"math", "countdown"})
+"""Those that tell right from wrong, and not only good from bad form."""
 
 
 def make_builtin(name: str, arguments: Mapping[str, Any], max_tokens: int | None, key: str) -> Callable[..., Any]:

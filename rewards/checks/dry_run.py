@@ -8,8 +8,8 @@ from typing import Any
 from zlib import crc32
 
 from doubleback.rewards.answers.grade import gold_completion
-from doubleback.rewards.builtin.table import BUILTIN
-from doubleback.rewards.compose.config import JUDGES, ComponentConfig, RewardConfig
+from doubleback.rewards.builtin.table import BUILTIN, JUDGES
+from doubleback.rewards.compose.config import ComponentConfig, RewardConfig
 from doubleback.rewards.compose.reward import Reward, load_reward
 from doubleback.rewards.contract.call import Samples
 from doubleback.rewards.contract.functions import Scope, value_of

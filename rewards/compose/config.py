@@ -5,10 +5,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_serializer, model_validator
 
+from doubleback.rewards.builtin.table import JUDGES
 from doubleback.rewards.settings import Section, nearest
 
-JUDGES = frozenset({"math", "countdown"})
-"""Built-in functions that tell right from wrong, and not only good from bad form."""
 Range = Annotated[list[float], Field(min_length=2, max_length=2)]
 """[low, high]"""
 
@@ -67,16 +66,13 @@ class ComponentConfig(Section):
 class RewardConfig(Section):
     """The components of a reward, how they are combined, and where they run."""
 
-    components: Annotated[dict[str, ComponentConfig], Field(min_length=1, validate_default=True)] = {  # noqa: RUF012
-        "countdown": ComponentConfig(args={}),
-        "format": ComponentConfig(weight=0.1, args={}),
-    }
+    components: Annotated[dict[str, ComponentConfig], Field(min_length=1)]
     """Name -> what is measured, and how it counts. A number is short for `{weight: number}`, in Python a function for
     `{function: function}`."""
     judge: str | None = None
     """The component whose verdict is the completion's, in training and evaluation alike.
 
-    Default: the only component there is, or the only one whose function is `math` or `countdown`.
+    Default: the only component there is, or the only one whose function is built in and judges, as `math` does.
     """
     combine: Literal["sum", "product"] = "sum"
     """How the weighted components make the reward. Weight 0 stays out of a product."""

@@ -42,7 +42,8 @@ class Scripted:
         return Completion(text, ids, (0.0,) * len(ids), "length" if text == CUT else "stop", 3, "hash", 0)
 
 
-REWARD = load_reward(RewardConfig(), max_tokens=128)
+COMPONENTS = {"countdown": {"weight": 1.0}, "format": {"weight": 0.1}}
+REWARD = load_reward(RewardConfig(components=COMPONENTS), max_tokens=128)
 
 
 def request(seed=0):

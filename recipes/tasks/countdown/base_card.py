@@ -13,7 +13,7 @@ from doubleback.eval.summarise import summary
 from doubleback.recipes.tasks.countdown.pretrain_config import PretrainConfig
 from doubleback.recipes.tasks.countdown.task import MEASURES
 from doubleback.rewards.builtin.countdown import Split, problems
-from doubleback.rewards.compose.config import RewardConfig
+from doubleback.rewards.compose.config import ComponentConfig, RewardConfig
 from doubleback.rewards.compose.reward import load_reward
 from doubleback.rewards.sample_lines import with_columns
 from doubleback.rewards.types import Verdict
@@ -23,6 +23,9 @@ from doubleback.rl.policy.base import base_tensors, load_base, load_tokenizer
 from doubleback.rl.run.samples import sample_lines
 from doubleback.rl.types import Group, ModelSource, Sampling
 
+REWARD = RewardConfig(
+    components={"countdown": ComponentConfig(args={}), "format": ComponentConfig(weight=0.1, args={})}
+)
 NUM_SAMPLES = 16
 """Completions per problem."""
 
@@ -55,7 +58,7 @@ def measure_base(folder: Path, config: PretrainConfig) -> Scores:
     sampling = Sampling(NUM_SAMPLES, 1.0, config.budget)
     held_out = problems(config.num_numbers, Split(config.score_split))
     request = Request(config.score_split, held_out, sampling, config.seed)
-    groups = generate(engine, request, load_reward(RewardConfig(), config.budget))
+    groups = generate(engine, request, load_reward(REWARD, config.budget))
     lines = with_columns([line for group in groups for line in sample_lines(group)], held_out)
     return Scores(groups, summary(lines, {}, measures=MEASURES))
 

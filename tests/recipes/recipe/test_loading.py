@@ -119,7 +119,9 @@ def test_override_through_a_value_is_explained():
 def test_absent_keys_are_named(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("description: mine\n")
-    assert findings(str(path)) == [f"{key}: this key is required and absent" for key in ("steps", "model", "task")]
+    assert findings(str(path)) == [
+        f"{key}: this key is required and absent" for key in ("steps", "model", "task", "reward")
+    ]
 
 
 def test_broken_yaml_is_one_line(tmp_path):
@@ -189,7 +191,9 @@ def test_a_model_of_the_table_says_where_a_recipe_on_it_starts_and_the_recipe_wi
 
 
 def test_a_model_is_one_word_in_a_file_too(tmp_path):
-    (tmp_path / "mine.yaml").write_text("description: d\nsteps: 1\nmodel: olmoe-1b-7b\ntask: {name: countdown}\n")
+    (tmp_path / "mine.yaml").write_text(
+        "description: d\nsteps: 1\nmodel: olmoe-1b-7b\ntask: {name: countdown}\nreward: {components: {countdown: 1}}\n"
+    )
     recipe = load_recipe(str(tmp_path / "mine.yaml"), ["model.max_length=512"])
     assert (recipe.model.path, recipe.model.max_length) == ("allenai/OLMoE-1B-7B-0125", 512)
 

@@ -14,7 +14,7 @@ from doubleback.rewards.compose.reward import load_reward
 from doubleback.rewards.settings import validated
 from doubleback.rewards.types import ConfigError, Problem
 
-GIVEN = {"description": "d", "steps": 1, "model": {"path": "p"}}
+GIVEN = {"description": "d", "steps": 1, "model": {"path": "p"}, "reward": {"components": {"math": 1.0}}}
 MODULE = "doubleback.recipes.tasks.countdown.task:Countdown"
 
 

@@ -36,8 +36,9 @@ def constant(*values):
     return lambda completions, **columns: list(values)
 
 
-def test_default_is_correctness_plus_a_tenth_of_format():
-    reward = load_reward(RewardConfig(), max_tokens=128)
+def test_correctness_plus_a_tenth_of_format():
+    components = {"countdown": {"weight": 1.0}, "format": {"weight": 0.1}}
+    reward = load_reward(RewardConfig(components=components), max_tokens=128)
     scores = reward(PROBLEM, [completion(RIGHT), completion(WRONG), completion(CUT, "length"), completion("nothing")])
     assert [score.value for score in scores] == pytest.approx([1.1, 0.1, 0.0, 0.0], abs=1e-12)
     assert [score.verdict for score in scores] == [
@@ -219,7 +220,7 @@ def test_too_many_faults_stop_the_step_and_show_the_worst():
         ),
         ({"components": {}}, "components={}: dictionary should have at least 1 item"),
         ({"components": {"a": {"wieght": 1.0}}}, "components.a.wieght: there is no such key"),
-        ({"combine": "max"}, "combine='max': input should be 'sum' or 'product'"),
+        ({"combine": "max", "components": {"a": 1.0}}, "combine='max': input should be 'sum' or 'product'"),
     ],
 )
 def test_a_section_that_cannot_be_meant_is_refused(settings, line):

@@ -91,7 +91,7 @@ def test_a_base_is_small_bfloat16_and_complete(base):
 def test_the_card_states_scores_data_cost_and_the_settings_that_make_it_again(base):
     card = card_of(base)
     settings = yaml.safe_load(card.partition("```yaml\n")[2].partition("```")[0])
-    assert PretrainConfig.model_validate(settings) == BASES[base.name][1]
+    assert PretrainConfig.model_validate(settings) == BASES[base.name].settings
     assert "349 test problems" in card
     assert re.search(r"seed 0: [0-9,]+ tokens in 2,400 steps", card)
     assert re.search(r"[0-9]+ s of wall time and\s[0-9]+ CPU-seconds", card)

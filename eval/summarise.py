@@ -37,8 +37,10 @@ def summary(
     that the reward says; tokens and cuts, which nobody judges, are those of all samples.
     pass@k and pass^k are given for every k that all problems have samples for; maj@k for `ks` and the largest of these.
     Each of `measures` is given under its name where every problem has what it reads. ConfigError where a k of `ks` is
-    more than that.
+    more than that; ValueError without lines.
     """
+    if not lines:
+        raise ValueError("a summary of no samples says nothing; give at least one line")
     problems = by_problem(lines)
     usable = [[line for line in group if line["verdict"] not in UNUSABLE] for group in problems]
     n = max(map(len, problems))

@@ -81,7 +81,8 @@ def read_completions(path: Path, needs_answer: bool, convert: Convert | None = N
             if needs_answer:
                 _require_answer(stored[-1])
         except KeyError as error:
-            findings.append(f"{path}:{row.number}: problem {error} is not in {folder / PROBLEMS}")
+            place = folder / PROBLEMS
+            findings.append(f"{path}:{row.number}: problem {error} is not in {place}; rows of others go elsewhere")
         except ConfigError as error:
             findings.append(f"{path}:{row.number}: {error}")
     refuse(findings)
@@ -184,7 +185,7 @@ def _stored(row: Row, problems: Mapping[str, Problem]) -> Stored:
     except (TypeError, KeyError, IndexError, AttributeError) as error:
         raise ConfigError("the completion is neither text nor a list of chat messages") from error
     is_ours = bool(problems) and "problem" in row.data
-    return Stored(row, problems[row.data["problem"]] if is_ours else _problem(row), completion)
+    return Stored(row, problems[str(row.data["problem"])] if is_ours else _problem(row), completion)
 
 
 def _problem(row: Row) -> Problem:
@@ -199,7 +200,8 @@ def _problem(row: Row) -> Problem:
 def _require_answer(stored: Stored) -> None:
     """ConfigError where the problem has no gold."""
     if (answer := stored.problem.columns.get("answer")) is None:
-        raise ConfigError(f"no 'answer'; the row has {', '.join(stored.row.data)}")
+        names = dict.fromkeys([*stored.row.data, *stored.problem.columns])
+        raise ConfigError(f"no 'answer'; the row has {', '.join(names)}")
     gold_answers(answer)
 
 

@@ -85,6 +85,11 @@ def test_k_beyond_n_is_an_error():
         summary(LINES, {}, ks=(5,))
 
 
+def test_no_samples_have_no_summary():
+    with pytest.raises(ValueError, match="no samples"):
+        summary([], {})
+
+
 def test_nothing_judged_is_undefined():
     found = summary([line("p", "timeout"), line("q", "grader_error")], {})
     assert found["pass_at_k"] == {}
@@ -115,6 +120,20 @@ def test_a_measure_is_averaged_over_problems_and_left_out_where_it_does_not_appl
     assert summary(lines, {}, measures={"marks": marks})["marks"]["value"] == 3.5
     del lines[0]["at"]
     assert "marks" not in summary(lines, {}, measures={"marks": marks})
+
+
+def test_what_could_not_be_judged_enters_no_figure_of_form_or_backtracking():
+    """A timeout whose text backtracks and whose format was seen, beside a right answer that does neither."""
+    back = "<think> 3 + 5 = 8 : 8 + 7 = 15 no back 3 * 5 = 15 : 15 + 8 = 23 no </think>"
+    task = {"numbers": [3, 5, 7], "target": 22}
+    judged = line("p", "correct", **task, parts={"format": 0.0}) | {"completion": "3 * 5 = 15 : 15 + 7 = 22 yes"}
+    lost = line("p", "timeout", **task, parts={"format": 1.0}, tokens=8) | {"completion": back}
+    found = summary([judged, lost], {}, measures=MEASURES)
+    assert found["format_rate"]["value"] == 0.0
+    assert found["backtracks"]["all"]["value"] == 0.0
+    assert found["arithmetic_error_rate"]["value"] == 0.0
+    assert found["unusable_rate"]["value"] == 0.5
+    assert found["mean_tokens"]["value"] == 6.0  # nobody judges how many tokens there are
 
 
 def evaluated(tmp_path, name, verdicts, **settings):

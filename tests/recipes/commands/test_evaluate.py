@@ -10,6 +10,9 @@ from support.commands import errors
 from support.faulty import Faulty
 from support.processes import wait_until
 
+from doubleback.recipes import Run
+from doubleback.rewards.jsonl import complete_lines
+
 COUNTDOWN = ["eval", "bundled:countdown", "--suite", "countdown", "--limit", "6", "--n", "4", "--max-tokens", "48"]
 
 
@@ -179,6 +182,27 @@ def test_a_run_and_its_adapter_are_measured_alike_and_apart_from_the_base(run, t
     code, text, _ = run("compare", tmp_path / "base", tmp_path / "run")
     assert code == 0
     assert "B - A" in text
+
+
+def test_a_run_can_be_graded_again_with_the_columns_that_it_kept(run, trained, tmp_path):
+    """By its own judge nothing turns; by the form alone what does is counted from the parts that the run wrote."""
+    known = {row["id"]: row["columns"] for row in Run(trained).problems().to_pylist()}
+    rollouts = [line for path in sorted((trained / "rollouts").iterdir()) for line in complete_lines(path)]
+    assert len(rollouts) == 3 * 4 * 16
+    assert not {"prompt", "numbers", "target"} & set(rollouts[0])
+    assert all({"numbers", "target"} <= known[line["problem"]].keys() for line in rollouts)
+    code, text, err = run("score", trained, "--reward", "countdown", "--out", tmp_path / "again.jsonl")
+    assert code == 0, err
+    assert f"0 of {len(rollouts)} verdicts changed" in text
+    code, text, err = run("score", trained, "--reward", "format", "--out", tmp_path / "form.jsonl")
+    assert code == 0, err
+    keeps_form = [line["parts"]["format"] == 1.0 for line in rollouts]
+    again = complete_lines(tmp_path / "form.jsonl")
+    assert [line["score"] == 1.0 for line in again] == keeps_form
+    pairs = zip(rollouts, again, strict=True)
+    num_changed = sum(before["verdict"] != after["verdict"] for before, after in pairs)
+    assert f"{num_changed} of {len(rollouts)} verdicts changed" in text
+    assert num_changed > 0
 
 
 def test_an_adapter_that_does_not_reach_the_engine_is_not_measured(run, trained, tmp_path, monkeypatch):

@@ -2,11 +2,14 @@
 
 import json
 import math
+from io import StringIO
 
 import pytest
+from rich.console import Console
 
 from doubleback.eval.run import Request, generate_into
 from doubleback.eval.summarise import summary
+from doubleback.recipes.commands.progress import EvalProgress
 from doubleback.recipes.commands.train import evaluator
 from doubleback.recipes.recipe.loading import load_recipe
 from doubleback.recipes.tasks.task import Splits
@@ -91,3 +94,12 @@ def test_what_cannot_be_estimated_is_undefined_in_training(tmp_path):
     metrics = evaluator(asked, Splits([], PROBLEMS, PROBLEMS), Counting(), judging, run, print)(0)
     assert metrics["eval/test/pass@1"] == 0.5
     assert math.isnan(metrics["eval/test/pass@3"])
+
+
+def test_the_running_figure_leaves_out_what_could_not_be_judged():
+    shown = StringIO()
+    lines = [{"verdict": "correct"}, {"verdict": "timeout"}]
+    with EvalProgress(Console(file=shown, width=200), num_problems=2, n=2) as progress:
+        progress.observe(lines)
+        progress.observe([{"verdict": "timeout"}, {"verdict": "grader_error"}])
+    assert "pass@1 1.000" in shown.getvalue()

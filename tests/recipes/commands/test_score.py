@@ -80,6 +80,18 @@ def test_score_gives_a_group_reward_its_groups(run, tmp_path):
     assert [line["score"] for line in scored(tmp_path / "rows.scored.jsonl")] == [0.0, 1.0, 1.0, 0.0, 1.0]
 
 
+def test_rows_of_a_group_may_stand_apart_and_come_back_in_their_order(run, tmp_path):
+    path = tmp_path / "rows.jsonl"
+    texts = [("p", "aa"), ("q", "cc"), ("p", "b"), ("q", "ccc"), ("p", "aaa")]
+    path.write_text("".join(json.dumps({"prompt": prompt, "completion": text}) + "\n" for prompt, text in texts))
+    assert run("score", path, "--reward", f"{NASTY}:shortest")[0] == 0
+    lines = scored(tmp_path / "rows.scored.jsonl")
+    assert [(line["prompt"], line["completion"]) for line in lines] == texts
+    assert [line["score"] for line in lines] == [0.0, 1.0, 1.0, 0.0, 0.0]
+    found = json.loads((tmp_path / "rows.scored.summary.json").read_text())
+    assert (found["num_problems"], found["n"]) == (2, 3)  # the problems of the summary are the groups of the reward
+
+
 @pytest.mark.parametrize(
     ("content", "lines"),
     [

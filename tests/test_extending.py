@@ -1,7 +1,9 @@
 """What a user adds from outside the package, each by one file: one test for each thing. The pages' own code is run."""
 
+import json
 import re
 import shlex
+from statistics import fmean
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from support.models.families import make_family_model
 from support.paths import ROOT
 from support.rollouts import EOS, SAMPLING, make_completion, make_group
 
+from doubleback.recipes import Run
 from doubleback.rewards.types import Problem
 from doubleback.rl.config import OptimConfig
 from doubleback.rl.engines.config import EngineConfig
@@ -81,6 +84,57 @@ def test_a_task(run, tmp_path, monkeypatch):
     (tmp_path / "my_tasks.py").write_text(blocks("tasks.md", "python")[0])
     (tmp_path / "larger.yaml").write_text(blocks("tasks.md", "yaml")[0])
     assert shows_what_it_prints(run, "tasks.md") == 2
+
+
+@pytest.fixture
+def page(tmp_path, monkeypatch):
+    """The files of docs/extending.md in the folder that the test works in, and the page's commands."""
+    monkeypatch.chdir(tmp_path)
+    names = ("mine_recipe.yaml", "mine_suite.yaml", "mine_prompt.yaml")
+    (tmp_path / "mine.py").write_text(blocks("extending.md", "python")[0])
+    for name, text in zip(names, blocks("extending.md", "yaml"), strict=True):
+        (tmp_path / name).write_text(text)
+    return [
+        shlex.split(line)
+        for block in blocks("extending.md", "console")
+        for line in re.findall(r"doubleback (.*)", block)
+    ]
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_reward(run, page, tmp_path):
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"completion": "x" * n}) + "\n" for n in (5, 119, 120)))
+    code, _, err = run("score", "rows.jsonl", "--reward", "mine.py:brief")
+    assert code == 0, err
+    assert [row["score"] for row in lines(tmp_path / "rows.scored.jsonl")] == [1.0, 1.0, 0.0]
+
+
+def test_a_recipe_with_a_metric(run, page, tmp_path):
+    """The function is measured on every completion, and rewards nothing."""
+    code, _, err = run(*page[0])
+    assert code == 0, err
+    metrics = lines(tmp_path / "runs/mine/metrics.jsonl")
+    assert [line["step"] for line in metrics] == [0, 1, 2]
+    rows = Run("runs/mine").rollouts(1).to_pylist()
+    brief = [float(len(row["completion"]) < 120) for row in rows]
+    assert [row["parts"]["brief"] for row in rows] == brief
+    assert [row["score"] for row in rows] == [row["parts"]["countdown"] for row in rows]
+    assert metrics[1]["reward/part/brief"] == pytest.approx(fmean(brief), abs=1e-12)
+
+
+def test_a_suite_with_a_prompt(run, page, tmp_path):
+    code, out, err = run(*page[1])
+    assert code == 0, err
+    assert "mine_suite: 3 problems x 1, prompt mine_prompt.yaml" in out
+    problems = lines(tmp_path / "runs/suite/problems.jsonl")
+    assert len(problems) == len(lines(tmp_path / "runs/suite/samples.jsonl")) == 3
+    for problem in problems:
+        assert len(problem["columns"]["numbers"]) == 4
+        assert problem["prompt"].startswith("1 2 3 -> 6 <think> 1 + 2 = 3 : 3 + 3 = 6 yes </think>")
+        assert problem["prompt"].endswith(f"-> {problem["columns"]["target"]}")
 
 
 def learned(make_policy, **algorithm):

@@ -134,7 +134,7 @@ def test_a_suite_with_a_prompt(run, page, tmp_path):
     for problem in problems:
         assert len(problem["columns"]["numbers"]) == 4
         assert problem["prompt"].startswith("1 2 3 -> 6 <think> 1 + 2 = 3 : 3 + 3 = 6 yes </think>")
-        assert problem["prompt"].endswith(f"-> {problem["columns"]["target"]}")
+        assert problem["prompt"].endswith(f"-> {problem['columns']['target']}")
 
 
 def learned(make_policy, **algorithm):

@@ -36,7 +36,7 @@ from doubleback.rl.engines.vllm_adapters import MergedReload, RuntimeAdapter, co
 from doubleback.rl.engines.vllm_routes import RouteCapture  # noqa: E402
 from doubleback.rl.policy.families import family_of, num_experts  # noqa: E402
 from doubleback.rl.policy.lora import Adapter  # noqa: E402
-from doubleback.rl.types import Group, Routes, Sampling, TokenSequence  # noqa: E402
+from doubleback.rl.types import Group, ModelSource, Routes, Sampling, TokenSequence  # noqa: E402
 
 torch.set_num_threads = _set_num_threads
 
@@ -70,6 +70,7 @@ class VllmEngine:
             use_tqdm_on_load=False,
             seed=0,
             **_lora_options(setup.strategy),
+            **_attention_options(model),
             **({"enable_return_routed_experts": True} if reports_routes and torch.cuda.is_available() else {}),
         )
         # vLLM reseeds the global generator and may change the thread count.
@@ -169,6 +170,16 @@ class VllmEngine:
 
 def _has_experts(path: str) -> bool:
     return num_experts(AutoConfig.from_pretrained(path)) > 0
+
+
+def _attention_options(model: ModelSource) -> dict[str, Any]:
+    """The options of multi-head latent attention (DeepSeek) in float32 on the CPU, none for everything else.
+
+    Where the CPU has AMX, vLLM prefers it for this attention, and AMX refuses float32 when the weights are packed.
+    """
+    is_latent = getattr(AutoConfig.from_pretrained(model.path), "kv_lora_rank", None) is not None
+    is_exact = model.dtype == "float32" and not torch.cuda.is_available()
+    return {"attention_backend": "CPU_MLA"} if is_latent and is_exact else {}
 
 
 def _lora_options(strategy: Strategy) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class SuiteConfig(Section):
     id: str | None = None
     """The field that names a row. Default: a hash of the question."""
     prompt: str = "plain"
-    """Prompt for a model without chat template: a name of `eval/prompts`, or a YAML file."""
+    """Prompt for a model without chat template: a name of `eval/prompts`, a YAML file, or a text with `{question}`."""
     chat_prompt: str | None = None
     """Prompt for a model with one. Default: the same."""
     reward: RewardConfig | None = None

@@ -136,7 +136,9 @@ def evaluate(
     endpoint: Annotated[str | None, typer.Option(help="OpenAI-compatible server that serves MODEL: .../v1")] = None,
     n: Annotated[int, typer.Option(min=1, help="Samples per problem.")] = 1,
     k: Annotated[str, typer.Option(help="Which pass@k and maj@k to show: 1,4,16. Default: 1 and n.")] = "",
-    prompt: Annotated[str | None, typer.Option(help="A prompt (doubleback list) or a YAML file.")] = None,
+    prompt: Annotated[
+        str | None, typer.Option(help="A prompt (doubleback list), a YAML file, or a text with {question} in it.")
+    ] = None,
     thinking: Annotated[str | None, typer.Option(help="on, off, or both, compared.")] = None,
     temperature: Annotated[float | None, typer.Option(min=0, help="Default: 0 for one sample, else 1.")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Longest completion. Default: the suite's.")] = None,

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from doubleback.eval.compare import SAMPLES, SUMMARY, compare, load_evaluated
 from doubleback.eval.judge import load_judge
-from doubleback.eval.prompts.prompt import PromptConfig, load_prompt
+from doubleback.eval.prompts.prompt import PromptConfig, read_prompt
 from doubleback.eval.prompts.rendering import Prompted, prompted, prompted_for_endpoint
 from doubleback.eval.run import Request, generate_into
 from doubleback.eval.show.pictures import pass_at_k_curves
@@ -187,7 +187,7 @@ def _prompt(options: Options, suite: Suite, policy: Policy, tokenizer: Any) -> t
         name, reason = suite.config.chat_prompt, "the tokenizer has a chat template"
     else:
         name, reason = suite.config.prompt, "the suite's, for a model without chat template"
-    prompt = load_prompt(name)
+    prompt = read_prompt(name)
     if prompt.kind == "chat" and tokenizer is not None and not has_template:
         raise ConfigError(f"--prompt {name} is for chat models, and the tokenizer has no chat template")
     return prompt, name, reason

@@ -4,6 +4,9 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
+from doubleback.eval.prompts.prompt import read_prompt
+from doubleback.eval.prompts.rendering import prompted
+from doubleback.eval.suites.suite import Item
 from doubleback.recipes.recipe.problems import asked, scorable
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.tasks import task as tasks
@@ -80,6 +83,20 @@ def test_the_question_is_put_as_the_prompt_says():
     assert asked(Doubles(name="d", prompt="r1_zero")).test[0].prompt.endswith("User: twice 5? Assistant:")
     with pytest.raises(ConfigError, match=r"task\.prompt=r1 is for chat models; a recipe takes one for base models"):
         asked(Doubles(name="d", prompt="r1"))
+
+
+def test_a_recipe_and_an_evaluation_put_a_question_alike(tmp_path):
+    (tmp_path / "mine.yaml").write_text(
+        "description: d\nkind: completion\nstyle: boxed\ntext: '{question} in \\boxed{}:'\n"
+    )
+    test = Doubles(name="d").splits().test
+    items = [Item(problem.id, problem.prompt, problem.columns) for problem in test]
+    for prompt in ("r1_zero", "gsm8k_cot_8shot", "Q: {question} {x}\nA:", str(tmp_path / "mine.yaml")):
+        evaluated = prompted(items, read_prompt(prompt), tokenizer=None, thinking=None).problems
+        assert [problem.prompt for problem in asked(Doubles(name="d", prompt=prompt)).test] == [
+            problem.prompt for problem in evaluated
+        ]
+    assert evaluated[0].prompt == "twice 5? in \\boxed{}:"
 
 
 def test_golds_are_graded_where_there_are_any():

@@ -20,7 +20,8 @@ TokenSequence = tuple[tuple[int, ...], tuple[int, ...]]
 class Routes:
     """The experts of one sequence, (N, L, K): row t are those that token t chose, and token t + 1 came of it.
 
-    The last sampled token was never put through the model: N = prompt tokens + completion tokens - 1.
+    The last sampled token was never put through the model: N = prompt tokens + completion tokens - 1. For example a
+    prompt of 3 tokens and a completion of 2, through 2 layers with 2 of 8 experts each: shape (4, 2, 2), 16 bytes.
     """
 
     content: bytes

@@ -38,6 +38,9 @@ def penalise(groups: Sequence[Group], score: Score, algorithm: AlgorithmConfig) 
 
 
 def kl_penalty(logprobs_T: Sequence[float], ref_logprobs_T: Sequence[float], kl: Estimator, kl_coef: float) -> float:
-    """kl_coef times the estimated KL of one completion, summed over its tokens."""
+    """kl_coef times the estimated KL of one completion, summed over its tokens.
+
+    For example k1 with kl_coef=0.1, log-probabilities -1 and -2, and -1.5 and -1 of the reference: 0.1 * (0.5 - 1).
+    """
     policy, reference = (torch.tensor([row], dtype=torch.float64) for row in (logprobs_T, ref_logprobs_T))
     return kl_coef * float(kl(policy, reference).sum())

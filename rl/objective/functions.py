@@ -106,7 +106,11 @@ def _checked_advantages(
     what: str, advantage: StepAdvantage, rewards_PG: Sequence[Sequence[float]]
 ) -> list[list[float]]:
     """What a user's function makes of the rewards. RunError unless that is a finite number for each of them."""
-    advantages_PG = [[float(value) for value in advantages_G] for advantages_G in advantage(rewards_PG)]
+    returned = advantage(rewards_PG)
+    try:
+        advantages_PG = [[float(value) for value in advantages_G] for advantages_G in returned]
+    except (TypeError, ValueError) as error:
+        raise RunError(f"{what} must return a number for each reward: {error}") from error
     if len(advantages_PG) != len(rewards_PG):
         raise RunError(f"{what} returned {len(advantages_PG)} groups of advantages for {len(rewards_PG)} of rewards")
     for rewards_G, advantages_G in zip(rewards_PG, advantages_PG, strict=True):

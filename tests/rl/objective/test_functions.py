@@ -110,15 +110,21 @@ def test_an_advantage_that_does_not_fit_is_named_when_it_is_loaded(location, cod
             r"mine returned \[nan, 0\.0\] for the rewards \[1\.0, 0\.0\]; advantages must be finite",
         ),
         ("[0.0, float('inf')]", "must be finite"),
+        ("None", "mine must return a number for each reward: 'NoneType' object is not iterable"),
+        ("[0.0, 'high']", "mine must return a number for each reward: could not convert"),
     ],
 )
 def test_what_an_advantage_returns_is_checked(location, body, message):
     advantage = AlgorithmConfig(advantage=location(f"def mine(rewards_G): return {body}")).functions.advantage
     with pytest.raises(RunError, match=message):
         advantage([[1.0, 0.0]])
-    whole = AlgorithmConfig(advantage=location(f"def mine(rewards_PG): return [{body}] * 2")).functions.advantage
+
+
+def test_an_advantage_of_the_step_returns_as_many_groups(location):
+    code = "def mine(rewards_PG): return [[0.0, 0.0], [0.0, 0.0]]"
+    advantage = AlgorithmConfig(advantage=location(code)).functions.advantage
     with pytest.raises(RunError, match="returned 2 groups of advantages for 1 of rewards"):
-        whole([[1.0, 0.0]])
+        advantage([[1.0, 0.0]])
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,7 @@ class ProcessEngine:
             raise
 
     def load_adapter(self, adapter: Adapter, version: int) -> None:
+        """Serve `adapter` from now on, as `rl.engines.engine.Engine` says."""
         self._call("load_adapter", adapter, version)
 
     def sample(
@@ -79,14 +80,17 @@ class ProcessEngine:
         seeds: Sequence[int],
         on_group: OnGroup | None = None,
     ) -> list[Group]:
+        """A group for each problem, as `rl.engines.engine.Sampler` says."""
         groups: list[Group] = self._call("sample", problems, sampling, seeds, on_group=on_group)
         return groups
 
     def score(self, sequences: Sequence[TokenSequence]) -> list[tuple[float, ...]]:
+        """Log-probabilities of given completions, as `rl.engines.engine.Engine` says."""
         scores: list[tuple[float, ...]] = self._call("score", sequences)
         return scores
 
     def close(self) -> None:
+        """Free what the engine holds."""
         if self._process.is_alive():
             self._pipe.send(("close", ()))
             self._process.join(timeout=30)

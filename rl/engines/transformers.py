@@ -31,6 +31,7 @@ class TransformersEngine:
         self._reports_routes = setup.returns_routes and self._routers.num_layers > 0
 
     def load_adapter(self, adapter: Adapter, version: int) -> None:
+        """Serve `adapter` from now on, as `rl.engines.engine.Engine` says."""
         self._served.load_state_dict({**self._base, **merged(self._base, adapter)})
         self._version, self._adapter_hash = version, adapter.hash
 
@@ -41,6 +42,7 @@ class TransformersEngine:
         seeds: Sequence[int],
         on_group: OnGroup | None = None,
     ) -> list[Group]:
+        """A group for each problem, as `rl.engines.engine.Sampler` says."""
         prompts = encode_prompts(problems, self._tokenizer, sampling.max_tokens, self._max_length)
         requests = [
             (ids, seed + index)
@@ -66,6 +68,7 @@ class TransformersEngine:
 
     @torch.no_grad()
     def score(self, sequences: Sequence[TokenSequence]) -> list[tuple[float, ...]]:
+        """Log-probabilities of given completions, as `rl.engines.engine.Engine` says."""
         scores = []
         for prompt, completion in sequences:
             logits_TV = self._served(torch.tensor([prompt + completion])).logits[0, len(prompt) - 1 : -1]
@@ -74,6 +77,7 @@ class TransformersEngine:
         return scores
 
     def close(self) -> None:
+        """Free what the engine holds."""
         del self._served
 
     @torch.no_grad()

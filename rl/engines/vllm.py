@@ -87,6 +87,7 @@ class VllmEngine:
         self._capture = RouteCapture(self._llm) if reports_routes and not torch.cuda.is_available() else None
 
     def load_adapter(self, adapter: Adapter, version: int) -> None:
+        """Serve `adapter` from now on, as `rl.engines.engine.Engine` says."""
         self._delivery.load(adapter, version)
         self._llm.reset_prefix_cache()  # else prompts keep the keys and values of the old adapter
         self._version, self._adapter_hash = version, adapter.hash
@@ -98,6 +99,7 @@ class VllmEngine:
         seeds: Sequence[int],
         on_group: OnGroup | None = None,
     ) -> list[Group]:
+        """A group for each problem, as `rl.engines.engine.Sampler` says."""
         prompts = encode_prompts(problems, self._tokenizer, sampling.max_tokens, self._model.max_length)
         params = [
             SamplingParams(
@@ -133,6 +135,7 @@ class VllmEngine:
         return [groups[row] for row in range(len(problems))]
 
     def score(self, sequences: Sequence[TokenSequence]) -> list[tuple[float, ...]]:
+        """Log-probabilities of given completions, as `rl.engines.engine.Engine` says."""
         params = SamplingParams(max_tokens=1, temperature=1.0, prompt_logprobs=0, detokenize=False)
         requests = [{"prompt_token_ids": [*prompt, *completion]} for prompt, completion in sequences]
         outputs = self._llm.generate(requests, params, use_tqdm=False, lora_request=self._delivery.request)
@@ -145,6 +148,7 @@ class VllmEngine:
         ]
 
     def close(self) -> None:
+        """Free what the engine holds."""
         self._delivery.close()
         self._llm.llm_engine.engine_core.shutdown()
 

@@ -84,8 +84,11 @@ def _sections_in(annotation: Any) -> Iterator[tuple[str, type[BaseModel]]]:
 
 
 def _row(path: str, name: str, field: FieldInfo) -> str:
-    choices = list(TABLES[name]) if path == "algorithm." and name in TABLES else _choices(field.annotation)
-    listed = f" One of {', '.join(f'`{choice}`' for choice in choices)}." if choices else ""
+    is_table = path == "algorithm." and name in TABLES
+    choices = list(TABLES[name]) if is_table else _choices(field.annotation)
+    listed = (
+        f" {'Rows' if is_table else 'One of'}: {', '.join(f'`{choice}`' for choice in choices)}." if choices else ""
+    )
     return f"| `{path}{name}` | {_default(field)} | {_cell((field.description or '') + listed)} |\n"
 
 

@@ -27,6 +27,7 @@ LONGEST = [
     "recipes/commands/test_learns.py",
     "recipes/commands/test_endpoint.py",
     "rl/learner/test_parity_trl.py",
+    "recipes/commands/test_trained_runs.py",
     "recipes/commands/test_evaluate.py",
     "recipes/commands/test_cli.py",
     "recipes/tasks/math/test_math.py",

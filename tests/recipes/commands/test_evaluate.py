@@ -1,17 +1,12 @@
 """`doubleback eval` and `doubleback compare`, as a user meets them."""
 
-import hashlib
 import json
 import subprocess
 import sys
 
 import pytest
 from support.commands import errors
-from support.faulty import Faulty
 from support.processes import wait_until
-
-from doubleback.recipes import Run
-from doubleback.rewards.jsonl import complete_lines
 
 COUNTDOWN = ["eval", "bundled:countdown", "--suite", "countdown", "--limit", "6", "--n", "4", "--max-tokens", "48"]
 
@@ -144,85 +139,6 @@ def test_bad_rows_are_named_and_can_be_left_out(run, text_model, questions, tmp_
     assert "left out: " in text
     found = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert (found["num_bad"], found["num_problems"]) == (1, 6)
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A run of three steps, at a rate that moves the policy."""
-    out = tmp_path_factory.mktemp("runs") / "trained"
-    small = [
-        "steps=3",
-        "rollout.prompts_per_step=4",
-        "sampling.max_tokens=48",
-        "reward.components.overlong.args.buffer=16",
-    ]
-    small += ["eval.n=2", "eval.k=[1]", "eval.test_problems=2", "eval.validation_problems=2", "optim.lr=1e-2"]
-    command = [sys.executable, "-m", "doubleback.recipes", "train", "countdown", "engine.name=transformers", *small]
-    subprocess.run([*command, "--out", str(out)], check=True, capture_output=True)
-    return out
-
-
-def test_a_run_and_its_adapter_are_measured_alike_and_apart_from_the_base(run, trained, tmp_path):
-    checkpoint = trained / "checkpoints" / "step-00003"
-    options = ["--suite", "countdown", "--limit", "6", "--n", "4", "--max-tokens", "48", "--engine", "transformers"]
-    for name, policy in (
-        ("run", [trained]),
-        ("adapter", ["bundled:countdown", "--adapter", checkpoint]),
-        ("base", ["bundled:countdown"]),
-    ):
-        code, _, err = run("eval", *policy, *options, "--out", tmp_path / name)
-        assert code == 0, err
-    samples = {name: (tmp_path / name / "samples.jsonl").read_bytes() for name in ("run", "adapter", "base")}
-    assert samples["run"] == samples["adapter"]
-    assert samples["run"] != samples["base"]
-    found = json.loads((tmp_path / "run" / "summary.json").read_text())
-    assert (
-        found["adapter_sha256"] == hashlib.sha256((checkpoint / "adapter_model.safetensors").read_bytes()).hexdigest()
-    )
-    code, text, _ = run("compare", tmp_path / "base", tmp_path / "run")
-    assert code == 0
-    assert "B - A" in text
-
-
-def test_a_run_can_be_graded_again_with_the_columns_that_it_kept(run, trained, tmp_path):
-    """By its own judge nothing turns; by the form alone what does is counted from the parts that the run wrote."""
-    known = {row["id"]: row["columns"] for row in Run(trained).problems().to_pylist()}
-    rollouts = [line for path in sorted((trained / "rollouts").iterdir()) for line in complete_lines(path)]
-    assert len(rollouts) == 3 * 4 * 16
-    assert not {"prompt", "numbers", "target"} & set(rollouts[0])
-    assert all({"numbers", "target"} <= known[line["problem"]].keys() for line in rollouts)
-    code, text, err = run("score", trained, "--reward", "countdown", "--out", tmp_path / "again.jsonl")
-    assert code == 0, err
-    assert f"0 of {len(rollouts)} verdicts changed" in text
-    code, text, err = run("score", trained, "--reward", "format", "--out", tmp_path / "form.jsonl")
-    assert code == 0, err
-    keeps_form = [line["parts"]["format"] == 1.0 for line in rollouts]
-    again = complete_lines(tmp_path / "form.jsonl")
-    assert [line["score"] == 1.0 for line in again] == keeps_form
-    pairs = zip(rollouts, again, strict=True)
-    num_changed = sum(before["verdict"] != after["verdict"] for before, after in pairs)
-    assert f"{num_changed} of {len(rollouts)} verdicts changed" in text
-    assert num_changed > 0
-
-
-def test_an_adapter_that_does_not_reach_the_engine_is_not_measured(run, trained, tmp_path, monkeypatch):
-    from doubleback.rl.engines import create as engine_module
-
-    create = engine_module.create_engine
-    monkeypatch.setattr(engine_module, "create_engine", lambda *a, **b: Faulty(create(*a, **b), "serves the base"))
-    options = ["--suite", "countdown", "--limit", "6", "--max-tokens", "48", "--engine", "transformers"]
-    code, _, err = run("eval", trained, *options, "--out", tmp_path / "out")
-    assert code == 1
-    assert "it serves the bare base, without any adapter" in err
-    assert not (tmp_path / "out").exists()
-
-
-def test_an_adapter_of_another_model_is_named(run, trained, text_model, questions, tmp_path):
-    checkpoint = trained / "checkpoints" / "step-00003"
-    options = ["--suite", "gsm8k", "--data", questions, "--engine", "transformers", "--adapter", checkpoint]
-    code, _, err = run("eval", text_model["plain"], *options, "--out", tmp_path / "out")
-    assert code == 2
-    assert errors(err)[0].startswith(f"error: the adapter in {checkpoint} cannot be attached to this model")
 
 
 def test_compare_refuses_what_is_not_there(run, tmp_path):

@@ -4,14 +4,13 @@ recipe.yaml, environment.json, problems.jsonl, metrics.jsonl, rollouts/step-0001
 eval/validation-step-00012.json and .jsonl.gz
 """
 
-import json
 import re
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from doubleback.rewards.jsonl import to_lines
+from doubleback.rewards.jsonl import complete_lines, to_lines
 from doubleback.rewards.sample_lines import PROBLEMS, ROLLOUTS, problem_line
 from doubleback.rewards.types import Problem
 from doubleback.rl.learner.learner import Learner
@@ -81,8 +80,7 @@ class RunDirectory:
 
     def metrics_lines(self) -> list[dict[str, Any]]:
         """The complete lines of metrics.jsonl; a line torn by a crash is left out."""
-        lines = self.metrics_path.read_text().split("\n")[:-1]
-        return [json.loads(line) for line in lines]
+        return complete_lines(self.metrics_path)
 
     @property
     def metrics_path(self) -> Path:

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 from support.commands import errors
 from support.faulty import Faulty
+from support.paths import ROOT
 
 from doubleback.recipes import Run
 from doubleback.rewards.jsonl import complete_lines
@@ -49,6 +51,12 @@ def test_a_run_and_its_adapter_are_measured_alike_and_apart_from_the_base(run, t
     code, text, _ = run("compare", tmp_path / "base", tmp_path / "run")
     assert code == 0
     assert "B - A" in text
+
+
+def test_the_page_of_runs_names_every_file_of_a_run(trained):
+    page = (ROOT / "docs" / "runs.md").read_text()
+    named = set(re.findall(r"^\| `([\w.]+)/?` \|", page, re.MULTILINE))
+    assert {path.name for path in trained.iterdir()} | {"scored", "twin"} == named
 
 
 def test_a_run_can_be_graded_again_with_the_columns_that_it_kept(run, trained, tmp_path):

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -117,12 +118,12 @@ def train(
     loaded = load_recipe(recipe, overrides or [])
     if resume and out is None:
         raise ConfigError("--resume needs --out RUN: the run directory to continue")
-    folder = out or Path("runs") / f"{Path(recipe).stem}-{datetime.now():%Y%m%d-%H%M%S}"
     from doubleback.recipes.commands.train import show_result
     from doubleback.recipes.commands.train import train as train_recipe
 
-    train_recipe(loaded, folder, resume=resume, console=console)
-    show_result(folder, console)
+    with _folder(out, Path(recipe).stem) as folder:
+        train_recipe(loaded, folder, resume=resume, console=console)
+        show_result(folder, console)
 
 
 @app.command("eval")
@@ -158,17 +159,18 @@ def evaluate(
     from doubleback.recipes.commands.evaluate import parse_ks, show_comparison
     from doubleback.recipes.commands.measure import evaluate as evaluate_policy
 
-    folder = out or Path("runs") / f"eval-{Path(suite).stem}-{datetime.now():%Y%m%d-%H%M%S}"
-    sampling = {"n": n, "k": list(parse_ks(k, n)), "temperature": temperature, "max_tokens": max_tokens, "seed": seed}
+    ks = list(parse_ks(k, n))
     rows = {"data": data, "limit": limit, "skip_bad": skip_bad, "prompt": prompt}
+    sampling = {"n": n, "k": ks, "temperature": temperature, "max_tokens": max_tokens, "seed": seed}
     policy = {"adapter": adapter, "endpoint": endpoint, "engine": engine, "dtype": dtype, "kv_cache_mib": kv_cache_mib}
     options: dict[str, Any] = {**sampling, **rows, **policy, "console": console}
-    if thinking != "both":
-        evaluate_policy(model, suite, out=folder, thinking=thinking, **options)
-        return
-    for mode in ("on", "off"):
-        evaluate_policy(model, suite, out=folder / f"thinking-{mode}", thinking=mode, **options)
-    show_comparison(folder / "thinking-on", folder / "thinking-off", force=False, console=console)
+    with _folder(out, f"eval-{Path(suite).stem}") as folder:
+        if thinking != "both":
+            evaluate_policy(model, suite, out=folder, thinking=thinking, **options)
+            return
+        for mode in ("on", "off"):
+            evaluate_policy(model, suite, out=folder / f"thinking-{mode}", thinking=mode, **options)
+        show_comparison(folder / "thinking-on", folder / "thinking-off", force=False, console=console)
 
 
 @app.command()
@@ -213,8 +215,18 @@ def pretrain(
     folder = out or Path("runs") / f"base-{name}"
     if folder.exists():
         raise ConfigError(f"--out {folder} exists already; choose another folder")
-    base.run(base.settings, folder)
+    from doubleback.rl.run.owner import owned_output
+
+    with owned_output(folder):
+        base.run(base.settings, folder)
     console.print(f"base model  {folder}")
+
+
+def _folder(out: Path | None, name: str) -> AbstractContextManager[Path]:
+    """The folder asked for, or a new one under runs, of this name and the time, that no other command has."""
+    from doubleback.rl.run.owner import claimed
+
+    return nullcontext(out) if out else claimed(Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}")
 
 
 def main() -> None:

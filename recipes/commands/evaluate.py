@@ -26,6 +26,7 @@ from doubleback.rewards.jsonl import complete_lines, to_lines
 from doubleback.rewards.sample_lines import PROBLEMS, problem_line, with_columns
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.run.files import write_atomically
+from doubleback.rl.run.owner import owned
 from doubleback.rl.types import Sampling
 
 SETTINGS = "settings.json"
@@ -49,10 +50,11 @@ class Options:
 
 def evaluate_policy(policy: Policy, options: Options, thinking: bool | None, out: Path, console: Console) -> None:
     """Evaluate in one mode of thinking, or in the model's own where that is None, into the folder `out`."""
-    suite = load_suite(options.suite, options.data, options.skip_bad, task_problems)
-    for line in suite.bad:
-        console.print(f"left out: {line}", markup=False, soft_wrap=True)
-    _evaluate(policy, options, suite, thinking, out, console)
+    with owned(out):
+        suite = load_suite(options.suite, options.data, options.skip_bad, task_problems)
+        for line in suite.bad:
+            console.print(f"left out: {line}", markup=False, soft_wrap=True)
+        _evaluate(policy, options, suite, thinking, out, console)
 
 
 def parse_ks(text: str, n: int) -> tuple[int, ...]:
@@ -142,7 +144,6 @@ def _sample(plan: _Plan, out: Path, console: Console) -> None:
             EvalProgress(console, len(problems), sampling.group_size) as progress,
         ):
             # Only now: a policy that cannot start leaves no folder behind.
-            out.mkdir(parents=True, exist_ok=True)
             write_atomically(out / SETTINGS, json.dumps(plan.settings, indent=2).encode())
             write_atomically(out / PROBLEMS, to_lines(map(problem_line, problems)))
             generate_into(out / SAMPLES, engine, plan.request, judge, progress.observe)

@@ -41,6 +41,7 @@ from doubleback.rewards.sample_lines import ROLLOUTS
 from doubleback.rewards.settings import override
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.run.files import write_atomically
+from doubleback.rl.run.owner import owned_output
 
 PERCENTILES = (50, 90, 99, 100)
 NUM_SLOWEST = 5
@@ -66,8 +67,13 @@ def score_completions(path: Path, config: RewardConfig, out: Path | None, consol
     """
     files, default = _what_to_score(path)
     out = out or default
-    if out.exists():
-        raise ConfigError(f"--out {out} exists already; choose another file")
+    with owned_output(out):
+        if out.exists():
+            raise ConfigError(f"--out {out} exists already; choose another file")
+        _score(_stem(path), files, config, out, console)
+
+
+def _score(name: str, files: Sequence[Path], config: RewardConfig, out: Path, console: Console) -> None:
     (component,) = config.components.values()
     function = component.function or ""
     stored = _numbered([item for file in files for item in _read(file, needs_answer=function == "math")])
@@ -77,10 +83,9 @@ def score_completions(path: Path, config: RewardConfig, out: Path | None, consol
             track(regrade(stored, reward), "grading", len(stored), console=console, disable=not console.is_terminal)
         )
     graded.sort(key=lambda item: item.stored.row.number)
-    out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(out, to_lines((item.line() for item in graded), is_gzipped=out.suffix == GZIPPED))
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
-    settings = {"suite": _stem(path), "data_sha256": digest, "reward": function}
+    settings = {"suite": name, "data_sha256": digest, "reward": function}
     found = summary(_summary_lines(graded), settings, measures=shipped_measures())
     summary_path = out.with_name(f"{_stem(out)}.summary.json")
     write_atomically(summary_path, json.dumps(found, indent=2).encode())

@@ -36,6 +36,7 @@ from doubleback.rl.rollout.scoring import Scorer
 from doubleback.rl.run.directory import RunDirectory, step_name
 from doubleback.rl.run.files import write_atomically
 from doubleback.rl.run.journal import Checkpoints, Journal, Observe
+from doubleback.rl.run.owner import owned
 from doubleback.rl.run.samples import sample_lines, write_rollouts
 from doubleback.rl.sync import AdapterSync
 from doubleback.rl.train import train as train_adapter
@@ -58,11 +59,12 @@ def train(
     the recipe, its data or the machine do not fit; RunError where the run must stop.
     """
     out, console = Path(out), console or Console()
-    _refuse_another_run(recipe, out, resume)
-    with prepare(recipe, out / TINY_FOLDER) as prepared:
-        for line in listed(prepared.dropped):
-            console.print(f"left out: {line}", markup=False)
-        _train(recipe, prepared, out, resume, callbacks, console)
+    with owned(out):
+        _refuse_another_run(recipe, out, resume)
+        with prepare(recipe, out / TINY_FOLDER) as prepared:
+            for line in listed(prepared.dropped):
+                console.print(f"left out: {line}", markup=False)
+            _train(recipe, prepared, out, resume, callbacks, console)
     return Run(out)
 
 

@@ -131,12 +131,13 @@ def merge_policy(policy: Policy, dtype: str | None, out: Path, console: Console)
     """Write the policy as a plain checkpoint, and say how exact it is."""
     from doubleback.rl.policy.merged_checkpoint import merge_checkpoint
     from doubleback.rl.run.files import whole_folder
+    from doubleback.rl.run.owner import owned_output
 
     if policy.adapter is None:
         raise ConfigError(f"{policy.model} has no adapter to merge; give --adapter DIR, or a run directory")
     if out.exists():
         raise ConfigError(f"--out {out} exists already; choose another folder")
-    with console.status("merging"), whole_folder(out) as folder:
+    with console.status("merging"), owned_output(out), whole_folder(out) as folder:
         report = merge_checkpoint(bundled_path(policy.model), policy.adapter, folder, dtype)
     console.print(f"merged   {report.num_matrices} matrices of {policy.model} with {policy.adapter}", markup=False)
     console.print(f"rounding {report.rounding:.1e} at most on a weight")

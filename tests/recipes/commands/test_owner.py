@@ -1,0 +1,99 @@
+"""Through the command line: a folder or file in use is refused by name, nothing in it is touched, defaults differ."""
+
+import json
+import os
+
+import pytest
+import yaml
+from support.commands import errors
+
+from doubleback.recipes.commands import cli
+from doubleback.recipes.recipe.loading import load_recipe
+from doubleback.rl.run.owner import owned, owned_output
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".owner"}
+
+
+@pytest.fixture
+def live(tmp_path):
+    """The folder of a run that somebody is at work in."""
+    folder = tmp_path / "run"
+    (folder / "rollouts").mkdir(parents=True)
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(load_recipe("countdown", []).model_dump(mode="json")))
+    (folder / "metrics.jsonl").write_text("".join(json.dumps({"step": step}) + "\n" for step in range(4)))
+    (folder / "rollouts" / "step-00003.jsonl.gz").write_bytes(b"")
+    with owned(folder):
+        yield folder
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("train", "countdown", "--resume"),
+        ("train", "countdown"),
+        ("eval", "bundled:countdown", "--suite", "countdown"),
+    ],
+    ids=" ".join,
+)
+def test_a_folder_in_use_is_refused_by_name_and_nothing_in_it_changes(run, live, command):
+    before = contents(live)
+    code, _, err = run(*command, "--out", live)
+    (line,) = errors(err)
+    assert code == 2
+    assert line.startswith(f"error: --out {live} is in use by process {os.getpid()} on ")
+    assert contents(live) == before
+
+
+def test_an_output_in_use_is_refused(run, tmp_path):
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"completion": "1", "answer": "1"}) + "\n")
+    with owned_output(tmp_path / "rows.scored.jsonl"):
+        code, _, err = run("score", tmp_path / "rows.jsonl")
+    assert (code, "is in use by process" in errors(err)[0]) == (2, True)
+    assert run("score", tmp_path / "rows.jsonl")[0] == 0
+    with owned_output(tmp_path / "base"):
+        code, _, err = run("pretrain", "countdown", "--out", tmp_path / "base")
+    assert (code, "is in use by process" in errors(err)[0]) == (2, True)
+
+
+def test_default_folders_of_one_second_differ(run, tmp_path, monkeypatch):
+    """As it was reported: two starts in one second, of which the second wrote over the first."""
+    folders = []
+
+    def train(recipe, out, **_):
+        folders.append(out)
+        (out / "recipe.yaml").write_text("mine")
+
+    class Stopped(cli.datetime):
+        @classmethod
+        def now(cls):
+            return cls(2026, 1, 2)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "datetime", Stopped)
+    monkeypatch.setattr("doubleback.recipes.commands.train.train", train)
+    monkeypatch.setattr("doubleback.recipes.commands.train.show_result", lambda *_: None)
+    for _ in range(2):
+        assert run("train", "countdown")[0] == 0
+    assert [str(folder) for folder in folders] == [
+        "runs/countdown-20260102-000000",
+        "runs/countdown-20260102-000000-2",
+    ]
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_a_model_is_looked_for(run, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    nowhere = tmp_path / "nowhere"
+    for command in (
+        ("train", "countdown", f"model.path={nowhere}"),
+        ("eval", "bundled:countdown", "--suite", "countdown", "--engine", "nothing.py:at_all"),
+    ):
+        code, _, err = run(*command, "--out", tmp_path / "file" / "out")
+        assert (code, [line.partition(":")[2] for line in errors(err)]) == (
+            2,
+            [
+                f" --out {tmp_path / 'file' / 'out'} cannot be written (Not a directory: {tmp_path / 'file' / 'out'}); "
+                "choose another --out"
+            ],
+        )

@@ -5,6 +5,7 @@ import shlex
 from importlib.util import module_from_spec, spec_from_file_location
 from typing import Literal, get_args, get_origin
 
+import pytest
 from support.paths import ROOT
 
 from doubleback.rewards.answers.extract import Style
@@ -82,6 +83,7 @@ def fenced(language):
     )
 
 
+@pytest.mark.slow
 def test_the_reward_of_the_documents_does_what_they_show(run, tmp_path, monkeypatch):
     """Every command is run, and every line shown is a line of its output."""
     (tmp_path / "my_rewards.py").write_text(fenced("python")[0])

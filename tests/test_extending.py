@@ -43,6 +43,7 @@ def shows_what_it_prints(run, page):
     return len(shown)
 
 
+@pytest.mark.slow
 def test_an_engine(run, tmp_path, monkeypatch, tiny_model_folder):
     """The page's own, made from its file: in this process and in one of its own it samples what it wraps."""
     monkeypatch.chdir(tmp_path)

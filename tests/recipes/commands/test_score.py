@@ -165,6 +165,7 @@ def marks(text):
     return found
 
 
+@pytest.mark.slow
 def test_check_passes_the_built_in_judge(run):
     code, text, _ = run("check", "--reward", "math")
     assert code == 0
@@ -223,6 +224,7 @@ def test_check_finds_what_is_wrong_with_a_reward(run, tmp_path, function, failin
     assert shown in " ".join(text.split())
 
 
+@pytest.mark.slow
 def test_check_with_data_of_ones_own(run, tmp_path):
     path = tmp_path / "golds.jsonl"
     golds = ["$\\frac{1}{2n+2}$", "t(0,4]", "5"]

@@ -98,12 +98,14 @@ def test_the_card_states_scores_data_cost_and_the_settings_that_make_it_again(ba
     assert {"pass@1", "pass@16", "verified backtracks", "mean tokens"} < set(figures_of(base))
 
 
+@pytest.mark.slow
 def test_a_base_solves_what_its_card_says(base):
     correct = [is_correct for *_, is_correct in sample(base, num_problems=96, num_samples=4)]
     # 384 samples of 96 problems: standard error about 0.03.
     assert sum(correct) / len(correct) == pytest.approx(figures_of(base)["pass@1"], abs=0.1)
 
 
+@pytest.mark.slow
 def test_the_searching_base_doubles_back_sometimes_and_the_optimal_one_never():
     texts = {name: [row[:2] for row in sample(FOLDER / "bases" / name, 48, 4)] for name in BASES}
     assert not any("back" in text for _, text in texts["countdown-optimal"])

@@ -200,8 +200,9 @@ def _problem(row: Row) -> Problem:
 def _require_answer(stored: Stored) -> None:
     """ConfigError where the problem has no gold."""
     if (answer := stored.problem.columns.get("answer")) is None:
-        names = dict.fromkeys([*stored.row.data, *stored.problem.columns])
-        raise ConfigError(f"no 'answer'; the row has {', '.join(names)}")
+        is_ours = stored.row.data.get("problem") == stored.problem.id
+        known = stored.problem.columns if is_ours else stored.row.data
+        raise ConfigError(f"no 'answer'; the {'problem' if is_ours else 'row'} has {', '.join(known)}")
     gold_answers(answer)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from doubleback.eval.show.console import visible
 from doubleback.eval.summarise import UNDEFINED
 
 
@@ -37,12 +38,13 @@ def learning_curve(
         measured = [item.get(name, UNDEFINED) for item in validation]
         if any(item["value"] is not None for item in measured):
             _band(lower, steps, measured, color, marker, label)
-    upper.set(title=title, ylabel="share of completions", ylim=(0, 1))
+    upper.set_title(visible(title), parse_math=False)
+    upper.set(ylabel="share of completions", ylim=(0, 1))
     lower.set(xlabel="step", ylabel="share of completions", ylim=(0, 1.02))
     lower.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axes in (upper, lower):
         axes.grid(alpha=0.3)
-        axes.legend(loc="best", frameon=False)
+        _legend(axes)
     figure.savefig(path, dpi=120)
 
 
@@ -50,8 +52,16 @@ def _band(
     axes: Any, steps: Sequence[int], values: Sequence[Mapping[str, float | None]], color: str, marker: str, label: str
 ) -> None:
     middle, low, high = ([math.nan if item[key] is None else item[key] for item in values] for key in UNDEFINED)
-    axes.plot(steps, middle, color=color, marker=marker, ms=4, label=label)
+    axes.plot(steps, middle, color=color, marker=marker, ms=4, label=visible(label))
     axes.fill_between(steps, low, high, color=color, alpha=0.15, lw=0)
+
+
+def _legend(axes: Any) -> None:
+    """A legend of what is drawn; none where nothing is."""
+    if not axes.get_legend_handles_labels()[0]:
+        return
+    for text in axes.legend(loc="best", frameon=False).get_texts():
+        text.set_parse_math(False)  # a dollar sign in a name is a dollar sign
 
 
 def pass_at_k_curves(curves: Sequence[tuple[str, Mapping[str, Any]]], path: Path) -> None:
@@ -67,5 +77,5 @@ def pass_at_k_curves(curves: Sequence[tuple[str, Mapping[str, Any]]], path: Path
         axes.xaxis.set_major_formatter("{x:g}")
     axes.set(xlabel="k", ylabel="pass@k, 95 % interval over problems", ylim=(0, 1.02))
     axes.grid(alpha=0.3)
-    axes.legend(loc="best", frameon=False)
+    _legend(axes)
     figure.savefig(path, dpi=120)

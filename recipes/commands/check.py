@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
 
 from doubleback.eval.measures.contamination import NGRAM, overlap
+from doubleback.eval.show.console import Console
 from doubleback.recipes.models.bundled import bundled_path
 from doubleback.recipes.models.configuration import configuration
 from doubleback.recipes.recipe.assembly import Assembled, Prepared, assemble, prepare, recipe_memory
@@ -61,7 +61,7 @@ def preflight(recipe: Recipe, prepared: Prepared, assembled: Assembled, console:
     add_rows(table, probed)
     console.print(table)
     for line in [*_memory_warning(assembled), *warnings(probed, recipe)]:
-        console.print(f"warning: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"warning: {line}", style="yellow", highlight=False, soft_wrap=True)
 
 
 def _table() -> Table:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
+from doubleback.eval.show.console import Console
 from doubleback.rewards.types import ConfigError, RunError
 
 app = typer.Typer(
@@ -236,15 +236,11 @@ def main() -> None:
         app()
     except ConfigError as error:
         for line in str(error).splitlines():
-            errors.print(f"[bold red]error:[/] {_plain(line)}")
+            errors.say("error:", line, "bold red")
         sys.exit(2)
     except RunError as error:
-        errors.print(f"[bold red]stopped:[/] {_plain(str(error))}")
+        errors.say("stopped:", str(error), "bold red")
         sys.exit(1)
     except KeyboardInterrupt:
         errors.print("interrupted; continue with --resume --out RUN")
         sys.exit(130)
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")

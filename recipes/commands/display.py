@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console
-from rich.panel import Panel
+from rich.console import RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
 from doubleback.eval.measures.measure import Measure
+from doubleback.eval.show.console import Console, panel, visible
 from doubleback.rewards.types import Verdict
 
 FIGURES = (
@@ -23,10 +23,10 @@ FIGURES = (
 def progress_bar(console: Console) -> Progress:
     """A bar with the field `figures` behind it; silent where the output goes to a file."""
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=20),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[figures]}"),
+        TextColumn("{task.fields[figures]}", markup=False),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
@@ -70,7 +70,7 @@ class Display:
 
 def sample_pair(
     before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]], measure: Measure | None = None
-) -> Panel:
+) -> RenderableType:
     """The panel of one problem with one seed before and after: the first that the new policy alone solves.
 
     With the measure that tells most of its task, the first of those of which that is 1. Lines are those of samples,
@@ -82,9 +82,9 @@ def sample_pair(
     for label, sample in (("before", first), ("after", second)):
         text.append(f"{label}  ", style="bold")
         text.append(f"{sample['verdict']}\n", style="green" if sample["verdict"] == Verdict.CORRECT else "red")
-        text.append(f"{sample['completion']}\n")
+        text.append(f"{visible(sample['completion'])}\n")
     text.rstrip()
-    return Panel(text, title=f"problem {first['prompt']}", title_align="left")
+    return panel(text, f"problem {first['prompt']}")
 
 
 def _is_telling(before: dict[str, Any], after: dict[str, Any], measure: Measure | None) -> bool:

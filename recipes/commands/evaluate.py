@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from doubleback.eval.compare import SAMPLES, SUMMARY, compare, load_evaluated
 from doubleback.eval.judge import load_judge
 from doubleback.eval.prompts.prompt import PromptConfig, read_prompt
 from doubleback.eval.prompts.rendering import Prompted, prompted, prompted_for_endpoint
 from doubleback.eval.run import Request, generate_into
+from doubleback.eval.show.console import Console
 from doubleback.eval.show.pictures import pass_at_k_curves
 from doubleback.eval.show.tables import comparison_table, evaluation_table, flips_table
 from doubleback.eval.suites.suite import Suite, load_suite
@@ -53,7 +52,7 @@ def evaluate_policy(policy: Policy, options: Options, thinking: bool | None, out
     with owned(out):
         suite = load_suite(options.suite, options.data, options.skip_bad, task_problems)
         for line in suite.bad:
-            console.print(f"left out: {line}", markup=False, soft_wrap=True)
+            console.print(f"left out: {line}", soft_wrap=True)
         _evaluate(policy, options, suite, thinking, out, console)
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
-from rich.console import Console
 
 from doubleback.eval.compare import ComparedEvaluations, Evaluated, load_evaluated
 from doubleback.eval.compare import compare as compare_evaluated
+from doubleback.eval.show.console import Console
 from doubleback.recipes.commands.evaluate import Options, evaluate_policy
 from doubleback.recipes.commands.results import Run
 from doubleback.recipes.recipe.policy import engine_settings, find_policy

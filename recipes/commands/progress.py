@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console
-
+from doubleback.eval.show.console import Console
 from doubleback.eval.statistics.intervals import interval
 from doubleback.recipes.commands.display import progress_bar
 from doubleback.rewards.sample_lines import is_correct
@@ -54,4 +53,4 @@ class EvalProgress:
         figures = f"{speed:.1f}/s  pass@1 {estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
         self._progress.update(self._task, completed=len(self._rates), figures=figures)
         if not self._console.is_terminal:
-            self._console.print(f"{len(self._rates)}/{self._num_problems}  {figures}", highlight=False, markup=False)
+            self._console.print(f"{len(self._rates)}/{self._num_problems}  {figures}", highlight=False)

@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
+from rich.text import Text
 
 from doubleback.eval.compare import SAMPLES
 from doubleback.eval.lm_harness import is_lm_harness, rows_from_lm_harness
+from doubleback.eval.show.console import Console
 from doubleback.eval.show.tables import evaluation_table
 from doubleback.eval.summarise import summary
 from doubleback.recipes.tasks.task import shipped_measures
@@ -115,7 +115,7 @@ def check_reward(
             table.add_row("", "", shorten(example), style="dim")
     console.print(table)
     for line in lines:
-        console.print(line, soft_wrap=True, markup=False, highlight=False)
+        console.print(line, soft_wrap=True, highlight=False)
     return all(check.is_ok is not False for check in checks)
 
 
@@ -152,8 +152,8 @@ def _has_gold(row: dict[str, Any]) -> bool:
         return False
 
 
-def _mark(check: Check) -> str:
-    return {True: "[green]ok[/]", False: "[red]fails[/]", None: "[dim]n/a[/]"}[check.is_ok]
+def _mark(check: Check) -> Text:
+    return {True: Text("ok", "green"), False: Text("fails", "red"), None: Text("n/a", "dim")}[check.is_ok]
 
 
 def _what_to_score(path: Path) -> tuple[list[Path], Path]:
@@ -207,7 +207,7 @@ def _changes(graded: Sequence[Graded]) -> Table:
         for place, item in enumerate(items[:NUM_CHANGED]):
             example = f"{item.stored.row.data.get('problem', item.stored.problem.id)}: {shorten(item.text)!r}"
             shown = (before, now, f"{len(items):,}") if place == 0 else ("", "", "")
-            table.add_row(*shown, escape(example))
+            table.add_row(*shown, example)
     return table
 
 

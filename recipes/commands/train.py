@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 import yaml
-from rich.console import Console
 
 from doubleback.eval.run import Request, generate
+from doubleback.eval.show.console import Console
 from doubleback.eval.show.pictures import learning_curve
 from doubleback.eval.show.tables import before_after
 from doubleback.eval.summarise import headline, summary
@@ -63,7 +63,7 @@ def train(
         _refuse_another_run(recipe, out, resume)
         with prepare(recipe, out / TINY_FOLDER) as prepared:
             for line in listed(prepared.dropped):
-                console.print(f"left out: {line}", markup=False)
+                console.print(f"left out: {line}")
             _train(recipe, prepared, out, resume, callbacks, console)
     return Run(out)
 

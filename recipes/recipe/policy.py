@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from doubleback.eval.prompts.rendering import Prompted
+from doubleback.eval.show.console import Console
 from doubleback.recipes.models.bundled import bundled_path
 from doubleback.recipes.recipe.schema import TINY_FOLDER, Recipe
 from doubleback.rewards.settings import read_yaml, validated
@@ -94,7 +93,7 @@ def open_policy(policy: Policy, asked: Prompted, sampling: Sampling, seed: int, 
 
 
 def _note(console: Console) -> Callable[[str], None]:
-    return lambda line: console.print(f"retry: {line}", markup=False, soft_wrap=True)
+    return lambda line: console.print(f"retry: {line}", soft_wrap=True)
 
 
 def _local_engine(policy: Policy, asked: Prompted, sampling: Sampling, seed: int) -> Any:
@@ -139,7 +138,7 @@ def merge_policy(policy: Policy, dtype: str | None, out: Path, console: Console)
         raise ConfigError(f"--out {out} exists already; choose another folder")
     with console.status("merging"), owned_output(out), whole_folder(out) as folder:
         report = merge_checkpoint(bundled_path(policy.model), policy.adapter, folder, dtype)
-    console.print(f"merged   {report.num_matrices} matrices of {policy.model} with {policy.adapter}", markup=False)
+    console.print(f"merged   {report.num_matrices} matrices of {policy.model} with {policy.adapter}")
     console.print(f"rounding {report.rounding:.1e} at most on a weight")
     console.print(f"logits   {report.max_logit:.1e} at most, {report.mean_logit:.1e} on average, from the adapter's")
-    console.print(f"model    {out}", markup=False)
+    console.print(f"model    {out}")

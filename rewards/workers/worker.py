@@ -116,7 +116,7 @@ def _answer(function: Callable[..., Any], job: Job, loop: asyncio.AbstractEventL
             # Room to say so: what filled the memory is still held by the traceback.
             resource.setrlimit(resource.RLIMIT_DATA, (resource.getrlimit(resource.RLIMIT_DATA)[1],) * 2)
         scores = failure(error, size)
-    seconds = (time.perf_counter() - start) / size
+    seconds = (time.perf_counter() - start) / max(size, 1)
     return [score and replace(score, seconds=seconds) for score in scores], is_spent
 
 

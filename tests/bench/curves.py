@@ -15,8 +15,9 @@ import statistics
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from rich.console import Console
 from rich.table import Table
+
+from doubleback.eval.show.console import Console
 
 MARKERS = "os^D"
 

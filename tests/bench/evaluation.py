@@ -14,13 +14,13 @@ import time
 from pathlib import Path
 from statistics import median
 
-from rich.console import Console
 from support.models.text import make_text_model
 
 from doubleback.eval.judge import load_judge
 from doubleback.eval.prompts.prompt import load_prompt
 from doubleback.eval.prompts.rendering import prompted
 from doubleback.eval.run import Request, generate_into
+from doubleback.eval.show.console import Console
 from doubleback.eval.suites.suite import load_suite
 from doubleback.recipes.commands.progress import EvalProgress
 from doubleback.rl.engines.config import EngineConfig

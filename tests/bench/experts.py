@@ -15,10 +15,10 @@ import time
 from pathlib import Path
 
 import torch
-from rich.console import Console
 from rich.table import Table
 from transformers import AutoModelForCausalLM, Qwen3MoeConfig
 
+from doubleback.eval.show.console import Console
 from doubleback.rl.config import LoraSettings
 from doubleback.rl.policy import lora
 

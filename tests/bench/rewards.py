@@ -18,9 +18,9 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
-from rich.console import Console
 from rich.table import Table
 
+from doubleback.eval.show.console import Console
 from doubleback.recipes.recipe.loading import load_recipe
 from doubleback.rewards.builtin.countdown import Split, problems
 from doubleback.rewards.checks.golds import as_completion

@@ -17,9 +17,10 @@ import torch
 import update_phase
 import whole_steps
 from matplotlib.figure import Figure
-from rich.console import Console
 from rich.table import Table
 from sizes import SIZES, make_model
+
+from doubleback.eval.show.console import Console
 
 COLUMNS = (
     "rollout tokens/s",

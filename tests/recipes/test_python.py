@@ -3,8 +3,8 @@
 from statistics import fmean
 
 import pytest
-from rich.console import Console
 
+from doubleback.eval.show.console import Console
 from doubleback.recipes import Run, load_recipe, train
 from doubleback.rewards import ConfigError
 

@@ -5,9 +5,9 @@ import math
 from io import StringIO
 
 import pytest
-from rich.console import Console
 
 from doubleback.eval.run import Request, generate_into
+from doubleback.eval.show.console import Console
 from doubleback.eval.summarise import summary
 from doubleback.recipes.commands.progress import EvalProgress
 from doubleback.recipes.commands.train import evaluator

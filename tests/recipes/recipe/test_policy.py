@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from rich.console import Console
 
+from doubleback.eval.show.console import Console
 from doubleback.recipes.recipe.loading import load_recipe
 from doubleback.recipes.recipe.policy import Policy, engine_settings, find_policy, merge_policy
 from doubleback.rewards.types import ConfigError

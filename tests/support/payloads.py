@@ -1,0 +1,21 @@
+"""Texts that a terminal, rich or matplotlib would take for more than text."""
+
+ESCAPES = (
+    *("\x1b[2J", "\x1b[31mred", "\x1b]0;title\x07", "\x1b]8;;http://x\x07link\x1b]8;;\x07", "\x1bc", "\x1b[1A\x1b[2K"),
+    *("\x9b2J", "\x90q\x9c", "\r\rover", "\x08\x08\x08", "\x07\x07", "\x00", "\x7f", "\x0b\x0c", "\x0e\x0f", "\x85"),
+    *("\u202egnp.exe", "\u2066isolated\u2069", "\ud800", "\x1bP$q\x1b\\", "\x1b[?1049h", "\x1b[6n", "\x1b[5m"),
+)
+MARKUP = (
+    *("[/INST]", "[/]", "[bold]", "[/bold]", "[red]x[/red]", "[[/x]]", "[link=http://x]y", "[@click=f()]", "\\[/INST]"),
+    *("[/INST][/]", ":smile:", "[", "]", "[#ff0000]", "$x_{", "$\\frac{$", "{question}", "%s %d {0}"),
+)
+PAYLOADS = ESCAPES + MARKUP
+
+
+def commands_in(text):
+    """The characters of an output that a terminal would obey; what the program colours itself is none in a pipe."""
+    return {
+        character
+        for character in text
+        if character not in "\n\t" and (ord(character) < 32 or 127 <= ord(character) < 160)
+    }

@@ -26,6 +26,7 @@ from doubleback.recipes.trl import trainer as trl_trainer
 from doubleback.rewards.checks.golds import listed
 from doubleback.rewards.jsonl import complete_lines
 from doubleback.rewards.sample_lines import read_problems, with_columns
+from doubleback.rewards.settings import read_yaml
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.engines.engine import Sampler
 from doubleback.rl.learner.learner import Learner
@@ -106,7 +107,7 @@ def show_result(out: Path, console: Console) -> None:
     # A run that was resumed with more steps has been measured at its former end too.
     before, *_, after = [summary for summary in summaries if summary["suite"] == "test"]
     console.print()
-    recipe = yaml.safe_load((out / "recipe.yaml").read_text())
+    recipe = read_yaml(out / "recipe.yaml", "recipe")
     console.print(before_after(before, after, recipe["eval"]["k"]))
     problems = read_problems(out).values()
     paths = [out / "eval" / f"test-{step_name(item['step'])}.jsonl.gz" for item in (before, after)]
@@ -161,7 +162,7 @@ def _refuse_another_run(recipe: Recipe, out: Path, resume: bool) -> None:
         raise ConfigError(f"--out {out} already holds a run; continue it with --resume or choose another folder")
     if resume and not stored.exists():
         raise ConfigError(f"--resume: {out} holds no run (no recipe.yaml); leave --resume out to start one there")
-    if resume and (changed := _differences(yaml.safe_load(stored.read_text()), recipe.model_dump(mode="json"))):
+    if resume and (changed := _differences(read_yaml(stored, "recipe"), recipe.model_dump(mode="json"))):
         raise ConfigError(
             "\n".join(f"--resume: {line}; a resumed run keeps its recipe (only steps may grow)" for line in changed)
         )

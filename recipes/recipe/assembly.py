@@ -11,7 +11,7 @@ from transformers import PretrainedConfig
 from doubleback.eval.show.console import Console
 from doubleback.recipes.models.bundled import bundled_path
 from doubleback.recipes.models.configuration import configuration
-from doubleback.recipes.recipe.problems import asked, scorable
+from doubleback.recipes.recipe.problems import asked, in_template, scorable
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.recipe.tiny import make_tiny
 from doubleback.recipes.tasks.task import Splits
@@ -75,6 +75,7 @@ def prepare(recipe: Recipe, tiny_folder: Path | None = None) -> Iterator[Prepare
             folder = tiny_folder or Path(stack.enter_context(TemporaryDirectory(prefix="doubleback-tiny-")))
             model = make_tiny(model, texts, recipe.seed, folder)
         tokenizer = load_tokenizer(model.path)
+        splits = in_template(splits, recipe.task, tokenizer)
         prompts = encode_prompts(splits.everything, tokenizer, recipe.sampling.max_tokens, model.max_length)
         yield Prepared(splits, dropped, reward, model, max(map(len, prompts)))
 

@@ -1,10 +1,12 @@
 """The problems of a recipe as the model is given them, and the golds that prove them scorable."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from doubleback.eval.prompts.prompt import fill, read_prompt
+from doubleback.eval.prompts.prompt import HOLE, PromptConfig, fill, read_prompt
+from doubleback.eval.prompts.rendering import prompted
+from doubleback.eval.suites.suite import Item
 from doubleback.recipes.tasks.task import Splits, Task, find_task
 from doubleback.rewards.checks.golds import Unscorable, refuse_unscorable, unscorable
 from doubleback.rewards.compose.reward import Reward
@@ -13,21 +15,45 @@ from doubleback.rewards.types import ConfigError, Problem
 
 
 def asked(task: Task) -> Splits:
-    """The problems of the task, each question put as task.prompt says. ConfigError where that is no prompt."""
+    """The problems of the task, each question put as task.prompt says; for a chat model that is the user's message.
+
+    ConfigError where it is no prompt.
+    """
+    prompt = _prompt(task)
+    return _each(task.splits(), lambda problems: [replace(it, prompt=fill(prompt, it.prompt)) for it in problems])
+
+
+def in_template(splits: Splits, task: Task, tokenizer: Any) -> Splits:
+    """The `asked` problems as the model reads them: with a prompt for chat models, in the tokenizer's chat template.
+
+    ConfigError where it has none.
+    """
+    prompt = _prompt(task)
+    if prompt.kind == "completion":
+        return splits
+    if not tokenizer.chat_template:
+        raise ConfigError(
+            f"task.prompt={task.prompt} is for chat models, and the tokenizer of model.path has no chat template; "
+            "take a prompt for base models, as r1_zero"
+        )
+    filled = prompt.model_copy(update={"text": HOLE})  # the question is in its place already
+
+    def render(problems: Sequence[Problem]) -> Sequence[Problem]:
+        items = [Item(problem.id, problem.prompt, problem.columns) for problem in problems]
+        return prompted(items, filled, tokenizer, thinking=None).problems
+
+    return _each(splits, render)
+
+
+def _prompt(task: Task) -> PromptConfig:
     try:
-        prompt = read_prompt(task.prompt)
+        return read_prompt(task.prompt)
     except ConfigError as error:
         raise ConfigError("\n".join(f"task.prompt: {line}" for line in str(error).splitlines())) from None
-    if prompt.kind != "completion":
-        raise ConfigError(
-            f"task.prompt={task.prompt} is for chat models; a recipe takes one for base models, as r1_zero"
-        )
 
-    def put(problems: Sequence[Problem]) -> list[Problem]:
-        return [replace(problem, prompt=fill(prompt, problem.prompt)) for problem in problems]
 
-    splits = task.splits()
-    return Splits(put(splits.train), put(splits.validation), put(splits.test))
+def _each(splits: Splits, change: Callable[[Sequence[Problem]], Sequence[Problem]]) -> Splits:
+    return Splits(change(splits.train), change(splits.validation), change(splits.test))
 
 
 def task_problems(section: Mapping[str, Any], split: str) -> Sequence[Problem]:

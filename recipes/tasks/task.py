@@ -52,8 +52,8 @@ class Task(Section):
     name: str
     """Which task: a name (doubleback list), `package.module:attr` or `path.py:attr`. The other keys are the task's."""
     prompt: str = HOLE
-    """How a question is put to the model: a prompt for base models (doubleback list), a YAML file, or a text with
-    `{question}` in it, where the question goes."""
+    """How a question is put to the model: a prompt (doubleback list), a YAML file, or a text with `{question}` in it,
+    where the question goes. One for chat models goes through the tokenizer's chat template."""
     drop_unscorable: bool = False
     """Leave out problems whose own gold is not graded correct, and say which. Otherwise one such stops the run."""
 

@@ -114,7 +114,10 @@ def test_an_unreachable_hub_is_one_line_with_the_way_out(run):
     ("overrides", "message"),
     [
         (["task.train=hub:openai/gsm8k"], "write it as hub:OWNER/NAME:CONFIG:SPLIT, for example hub:openai/gsm8k"),
-        (["task.prompt=r1"], "task.prompt=r1 is for chat models; a recipe takes one for base models, as r1_zero"),
+        (
+            ["task.prompt=r1"],
+            "task.prompt=r1 is for chat models, and the tokenizer of model.path has no chat template; take a prompt",
+        ),
     ],
 )
 def test_mistakes_in_the_task_are_named(run, word_problems, overrides, message):

@@ -4,10 +4,10 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from doubleback.eval.prompts.prompt import read_prompt
+from doubleback.eval.prompts.prompt import load_prompt, read_prompt
 from doubleback.eval.prompts.rendering import prompted
 from doubleback.eval.suites.suite import Item
-from doubleback.recipes.recipe.problems import asked, scorable
+from doubleback.recipes.recipe.problems import asked, in_template, scorable
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.tasks import task as tasks
 from doubleback.recipes.tasks.countdown.task import Countdown
@@ -81,8 +81,31 @@ def test_the_question_is_put_as_the_prompt_says():
     assert asked(Doubles(name="d")).train[3].prompt == "twice 3?"
     assert asked(Doubles(name="d", prompt="Q: {question} {x}\nA:")).validation[0].prompt == "Q: twice 4? {x}\nA:"
     assert asked(Doubles(name="d", prompt="r1_zero")).test[0].prompt.endswith("User: twice 5? Assistant:")
-    with pytest.raises(ConfigError, match=r"task\.prompt=r1 is for chat models; a recipe takes one for base models"):
-        asked(Doubles(name="d", prompt="r1"))
+
+
+class Tokenizer:
+    """One with a chat template, or without."""
+
+    bos_token = None
+
+    def __init__(self, chat_template):
+        self.chat_template = chat_template
+
+    def apply_chat_template(self, conversation, **options):
+        return "".join(f"<{message['role']}>{message['content']}" for message in conversation) + "<assistant>"
+
+
+def test_a_prompt_for_chat_models_goes_through_the_template_and_one_for_base_models_does_not():
+    chat, base = Doubles(name="d", prompt="r1"), Doubles(name="d", prompt="r1_zero")
+    (problem,) = in_template(asked(chat), chat, Tokenizer("{{ messages }}")).validation
+    system, user = load_prompt("r1").system, load_prompt("r1").text.replace("{question}", "twice 4?")
+    assert problem.prompt == f"<system>{system}<user>{user}<assistant>"
+    assert (problem.id, problem.columns["answer"]) == ("4", 8)
+    assert in_template(asked(base), base, Tokenizer("{{ messages }}")) == asked(base)
+    with pytest.raises(
+        ConfigError, match=r"task\.prompt=r1 is for chat models, and the tokenizer of model\.path has no"
+    ):
+        in_template(asked(chat), chat, Tokenizer(None))
 
 
 def test_a_recipe_and_an_evaluation_put_a_question_alike(tmp_path):

@@ -21,6 +21,9 @@ install:
 demo: install
 	.venv/bin/doubleback train countdown
 
+# What reads or writes text without naming its encoding warns, and warnings of ours are errors (pyproject.toml).
+test test-fast: export PYTHONWARNDEFAULTENCODING = 1
+
 test: lint
 	.venv/bin/pytest -n $(JOBS) --durations=15
 

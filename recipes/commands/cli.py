@@ -232,6 +232,9 @@ def _folder(out: Path | None, name: str) -> AbstractContextManager[Path]:
 def main() -> None:
     """Entry point. User errors: one line each, exit 2. A run that had to stop: one line, exit 1."""
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal of another encoding has no character for some that we show: escaped, not a traceback.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         app()
     except ConfigError as error:

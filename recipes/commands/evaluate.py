@@ -198,7 +198,7 @@ def _refuse_another(out: Path, settings: Mapping[str, Any]) -> None:
     path = out / SETTINGS
     if not path.exists():
         return
-    stored = json.loads(path.read_text())
+    stored = json.loads(path.read_text(encoding="utf-8"))
     changed = [key for key in settings if stored.get(key) != settings[key]]
     lines = [
         f"--out {out} holds an evaluation with {key}={stored.get(key)!r}, not {settings[key]!r}" for key in changed

@@ -103,7 +103,7 @@ def _train(
 
 def show_result(out: Path, console: Console) -> None:
     """The table before and after, a pair of samples, the learning curve, and where everything lies."""
-    summaries = [json.loads(path.read_text()) for path in sorted((out / "eval").glob("*.json"))]
+    summaries = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((out / "eval").glob("*.json"))]
     # A run that was resumed with more steps has been measured at its former end too.
     before, *_, after = [summary for summary in summaries if summary["suite"] == "test"]
     console.print()

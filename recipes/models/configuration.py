@@ -28,7 +28,7 @@ def described_configuration(path: str) -> PretrainedConfig | None:
     file = FOLDER / f"{path.rpartition('/')[2].lower()}.json"
     if not file.is_file():
         return None
-    keys = json.loads(file.read_text())
+    keys = json.loads(file.read_text(encoding="utf-8"))
     if keys.pop("_name_or_path") != path:
         return None
     return CONFIG_MAPPING[keys.pop("model_type")](**keys)
@@ -36,4 +36,4 @@ def described_configuration(path: str) -> PretrainedConfig | None:
 
 def described_models() -> list[str]:
     """The hub ids that are described."""
-    return sorted(json.loads(file.read_text())["_name_or_path"] for file in FOLDER.glob("*.json"))
+    return sorted(json.loads(file.read_text(encoding="utf-8"))["_name_or_path"] for file in FOLDER.glob("*.json"))

@@ -44,7 +44,7 @@ def children(pid: int) -> set[int]:
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             # The name, in parentheses, may hold anything.
-            state, parent = path.read_text(errors="replace").rpartition(")")[2].split()[:2]
+            state, parent = path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[:2]
         except OSError:
             continue  # gone meanwhile
         if int(parent) == pid and state != "Z":
@@ -130,7 +130,11 @@ def _own_children() -> set[int]:
 
 def _limit_memory(mebibytes: int) -> None:
     # RLIMIT_DATA counts private writable memory. RLIMIT_AS would count the libraries that were mapped as well.
-    (used,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmData:"))
+    (used,) = (
+        line
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        if line.startswith("VmData:")
+    )
     limit = int(used.split()[1]) * 1024 + (mebibytes << 20)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit + MEMORY_RESERVE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

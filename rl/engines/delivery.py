@@ -75,7 +75,7 @@ def write_runtime_adapter(adapter: Adapter, family: Family, folder: Path) -> Non
         "target_modules": sorted({name.rsplit(".", 3)[-3] for name in tensors}),
     }
     save_file(tensors, str(folder / "adapter_model.safetensors"))
-    (folder / "adapter_config.json").write_text(json.dumps(config))
+    (folder / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
 
 
 def runtime_tensors(adapter: Adapter, family: Family) -> Iterator[tuple[str, Tensor]]:

@@ -24,15 +24,17 @@ def save(learner: Learner, problems: ProblemSource, folder: Path) -> None:
         state = io.BytesIO()  # torch would report a full disk as an error of its own
         torch.save({**learner.state(), "torch_rng": torch.get_rng_state()}, state)
         (unfinished / STATE).write_bytes(state.getbuffer())
-        (unfinished / PROBLEMS).write_text(json.dumps(problems.state()))
+        (unfinished / PROBLEMS).write_text(json.dumps(problems.state()), encoding="utf-8")
         files = {path.name: _sha256(path) for path in sorted(unfinished.iterdir())}
-        (unfinished / MANIFEST).write_text(json.dumps({"step": learner.step, "sha256": files}, indent=2))
+        (unfinished / MANIFEST).write_text(
+            json.dumps({"step": learner.step, "sha256": files}, indent=2), encoding="utf-8"
+        )
 
 
 def load(learner: Learner, problems: ProblemSource, folder: Path) -> None:
     """Restore learner and problems exactly. ConfigError names the file that is missing, damaged or of another model."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         damaged = [name for name, digest in manifest["sha256"].items() if _sha256(folder / name) != digest]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _corrupt(folder, f"{MANIFEST} or a file it names is missing or unreadable") from error
@@ -43,7 +45,7 @@ def load(learner: Learner, problems: ProblemSource, folder: Path) -> None:
         learner.restore(load_file(folder / ADAPTER), state)
     except ValueError as error:
         raise ConfigError(f"checkpoint {folder} belongs to another model or adapter: {error}") from error
-    problems.restore(json.loads((folder / PROBLEMS).read_text()))
+    problems.restore(json.loads((folder / PROBLEMS).read_text(encoding="utf-8")))
     torch.set_rng_state(state["torch_rng"])
 
 

@@ -13,6 +13,7 @@ from statistics import fmean
 import torch
 from rich.table import Table
 
+from doubleback.eval.prompts.prompt import read_prompt
 from doubleback.recipes.recipe.assembly import Assembled, Prepared
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.rewards.types import RunError, Verdict
@@ -145,4 +146,10 @@ def warnings(probed: Probe, recipe: Recipe) -> list[str]:
     if probed.base.experts_differ > FEW and not recipe.algorithm.routing_replay:
         share = f"{probed.base.experts_differ:.1%}"
         lines.append(f"{share} of tokens go to other experts in the trainer; try algorithm.routing_replay=true")
+    stop = read_prompt(recipe.task.prompt).stop
+    if not set(stop) <= set(recipe.sampling.stop):
+        lines.append(
+            f"task.prompt={recipe.task.prompt} ends a completion at {stop}, and sampling.stop={recipe.sampling.stop} "
+            f"does not: the model may go on to a next question; set sampling.stop to these"
+        )
     return lines

@@ -221,7 +221,8 @@ def test_partial_adapters_arrive(name, targets, tiny_model_folder):
     assert gap(made.learner.score(sequences(groups), parts=frozenset()), served) > 100 * BOUND
 
 
-def test_a_runtime_adapter_arrives_under_a_new_name_each_time(tiny_model_folder):
+def test_a_runtime_adapter_arrives_under_a_new_name_each_time(tiny_model_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     made = Setup("vllm", str(tiny_model_folder), "attention", is_runtime=True)
     problems = [*PROBLEMS, Problem("long", " ".join(str(number % 50) for number in range(380)))]
     sampling, seeds = SamplingConfig(group_size=2, max_tokens=30), [*SEEDS, 7]
@@ -233,18 +234,19 @@ def test_a_runtime_adapter_arrives_under_a_new_name_each_time(tiny_model_folder)
         sampled = made.engine.sample(problems, sampling, seeds)
         assert gap(made.learner.score(sequences(sampled)), sampled_logprobs(sampled)) < BOUND
         assert gap(made.learner.score(sequences(sampled)), made.engine.score(sequences(sampled))) < BOUND
-    folder = made.engine._delivery._folder
+    (folder,) = tmp_path.glob("doubleback-adapter-*")
     assert len(list(folder.iterdir())) == 1
     made.engine.close()
     assert not folder.exists()
 
 
-def test_vllm_hands_a_group_over_while_others_are_still_sampled(tiny_model_folder):
+def test_vllm_hands_a_group_over_while_others_are_still_sampled(tiny_model_folder, monkeypatch):
     """One problem has room for 300 tokens, the others end early: they must not wait for it."""
+    from vllm.v1.engine.llm_engine import LLMEngine
+
+    steps, handed, step = [], [], LLMEngine.step
+    monkeypatch.setattr(LLMEngine, "step", lambda engine: steps.append(1) or step(engine))
     made = Setup("vllm", str(tiny_model_folder))
-    steps, handed = [], []
-    engine_step = made.engine._llm.llm_engine.step
-    made.engine._llm.llm_engine.step = lambda: steps.append(1) or engine_step()
     sampling = SamplingConfig(group_size=2, max_tokens=300)
     groups = made.engine.sample(PROBLEMS, sampling, SEEDS, on_group=lambda index, group: handed.append(len(steps)))
     made.engine.close()

@@ -80,15 +80,21 @@ def test_every_family_packs(tmp_path, batch, name):
     assert deviation({k: found[k] for k in b_only}, {k: expected[k] for k in b_only}) < 1e-4
 
 
-def test_logits_in_chunks(make_policy, batch, monkeypatch):
-    """118 words: a budget of 1,000 numbers is 8 rows a chunk."""
-    loss, expected = update(make_policy(dtype="float64"), batch)
-    learner = Learner(make_policy(dtype="float64"), KL, OptimConfig(**BARE_GRADIENT), SAMPLING)
-    learner._forward._max_logits = 1000
-    sizes, chunk = [], learner._forward._chunk
-    monkeypatch.setattr(
-        learner._forward, "_chunk", lambda hidden, *rest: sizes.append(len(hidden)) or chunk(hidden, *rest)
-    )
+def test_logits_in_chunks(make_policy, batch):
+    """32,768 words: a budget of 1 MiB, 262,144 numbers in float32, is 8 rows a chunk."""
+
+    def wide():
+        model = make_policy(dtype="float64")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model.get_base_model().resize_token_embeddings(32_768, mean_resizing=False).requires_grad_(False)
+        return model
+
+    loss, expected = update(wide(), batch)
+    model, sizes = wide(), []
+    head = model.get_base_model().get_output_embeddings()
+    head.register_forward_hook(lambda module, arguments, output: sizes.append(len(arguments[0])))
+    learner = Learner(model, KL, OptimConfig(**BARE_GRADIENT, logits_mib=1), SAMPLING)
     assert learner.update(batch)["learner/loss"] == pytest.approx(loss, rel=1e-12)
     assert deviation(gradients(learner), expected) < 1e-7
     assert max(sizes) == 8

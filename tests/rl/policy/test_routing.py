@@ -135,7 +135,8 @@ def test_minus_one_leaves_a_token_to_its_own_choice(load):
 
 def routed_batch(make_policy, shift):
     """A batch whose completions carry the policy's own routes, or those of other experts."""
-    learner = Learner(make_policy(), AlgorithmConfig(), OptimConfig(), SAMPLING)
+    model = make_policy()
+    routers = Routers(model)
     groups = assign(random_groups([[1.0, 0.0, 0.5], [0.2, 0.9, 0.1]]), AlgorithmConfig())
     routed = []
     for group in groups:
@@ -143,8 +144,8 @@ def routed_batch(make_policy, shift):
         for completion in group.completions:
             ids = torch.tensor([[*group.prompt_ids, *completion.token_ids[:-1]]])
             with torch.no_grad():
-                learner.model(input_ids=ids)
-            routes.append(Routes.pack(((learner._forward.routers.chosen() + shift) % 4).numpy()))
+                model(input_ids=ids)
+            routes.append(Routes.pack(((routers.chosen() + shift) % 4).numpy()))
         routed.append(replace(group, routes=tuple(routes)))
     return make_batch(routed, AlgorithmConfig(), SamplingConfig(max_tokens=12))
 

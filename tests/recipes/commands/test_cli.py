@@ -243,3 +243,14 @@ def test_a_run_goes_on_with_more_steps_but_not_with_fewer(run, tmp_path):
     _, _, err = run("train", "countdown", "steps=6", nowhere, "--out", tmp_path / "run", "--resume")
     assert "nowhere" in err
     assert "the run has" not in err
+
+
+def test_a_base_to_pretrain_is_found_in_the_folder_of_its_task(run, tmp_path):
+    for arguments, message in (
+        (["countdwn"], "base 'countdwn' does not come with doubleback; did you mean countdown?"),
+        (["countdown", "mix.optimum=1"], "mix.optimum"),
+        (["countdown-optimal", "stps=1"], "stps: there is no such key; did you mean steps?"),
+    ):
+        code, _, err = run("pretrain", *arguments, "--out", tmp_path / "base")
+        (line,) = errors(err)
+        assert (code, line.startswith(f"error: {message}")) == (2, True), err

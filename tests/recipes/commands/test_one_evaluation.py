@@ -96,6 +96,18 @@ def test_what_cannot_be_estimated_is_undefined_in_training(tmp_path):
     assert math.isnan(metrics["eval/test/pass@3"])
 
 
+def test_training_reports_the_measures_of_its_task(tmp_path):
+    """The completions hold no wrong step and no doubling back: of nothing both are 0, and neither is absent."""
+    recipe = load_recipe("countdown", ["eval.validation_n=1", "steps=5"])
+    problems = recipe.task.splits().validation[:2]
+    run = RunDirectory(tmp_path)
+    metrics = evaluator(recipe, Splits([], problems, []), Counting(), Judging(CORRECT), run, lambda text: None)(10)
+    assert {name: metrics[f"eval/validation/{name}"] for name in ("verified_backtrack", "arithmetic_error_rate")} == {
+        "verified_backtrack": 0.0,
+        "arithmetic_error_rate": 0.0,
+    }
+
+
 def test_the_running_figure_leaves_out_what_could_not_be_judged():
     shown = StringIO()
     lines = [{"verdict": "correct"}, {"verdict": "timeout"}]

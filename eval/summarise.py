@@ -18,7 +18,7 @@ from doubleback.rewards.sample_lines import Line, is_correct, is_truncated, num_
 from doubleback.rewards.types import UNUSABLE, ConfigError, Verdict
 
 UNDEFINED: Mapping[str, float | None] = {"value": None, "low": None, "high": None}
-MEASURES = ("format_rate", "truncated_rate", "mean_tokens")
+MEASURES = ("format_rate", "cut_off_rate", "mean_tokens")
 """What a training step reports beside pass@k and the measures of its task."""
 Estimates = dict[str, dict[str, float | None]]
 
@@ -66,7 +66,7 @@ def summary(
         "format_rate": _mean(usable, lambda line: line.get("parts", {}).get("format")),
         "no_answer_rate": _mean(usable, lambda line: line["verdict"] == Verdict.NO_ANSWER),
         "unusable_rate": _mean(problems, lambda line: line["verdict"] in UNUSABLE),
-        "truncated_rate": _mean(problems, is_truncated),
+        "cut_off_rate": _mean(problems, is_truncated),
         "mean_tokens": _mean(problems, num_tokens),
         "tokens": _percentiles([num for num in map(num_tokens, lines) if num is not None]),
         "obeys_thinking": _mean(usable, obeys_thinking),

@@ -32,7 +32,7 @@ def learning_curve(
     for name, color, marker, label in (
         *((name, "C3", "s", label) for name, label in of_the_task[:1]),
         ("format_rate", "C2", "^", "format kept"),
-        ("truncated_rate", "C1", "v", "cut off"),
+        ("cut_off_rate", "C1", "v", "cut off"),
     ):
         # Undefined for a recipe without the component, or a task without a state to replay.
         measured = [item.get(name, UNDEFINED) for item in validation]

@@ -12,7 +12,7 @@ from doubleback.eval.summarise import UNDEFINED
 
 LABELS = {
     "format_rate": "format kept",
-    "truncated_rate": "cut off",
+    "cut_off_rate": "cut off",
     "mean_tokens": "mean tokens",
 }
 
@@ -48,8 +48,10 @@ def before_after(before: dict[str, Any], after: dict[str, Any], ks: Sequence[int
 
 def _cell(estimate: Mapping[str, float | None], digits: int, sign: str = "") -> str:
     value, low, high = estimate["value"], estimate["low"], estimate["high"]
-    if value is None or low is None or high is None:
+    if value is None:
         return "-"
+    if low is None or high is None:  # one problem says nothing of the others
+        return f"{value:{sign}.{digits}f} [-]"
     return f"{value:{sign}.{digits}f} [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]"
 
 
@@ -118,7 +120,8 @@ def _rows(summary: Mapping[str, Any], ks: Sequence[int]) -> list[tuple[str, dict
     rows = [(f"pass@{k}", curve.get(k), 3) for k in shown]
     rows += [(f"pass^{k}, all right", summary["pass_all_k"].get(k), 3) for k in shown if k != "1"]
     rows += [(f"maj@{k}", estimate, 3) for k, estimate in summary["maj_at_k"].items() if k != "1"]
-    rows += [(f"{name} extraction", summary["extraction"][name], 3) for name in ("strict", "flexible")]
+    if summary["extraction"]["strict"]["value"] is not None:  # else nobody asked for a form
+        rows += [(f"{name} extraction", summary["extraction"][name], 3) for name in ("strict", "flexible")]
     shown_labels = {
         **labels(summary),
         "no_answer_rate": "no answer",

@@ -55,11 +55,12 @@ def clustered(values_P: Sequence[float], seed: int = 0) -> Estimate:
     """Mean of one value per problem, with a 95 % percentile bootstrap over problems (the clusters).
 
     Resampling single completions instead would pretend that n samples of one problem are n problems, and print an
-    interval of half the true width. Problems whose value is NaN (nothing to measure) are left out.
+    interval of half the true width. Problems whose value is NaN (nothing to measure) are left out. One problem has a
+    value and no interval: it says nothing of how problems differ.
     """
     values_P = [value for value in values_P if value == value]
-    if not values_P:
-        return Estimate(nan, nan, nan)
+    if len(values_P) < 2:
+        return Estimate(values_P[0] if values_P else nan, nan, nan)
     low, high = np.quantile(resampled_means(values_P, seed), [0.025, 0.975])
     return Estimate(float(np.mean(values_P)), float(low), float(high))
 

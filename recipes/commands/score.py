@@ -18,6 +18,7 @@ from doubleback.eval.show.console import Console
 from doubleback.eval.show.tables import evaluation_table
 from doubleback.eval.summarise import summary
 from doubleback.recipes.tasks.task import shipped_measures
+from doubleback.rewards.answers.extract import Style
 from doubleback.rewards.answers.grade import gold_answers
 from doubleback.rewards.checks.dry_run import KEY, NAME, Check, Trial, config_for, dry_run, gold_samples, is_about_form
 from doubleback.rewards.checks.golds import matched_as_text_only
@@ -39,7 +40,7 @@ from doubleback.rewards.compose.reward import load_reward
 from doubleback.rewards.jsonl import GZIPPED, Row, parse_rows, read_rows, to_lines
 from doubleback.rewards.sample_lines import ROLLOUTS
 from doubleback.rewards.settings import override
-from doubleback.rewards.types import ConfigError
+from doubleback.rewards.types import ConfigError, Verdict
 from doubleback.rl.run.files import write_atomically
 from doubleback.rl.run.owner import owned_output
 
@@ -80,7 +81,13 @@ def _score(name: str, files: Sequence[Path], config: RewardConfig, out: Path, co
     with load_reward(config, key=KEY) as reward:
         reward.ready()
         graded = list(
-            track(regrade(stored, reward), "grading", len(stored), console=console, disable=not console.is_terminal)
+            track(
+                regrade(stored, reward, Style.FLEXIBLE if function == "math" else None),
+                "grading",
+                len(stored),
+                console=console,
+                disable=not console.is_terminal,
+            )
         )
     graded.sort(key=lambda item: item.stored.row.number)
     write_atomically(out, to_lines((item.line() for item in graded), is_gzipped=out.suffix == GZIPPED))
@@ -219,12 +226,22 @@ def _verdicts(graded: Sequence[Graded]) -> Table:
         table.add_row(verdict, f"{count:,}", f"{count / len(graded):.1%}")
     values = [item.score.value for item in graded if item.score.value is not None]
     table.add_row("mean score", f"{sum(values) / len(values):.4f}" if values else "undefined", "")
-    exact = sum(item.format_ok for item in graded)
-    table.add_row("format kept", f"{exact:,}", f"{exact / len(graded):.1%}")
+    if forms := [item.format_ok for item in graded if item.format_ok is not None]:
+        table.add_row("format kept", f"{sum(forms):,}", f"{sum(forms) / len(forms):.1%}")
+    if others := [item for item in graded if item.stored.row.data.get("harness_correct") is not None]:
+        table.add_row(*_agreement(others))
     for share, seconds in latency_percentiles(graded, PERCENTILES).items():
         name = "slowest" if share == 100 else f"{share:g} % within"
         table.add_row(name, "not timed" if math.isnan(seconds) else f"{seconds * 1000:.2f} ms", "")
     return table
+
+
+def _agreement(graded: Sequence[Graded]) -> tuple[str, str, str]:
+    """How often lm-evaluation-harness said the same, and who alone said right; a row of the table."""
+    pairs = [(bool(item.stored.row.data["harness_correct"]), item.score.verdict == Verdict.CORRECT) for item in graded]
+    same = sum(theirs == ours for theirs, ours in pairs)
+    alone = f"{pairs.count((False, True))} right here alone, {pairs.count((True, False))} right there alone"
+    return f"as the harness ({alone})", f"{same:,}", f"{same / len(pairs):.1%}"
 
 
 def _slowest(graded: Sequence[Graded]) -> Table:

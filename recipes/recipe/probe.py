@@ -14,15 +14,17 @@ import torch
 from rich.table import Table
 
 from doubleback.eval.prompts.prompt import read_prompt
+from doubleback.eval.statistics.intervals import Estimate, interval
 from doubleback.recipes.recipe.assembly import Assembled, Prepared
 from doubleback.recipes.recipe.schema import Recipe
-from doubleback.rewards.types import RunError, Verdict
+from doubleback.rewards.types import UNUSABLE, RunError, Verdict
 from doubleback.rl.learner.learner import Comparison
 from doubleback.rl.objective.agreement import QUANTILE
 from doubleback.rl.policy import lora
 from doubleback.rl.rollout.scoring import Scoring
 from doubleback.rl.seeds import sample_seed
 from doubleback.rl.sync import BOUNDS
+from doubleback.rl.types import Group
 
 NUM_PROBLEMS = 8
 MOST, FEW = 0.75, 0.05
@@ -37,7 +39,8 @@ class Probe:
 
     num_problems: int
     group_size: int
-    pass_rate: float
+    pass_rate: Estimate
+    """With its 95 % interval over these few problems."""
     no_signal: float
     """Share of groups whose rewards do not differ."""
     format_rate: float
@@ -74,13 +77,19 @@ def probe(recipe: Recipe, prepared: Prepared, assembled: Assembled) -> Probe:
     return Probe(
         num_problems=len(problems),
         group_size=recipe.sampling.group_size,
-        pass_rate=sum(score.verdict == Verdict.CORRECT for score in scores) / len(scores),
+        pass_rate=interval([_pass_rate(group) for group in groups], is_single=False),
         no_signal=sum(len({score.value for score in group.scores}) == 1 for group in groups) / len(groups),
         format_rate=fmean(shapes) if shapes else math.nan,
         truncated=sum(completion.is_truncated for completion in completions) / len(completions),
         base=base,
         adapter=adapter,
     )
+
+
+def _pass_rate(group: Group) -> float:
+    """The share of the judged completions of a problem that are right; NaN where none could be judged."""
+    judged = [score.verdict == Verdict.CORRECT for score in group.scores if score.verdict not in UNUSABLE]
+    return sum(judged) / len(judged) if judged else math.nan
 
 
 @contextmanager
@@ -120,20 +129,38 @@ def add_rows(table: Table, probed: Probe) -> None:
     for label, side in (("base", probed.base), ("adapter", probed.adapter)):
         table.add_row(
             f"engine = trainer, {label}",
-            f"mean {side.gap.mean_abs:.1e}, max {side.gap.max_abs:.1e} nats on {side.gap.num_tokens} tokens; "
-            f"other experts for {side.experts_differ:.2%} of tokens",
+            f"mean {side.gap.mean_abs:.1e}, max {side.gap.max_abs:.1e} nats on {side.gap.num_tokens} tokens"
+            f"{_other_experts(side)}",
         )
-    table.add_row("base passes", f"{probed.pass_rate:.3f} of {probed.num_problems} problems x {probed.group_size}")
+    passed, size = probed.pass_rate, f"{probed.num_problems} problems x {probed.group_size}"
+    table.add_row("base passes", f"{passed.value:.3f} [{passed.low:.3f}, {passed.high:.3f}] of {size}")
     table.add_row("no signal", f"{probed.no_signal:.0%} of groups (all rewards equal)")
-    table.add_row("format kept", f"{probed.format_rate:.3f}")
+    if not math.isnan(probed.format_rate):
+        table.add_row("format kept", f"{probed.format_rate:.3f}")
     table.add_row("cut off", f"{probed.truncated:.3f}")
+
+
+def _other_experts(side: Comparison) -> str:
+    """The share of tokens with other experts; nothing of a model that has none, or an engine that does not say."""
+    return "" if math.isnan(side.experts_differ) else f"; other experts for {side.experts_differ:.2%} of tokens"
 
 
 def warnings(probed: Probe, recipe: Recipe) -> list[str]:
     """What makes it likely that the run will not learn; a line each, with what to do."""
+    lines = [] if recipe.tiny else _of_the_base(probed, recipe)  # what a random model does says nothing
+    stop = read_prompt(recipe.task.prompt).stop
+    if not set(stop) <= set(recipe.sampling.stop):
+        lines.append(
+            f"task.prompt={recipe.task.prompt} ends a completion at {stop}, and sampling.stop={recipe.sampling.stop} "
+            f"does not: the model may go on to a next question; set sampling.stop to these"
+        )
+    return lines
+
+
+def _of_the_base(probed: Probe, recipe: Recipe) -> list[str]:
     lines = []
     tried = probed.num_problems * probed.group_size
-    if probed.pass_rate == 0:
+    if probed.pass_rate.value == 0:
         lines.append(f"none of {tried} completions is correct: there is nothing to reinforce; take easier problems")
     if probed.no_signal > MOST:
         lines.append(f"{probed.no_signal:.0%} of groups carry no signal; raise sampling.group_size or change problems")
@@ -146,10 +173,4 @@ def warnings(probed: Probe, recipe: Recipe) -> list[str]:
     if probed.base.experts_differ > FEW and not recipe.algorithm.routing_replay:
         share = f"{probed.base.experts_differ:.1%}"
         lines.append(f"{share} of tokens go to other experts in the trainer; try algorithm.routing_replay=true")
-    stop = read_prompt(recipe.task.prompt).stop
-    if not set(stop) <= set(recipe.sampling.stop):
-        lines.append(
-            f"task.prompt={recipe.task.prompt} ends a completion at {stop}, and sampling.stop={recipe.sampling.stop} "
-            f"does not: the model may go on to a next question; set sampling.stop to these"
-        )
     return lines

@@ -44,8 +44,8 @@ class Graded:
 
     stored: Stored
     score: Score
-    format_ok: bool
-    """Whether the completion keeps the form of its style exactly."""
+    format_ok: bool | None
+    """Whether the completion keeps the form of its style exactly; None where none was asked for."""
 
     @property
     def text(self) -> str:
@@ -107,11 +107,11 @@ def group_names(rows: Sequence[Row]) -> list[str]:
     return names
 
 
-def regrade(stored: Sequence[Stored], reward: Reward) -> Iterator[Graded]:
+def regrade(stored: Sequence[Stored], reward: Reward, style: Style | None = None) -> Iterator[Graded]:
     """The completions with their scores, as they are known: in order, or where a component scores groups by group.
 
-    Of a group the problem is that of its first row. ConfigError where a component needs a column, or token ids, that
-    the rows lack.
+    `style` is the form of rows that name none. Of a group the problem is that of its first row. ConfigError where a
+    component needs a column, or token ids, that the rows lack.
     """
     has_ids = all(item.completion.token_ids for item in stored)
     reward.require_columns([item.problem for item in stored], has_ids=has_ids)
@@ -119,9 +119,9 @@ def regrade(stored: Sequence[Stored], reward: Reward) -> Iterator[Graded]:
     for group in _groups(stored) if reward.needs_group else ([item] for item in stored):
         waiting.append((group, reward.start(group[0].problem, [item.completion for item in group])))
         if len(waiting) > AHEAD:
-            yield from _finished(*waiting.popleft())
+            yield from _finished(*waiting.popleft(), style)
     while waiting:
-        yield from _finished(*waiting.popleft())
+        yield from _finished(*waiting.popleft(), style)
 
 
 def verdict_counts(graded: Sequence[Graded]) -> dict[str, int]:
@@ -168,11 +168,13 @@ def _groups(stored: Sequence[Stored]) -> list[list[Stored]]:
     return list(groups.values())
 
 
-def _finished(group: Sequence[Stored], finish: Callable[[], list[Score]]) -> list[Graded]:
-    return [
-        Graded(item, score, format_ok(item.completion.text, Style(item.row.data.get("style") or Style.FLEXIBLE)))
-        for item, score in zip(group, finish(), strict=True)
-    ]
+def _finished(group: Sequence[Stored], finish: Callable[[], list[Score]], style: Style | None) -> list[Graded]:
+    return [Graded(item, score, _keeps_form(item, style)) for item, score in zip(group, finish(), strict=True)]
+
+
+def _keeps_form(item: Stored, style: Style | None) -> bool | None:
+    asked = item.row.data.get("style") or style
+    return None if asked is None else format_ok(item.completion.text, Style(asked))
 
 
 def _stored(row: Row, problems: Mapping[str, Problem]) -> Stored:

@@ -25,7 +25,8 @@ METRICS: dict[str, str] = {
     "rollout/tokens": "completion tokens in the step",
     "rollout/mean_tokens": "completion tokens per completion",
     "rollout/max_tokens": "longest completion, tokens",
-    "rollout/truncated": "share of completions cut off at sampling.max_tokens",
+    "rollout/cut_off": "share of completions cut off at sampling.max_tokens; verdict/truncated is the share of those "
+    "that had given no answer",
     "rollout/zero_variance": "share of groups whose rewards do not differ: no gradient",
     "rollout/rounds": "rounds of sampling in the step",
     "rollout/replaced": "groups without spread that other problems replaced",
@@ -62,7 +63,7 @@ METRICS: dict[str, str] = {
     "eval/SUITE/pass@K": "pass@K on the held-out problems of SUITE (validation or test), when due, by the pipeline of "
     "`doubleback eval`; undefined where a problem has fewer than K samples that could be judged",
     "eval/SUITE/format_rate": "share of completions in exactly the think/answer format",
-    "eval/SUITE/truncated_rate": "share of completions cut off at sampling.max_tokens",
+    "eval/SUITE/cut_off_rate": "share of completions cut off at sampling.max_tokens",
     "eval/SUITE/mean_tokens": "completion tokens per completion",
     "eval/SUITE/MEASURE": "mean of a measure that the recipe's task brings, under its name (docs/tasks.md): "
     "verified_backtrack, arithmetic_error_rate and false_check_rate, or steps_shown and wrong_step_rate",
@@ -100,7 +101,7 @@ def rollout_metrics(groups: Sequence[Group], batch: Batch, num_rounds: int = 1) 
         "rollout/tokens": float(sum(lengths)),
         "rollout/mean_tokens": sum(lengths) / total,
         "rollout/max_tokens": float(max(lengths)),
-        "rollout/truncated": sum(completion.is_truncated for completion in completions) / total,
+        "rollout/cut_off": sum(completion.is_truncated for completion in completions) / total,
         "rollout/zero_variance": (batch.num_zero_variance + num_replaced) / len(groups),
         "rollout/rounds": float(num_rounds),
         "rollout/replaced": float(num_replaced),

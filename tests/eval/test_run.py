@@ -63,7 +63,7 @@ def found():
         ("pass@1", (2 / 4 + 0) / 2),
         ("pass@4", (1 + 0) / 2),
         ("format_rate", (3 / 4 + 1) / 2),
-        ("truncated_rate", (1 / 4 + 0) / 2),
+        ("cut_off_rate", (1 / 4 + 0) / 2),
         ("verified_backtrack", (1 / 4 + 0) / 2),
         ("arithmetic_error_rate", (1 / 4 + 1) / 2),
         ("false_check_rate", 0.0),

@@ -42,7 +42,7 @@ def test_rates_by_hand():
     assert found["extraction"]["flexible"] == found["avg_at_n"]
     assert found["no_answer_rate"]["value"] == pytest.approx((1 / 4) / 3, abs=1e-12)
     assert found["unusable_rate"]["value"] == pytest.approx((1 / 4) / 3, abs=1e-12)
-    assert found["truncated_rate"]["value"] == pytest.approx((1 / 4) / 3, abs=1e-12)
+    assert found["cut_off_rate"]["value"] == pytest.approx((1 / 4) / 3, abs=1e-12)
     assert found["mean_tokens"]["value"] == pytest.approx((4 + 4 + 5) / 3, abs=1e-12)
     assert found["verdicts"]["wrong"] == pytest.approx(6 / 12, abs=1e-12)
     assert found["obeys_thinking"]["value"] is None

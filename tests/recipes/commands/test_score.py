@@ -252,3 +252,38 @@ def test_check_wants_one_thing(run):
     for arguments in ([], ["countdown", "--reward", "math"]):
         code, _, err = run("check", *arguments)
         assert (code, errors(err)) == (2, ["error: check wants a RECIPE or --reward NAME, and not both"])
+
+
+def write(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_a_reward_of_form_shows_nothing_of_answers(run, tmp_path):
+    """Nobody asked for a form of an answer: no strict reading, no share that keeps it."""
+    rows = write(tmp_path / "form.jsonl", [{"completion": "x" * length} for length in (1, 300)])
+    (tmp_path / "mine.py").write_text("def f(completions, **columns):\n    return [1.0] * len(completions)\n")
+    code, text, err = run("score", rows, "--reward", f"{tmp_path}/mine.py:f")
+    assert code == 0, err
+    assert "pass@1" in text
+    assert not [shown for shown in ("strict", "flexible", "format kept") if shown in text]
+
+
+def test_the_verdicts_of_the_harness_are_compared_with_ours(run, tmp_path):
+    """Of four documents both say right once and wrong once, and each alone says right once."""
+    said = [("#### 1", 1.0), ("#### 2", 0.0), ("#### 1", 0.0), ("#### 2", 1.0)]
+    log = [
+        {
+            "doc_id": n,
+            "doc": {"question": "?"},
+            "target": "1",
+            "resps": [[text]],
+            "filter": "none",
+            "exact_match": match,
+        }
+        for n, (text, match) in enumerate(said)
+    ]
+    code, text, err = run("score", write(tmp_path / "log.jsonl", log))
+    assert code == 0, err
+    (line,) = [" ".join(line.split()) for line in text.splitlines() if "as the harness" in line]
+    assert line == "as the harness (1 right here alone, 1 right there alone) 2 50.0%"

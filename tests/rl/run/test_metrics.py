@@ -136,7 +136,7 @@ def test_rollout_metrics_by_hand():
     assert metrics["rollout/tokens"] == 3 + 2 + 12 + 3 + 4 * 2
     assert metrics["rollout/mean_tokens"] == 28 / 8
     assert metrics["rollout/max_tokens"] == 12
-    assert metrics["rollout/truncated"] == metrics["rollout/unusable"] == 1 / 8
+    assert metrics["rollout/cut_off"] == metrics["rollout/unusable"] == 1 / 8
     assert metrics["rollout/zero_variance"] == 1 / 2
 
 

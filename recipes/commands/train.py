@@ -20,7 +20,7 @@ from doubleback.recipes.commands.display import Display, sample_pair
 from doubleback.recipes.commands.results import Run
 from doubleback.recipes.recipe.assembly import Prepared, assemble, prepare
 from doubleback.recipes.recipe.schema import TINY_FOLDER, Recipe
-from doubleback.recipes.recipe.trackers import start_trackers
+from doubleback.recipes.recipe.trackers import TrackedRun, start_trackers
 from doubleback.recipes.tasks.task import Splits, find_task
 from doubleback.recipes.trl import trainer as trl_trainer
 from doubleback.rewards.checks.golds import listed
@@ -88,7 +88,8 @@ def _train(
         start = learner.step
         if start == 0:
             preflight(recipe, prepared, assembled, console)
-        with Display(console, recipe.steps, start) as display, start_trackers(recipe, out) as track:
+        tracked = TrackedRun(out, recipe.model_dump(mode="json"), start)
+        with Display(console, recipe.steps, start) as display, start_trackers(recipe.trackers, tracked) as track:
             evaluate = evaluator(recipe, splits, engine, prepared.reward, run, display.phase)
             checkpoints = Checkpoints(learner, problems, recipe.checkpoint, recipe.steps)
             journal = Journal(run, checkpoints, evaluate, [display.observe, track, *callbacks])

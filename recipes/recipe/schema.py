@@ -2,12 +2,13 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializeAsAny, model_validator
+from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from doubleback.eval.config import EvalConfig
+from doubleback.recipes.recipe.trackers import TRACKERS
 from doubleback.recipes.tasks.task import Task
 from doubleback.rewards.compose.config import RewardConfig
-from doubleback.rewards.settings import Section
+from doubleback.rewards.settings import Section, nearest
 from doubleback.rl.config import (
     CheckpointConfig,
     LoraSettings,
@@ -60,8 +61,16 @@ class Recipe(Section):
     sync: SyncConfig = SyncConfig()
     eval: EvalConfig = EvalConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
-    trackers: Annotated[list[Literal["tensorboard", "wandb"]], Field(default_factory=list)]
-    """Experiment trackers that get every step's metrics, through accelerate."""
+    trackers: Annotated[list[str], Field(default_factory=list)]
+    """Experiment trackers that get every step's metrics: `tensorboard` and `trackio` (local, without an account),
+    `wandb`. docs/trackers.md says where each keeps them."""
+
+    @field_validator("trackers")
+    @classmethod
+    def _trackers_are_known(cls, names: list[str]) -> list[str]:
+        if unknown := [name for name in names if name not in TRACKERS]:
+            raise ValueError(f"trackers={unknown[0]} is no tracker; {nearest(unknown[0], TRACKERS)}")
+        return names
 
     @model_validator(mode="before")
     @classmethod

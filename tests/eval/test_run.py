@@ -1,6 +1,7 @@
 """What an evaluation says of a policy that is known exactly: a scripted engine, the real reward and meter."""
 
 import pytest
+from support.fakes import FakeEngine, FakeReward
 
 from doubleback.eval.run import Request, generate, generate_into
 from doubleback.eval.summarise import headline, summary
@@ -10,7 +11,7 @@ from doubleback.rewards.compose.reward import load_reward
 from doubleback.rewards.sample_lines import with_columns
 from doubleback.rewards.types import Completion, Problem, RunError, Score, Verdict
 from doubleback.rl.run.samples import sample_lines
-from doubleback.rl.types import Group, Sampling
+from doubleback.rl.types import Sampling
 
 RIGHT = "<think> 3 * 5 = 15 : 15 + 7 = 22 yes </think> <answer> ( 3 * 5 ) + 7 </answer>"
 DOUBLED_BACK = (
@@ -22,24 +23,14 @@ PROBLEMS = [Problem(f"countdown3:{i}", "3 5 7 -> 22", {"numbers": [3, 5, 7], "ta
 SCRIPT = {"countdown3:0": [RIGHT, DOUBLED_BACK, WRONG, CUT], "countdown3:1": [WRONG, WRONG, WRONG, WRONG]}
 
 
-class Scripted:
+def scripted():
     """An engine that says what it is told."""
+    return FakeEngine(lambda problem, seed, num_samples: map(completion, SCRIPT[problem.id]))
 
-    def __init__(self):
-        self.seeds = []
 
-    def sample(self, problems, sampling, seeds, on_group=None):
-        self.seeds.append(list(seeds))
-        groups = [
-            Group(problem, (1,), tuple(self._completion(text) for text in SCRIPT[problem.id])) for problem in problems
-        ]
-        for index, group in enumerate(groups):
-            on_group(index, group)
-        return groups
-
-    def _completion(self, text):
-        ids = tuple(range(len(text.split())))
-        return Completion(text, ids, (0.0,) * len(ids), "length" if text == CUT else "stop", 3, "hash", 0)
+def completion(text):
+    ids = tuple(range(len(text.split())))
+    return Completion(text, ids, (0.0,) * len(ids), "length" if text == CUT else "stop", 3, "hash", 0)
 
 
 COMPONENTS = {"countdown": {"weight": 1.0}, "format": {"weight": 0.1}}
@@ -52,7 +43,7 @@ def request(seed=0):
 
 @pytest.fixture(scope="module")
 def found():
-    groups = generate(Scripted(), request(), REWARD)
+    groups = generate(scripted(), request(), REWARD)
     lines = [line for group in groups for line in sample_lines(group)]
     return summary(with_columns(lines, PROBLEMS), {"suite": "test"}, measures=MEASURES)
 
@@ -74,28 +65,21 @@ def test_measures_by_hand(found, name, value):
 
 
 def test_before_and_after_use_the_same_random_numbers():
-    engine = Scripted()
+    engine = scripted()
     for _ in range(2):
         generate(engine, request(), REWARD)
     generate(engine, request(seed=1), REWARD)
-    assert engine.seeds[0] == engine.seeds[1]
-    assert len(set(engine.seeds[0])) == 2
-    assert not set(engine.seeds[0]) & set(engine.seeds[2])
-
-
-class Broken:
-    """Judges nothing, and will not let that pass."""
-
-    def start(self, problem, completions):
-        return lambda: [Score(None, Verdict.TIMEOUT)] * len(completions)
-
-    def refuse_faults(self, judged):
-        raise RunError(f"{len(judged)} were judged")
+    first, second, other = ([seed for _, seed in asked] for asked in engine.asked)
+    assert first == second
+    assert len(set(first)) == 2
+    assert not set(first) & set(other)
 
 
 def test_an_evaluation_with_too_many_faults_stops_and_the_same_command_stops_again(tmp_path):
+    """A reward that judges nothing, and does not let that pass."""
+    broken = FakeReward(lambda problem, completions: [Score(None, Verdict.TIMEOUT)] * len(completions), most=0)
     for _ in range(2):
         with pytest.raises(RunError, match="8 were judged"):
-            generate_into(tmp_path / "samples.jsonl", Scripted(), request(), Broken(), lambda lines: None)
+            generate_into(tmp_path / "samples.jsonl", scripted(), request(), broken, lambda lines: None)
     with pytest.raises(RunError, match="8 were judged"):
-        generate(Scripted(), request(), Broken())
+        generate(scripted(), request(), broken)

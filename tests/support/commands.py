@@ -2,6 +2,14 @@
 
 from doubleback.rl.run.metrics import TIMED
 
+SMALL_COUNTDOWN = [
+    "rollout.prompts_per_step=2",
+    "sampling.group_size=4",
+    "sampling.max_tokens=32",
+    "reward.components.overlong.args.buffer=16",
+]
+"""Overrides with which a step of a countdown recipe takes a moment."""
+
 
 def errors(err):
     """The lines that name a mistake of the user."""

@@ -15,17 +15,19 @@ from doubleback.rl.run.directory import RunDirectory
 from doubleback.rl.run.journal import Checkpoints, Journal
 from doubleback.rl.sync import AdapterSync
 from doubleback.rl.train import train
-from doubleback.rl.types import Group, Sampling
+from doubleback.rl.types import Sampling
+from support.fakes import FakeEngine, FakeReward
 from support.rollouts import EOS, FIRST_WORD, NUM_WORDS, make_completion, make_score
 
 SAMPLING = Sampling(group_size=4, temperature=1.0, max_tokens=6)
 PROBLEMS = [Problem(f"p{index}", f"{index} 2 3 -> 5") for index in range(7)]
 
 
-class FakeEngine:
+class LoopEngine(FakeEngine):
     """Samples words by seed alone, scores as the learner does, and writes down what it is asked, in order."""
 
     def __init__(self, learner, hold_seconds=0.0):
+        super().__init__(self._completions, prompt_ids=(1, 5, 6))
         self.events = []
         self._learner, self._hold_seconds = learner, hold_seconds
         self._parts, self._version, self._adapter_hash = frozenset(), 0, "base"
@@ -40,27 +42,19 @@ class FakeEngine:
     def sample(self, problems, sampling, seeds, on_group=None):
         self._is_sampling = True
         self.events.append(f"sample of {self._version}")
-        version, adapter_hash = self._version, self._adapter_hash
+        self._sampled = {"policy_version": self._version, "adapter_hash": self._adapter_hash}
         if self._hold_seconds and threading.current_thread() is not threading.main_thread():
             self._pushed.clear()
             self._pushed.wait(self._hold_seconds)  # a push that does not wait comes in this time
-        groups = []
-        for index, (problem, seed) in enumerate(zip(problems, seeds, strict=True)):
-            completions = tuple(
-                replace(_completion(seed + sample), policy_version=version, adapter_hash=adapter_hash)
-                for sample in range(sampling.group_size)
-            )
-            groups.append(Group(problem, (1, 5, 6), completions))
-            if on_group is not None:
-                on_group(index, groups[-1])
+        groups = super().sample(problems, sampling, seeds, on_group)
         self._is_sampling = False
         return groups
 
+    def _completions(self, problem, seed, num_samples):
+        return [replace(_completion(seed + sample), **self._sampled) for sample in range(num_samples)]
+
     def score(self, sequences):
         return self._learner.score(sequences, self._parts)
-
-    def close(self):
-        """Nothing is held."""
 
 
 def _completion(seed):
@@ -69,14 +63,9 @@ def _completion(seed):
     return replace(make_completion([*words, EOS]), seed=seed)
 
 
-class FakeReward:
-    """Pays for an even first word."""
-
-    def start(self, problem, completions):
-        return lambda: [make_score(float(completion.token_ids[0] % 2 == 0)) for completion in completions]
-
-    def refuse_faults(self, judged):
-        """All can be judged."""
+def _pay(problem, completions):
+    """An even first word is paid for."""
+    return [make_score(float(completion.token_ids[0] % 2 == 0)) for completion in completions]
 
 
 class Loop:
@@ -85,13 +74,13 @@ class Loop:
     def __init__(self, model, folder, *, algorithm=None, rollout=None, checkpoint=None, last_step=4, hold_seconds=0.0):
         algorithm = AlgorithmConfig(**algorithm or {})
         self.learner = Learner(model, algorithm, OptimConfig(lr=1e-2, warmup_steps=0), SAMPLING)
-        self.engine = FakeEngine(self.learner, hold_seconds)
+        self.engine = LoopEngine(self.learner, hold_seconds)
         self.problems = ProblemSource(PROBLEMS, ProblemsConfig(), 0)
         self.run = RunDirectory(folder)
         self.seen = []
         config = RolloutConfig(prompts_per_step=3, **rollout or {})
         self._rollouts = Rollouts(
-            RolloutSampler(self.engine, self.problems, FakeReward(), SAMPLING, config, run_seed=0), config
+            RolloutSampler(self.engine, self.problems, FakeReward(_pay), SAMPLING, config, run_seed=0), config
         )
         checkpoints = Checkpoints(self.learner, self.problems, CheckpointConfig(**checkpoint or {}), last_step)
         self._journal = Journal(

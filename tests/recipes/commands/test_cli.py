@@ -8,7 +8,7 @@ import sys
 
 import pytest
 import yaml
-from support.commands import errors
+from support.commands import SMALL_COUNTDOWN, errors
 from support.faulty import Faulty
 
 from doubleback.recipes.recipe.loading import load_recipe
@@ -16,10 +16,7 @@ from doubleback.recipes.recipe.loading import load_recipe
 SMALL = [
     "engine.name=transformers",
     "steps=2",
-    "rollout.prompts_per_step=2",
-    "sampling.group_size=4",
-    "sampling.max_tokens=32",
-    "reward.components.overlong.args.buffer=16",
+    *SMALL_COUNTDOWN,
     "checkpoint.every=1",
     "eval.n=2",
     "eval.k=[1,2]",

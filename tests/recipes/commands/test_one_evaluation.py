@@ -5,6 +5,7 @@ import math
 from io import StringIO
 
 import pytest
+from support.fakes import FakeEngine, FakeReward
 
 from doubleback.eval.run import Request, generate_into
 from doubleback.eval.show.console import Console
@@ -16,33 +17,24 @@ from doubleback.recipes.tasks.task import Splits
 from doubleback.rewards.jsonl import complete_lines
 from doubleback.rewards.types import Completion, Problem, Score, Verdict
 from doubleback.rl.run.directory import RunDirectory
-from doubleback.rl.types import Group
 
 PROBLEMS = [Problem(name, f"{name}?", {"answer": "1"}) for name in ("p", "q")]
 CORRECT, WRONG, TIMEOUT = Score(1.0, Verdict.CORRECT), Score(0.0, Verdict.WRONG), Score(None, Verdict.TIMEOUT)
 
 
-class Counting:
+def counting():
     """An engine whose completions are their own seeds."""
+    return FakeEngine(
+        lambda problem, seed, num_samples: [
+            Completion(str(seed + sample), (1, 2), (-1.0, -1.0), "stop", 0, "hash", seed + sample)
+            for sample in range(num_samples)
+        ]
+    )
 
-    def sample(self, problems, sampling, seeds, on_group=None):
-        for index in reversed(range(len(problems))):  # the order in which groups are finished is the engine's affair
-            texts = [str(seeds[index] + sample) for sample in range(sampling.group_size)]
-            completions = tuple(Completion(it, (1, 2), (-1.0, -1.0), "stop", 0, "hash", int(it)) for it in texts)
-            on_group(index, Group(problems[index], (1,), completions))
 
-
-class Judging:
-    """Gives every problem the same scores."""
-
-    def __init__(self, *scores):
-        self._scores = scores
-
-    def start(self, problem, completions):
-        return lambda: list(self._scores)
-
-    def refuse_faults(self, judged):
-        """All is let pass."""
+def judging(*scores):
+    """A reward that gives every problem the same scores."""
+    return FakeReward(lambda problem, completions: scores)
 
 
 def in_training(scores, folder):
@@ -50,7 +42,7 @@ def in_training(scores, folder):
     n = len(scores)
     recipe = load_recipe("countdown", [f"eval.n={n}", "eval.k=[1]", f"eval.validation_n={n}", "steps=5"])
     run = RunDirectory(folder)
-    evaluate = evaluator(recipe, Splits([], PROBLEMS, []), Counting(), Judging(*scores), run, lambda text: None)
+    evaluate = evaluator(recipe, Splits([], PROBLEMS, []), counting(), judging(*scores), run, lambda text: None)
     metrics = evaluate(4) or evaluate(10)  # not due at step 4; due at the tenth as every tenth is
     lines = complete_lines(folder / "eval" / "validation-step-00010.jsonl.gz")
     return metrics, json.loads((folder / "eval" / "validation-step-00010.json").read_text()), lines
@@ -60,7 +52,7 @@ def by_eval(scores, path):
     """(summary, samples) by what `doubleback eval` runs."""
     recipe = load_recipe("countdown", [])
     request = Request("validation", PROBLEMS, recipe.sampling.sampling(len(scores)), recipe.seed)
-    generate_into(path, Counting(), request, Judging(*scores), lambda lines: None)
+    generate_into(path, counting(), request, judging(*scores), lambda lines: None)
     return summary(complete_lines(path), {}), complete_lines(path)
 
 
@@ -89,9 +81,9 @@ def test_training_and_eval_say_the_same_of_the_same_samples(tmp_path, scores, pa
 def test_what_cannot_be_estimated_is_undefined_in_training(tmp_path):
     """With two judged samples a problem pass@3 is unknown, and neither 0 nor that of other problems."""
     recipe = load_recipe("countdown", ["eval.n=3", "eval.k=[1,3]", "steps=5"])
-    judging, run = Judging(CORRECT, WRONG, TIMEOUT), RunDirectory(tmp_path)
+    reward, run = judging(CORRECT, WRONG, TIMEOUT), RunDirectory(tmp_path)
     asked = recipe.model_copy(update={"eval": recipe.eval.model_copy(update={"validation_n": 3})})
-    metrics = evaluator(asked, Splits([], PROBLEMS, PROBLEMS), Counting(), judging, run, print)(0)
+    metrics = evaluator(asked, Splits([], PROBLEMS, PROBLEMS), counting(), reward, run, print)(0)
     assert metrics["eval/test/pass@1"] == 0.5
     assert math.isnan(metrics["eval/test/pass@3"])
 
@@ -101,7 +93,7 @@ def test_training_reports_the_measures_of_its_task(tmp_path):
     recipe = load_recipe("countdown", ["eval.validation_n=1", "steps=5"])
     problems = recipe.task.splits().validation[:2]
     run = RunDirectory(tmp_path)
-    metrics = evaluator(recipe, Splits([], problems, []), Counting(), Judging(CORRECT), run, lambda text: None)(10)
+    metrics = evaluator(recipe, Splits([], problems, []), counting(), judging(CORRECT), run, lambda text: None)(10)
     assert {name: metrics[f"eval/validation/{name}"] for name in ("verified_backtrack", "arithmetic_error_rate")} == {
         "verified_backtrack": 0.0,
         "arithmetic_error_rate": 0.0,

@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from support.commands import SMALL_COUNTDOWN
 from support.models.families import make_family_model
 
 from doubleback.rl.policy import families
@@ -17,8 +18,7 @@ WRONG = {
     ),
     "router": ({"router": "mlp.router"}, "no router under the name 'mlp.router' in this qwen3_moe model"),
 }
-SMALL = ["steps=1", "rollout.prompts_per_step=2", "sampling.group_size=4", "sampling.max_tokens=32", "lora.rank=4"]
-SMALL += ["reward.components.overlong.args.buffer=16"]
+SMALL = [*SMALL_COUNTDOWN, "steps=1", "lora.rank=4"]
 
 
 @pytest.mark.parametrize("name", WRONG)

@@ -5,7 +5,7 @@ import json
 import pytest
 from pydantic import BaseModel
 from safetensors.torch import load_file
-from support.commands import errors
+from support.commands import SMALL_COUNTDOWN, errors
 from support.paths import ROOT
 from support.rollouts import make_completion, make_group
 
@@ -24,9 +24,8 @@ from doubleback.rl.types import ModelSource
 
 PROMPT = 16
 """Tokens of the longest prompt."""
-SMALL = ["steps=2", "rollout.prompts_per_step=2", "sampling.group_size=4", "sampling.max_tokens=32", "eval.n=2"]
-SMALL += ["eval.k=[1]", "eval.test_problems=4", "eval.validation_problems=2", "eval.validation_n=1"]
-SMALL += ["reward.components.overlong.args.buffer=16", "engine.name=transformers"]
+SMALL = [*SMALL_COUNTDOWN, "steps=2", "engine.name=transformers", "eval.n=2", "eval.k=[1]", "eval.test_problems=4"]
+SMALL += ["eval.validation_problems=2", "eval.validation_n=1"]
 
 
 def keys(model, prefix=""):

@@ -4,6 +4,7 @@ import math
 from functools import partial
 
 import pytest
+from support.fakes import FakeEngine, FakeReward
 from support.oracles import reference
 from support.rollouts import make_completion, make_score, random_groups
 
@@ -17,38 +18,15 @@ from doubleback.rl.objective.kl import kl_k1, kl_k2, kl_k3
 from doubleback.rl.rollout.problems import ProblemSource
 from doubleback.rl.rollout.sampler import RolloutSampler, select
 from doubleback.rl.seeds import sample_seed
-from doubleback.rl.types import Group, Sampling
+from doubleback.rl.types import Sampling
 
 SAMPLING = Sampling(group_size=2, temperature=1.0, max_tokens=128)
 FLAT = (0.5, 0.5)
 
 
-class FakeEngine:
-    """Every problem's completions are one token, its number; remembers what it was asked."""
-
-    def __init__(self):
-        self.asked = []
-
-    def sample(self, problems, sampling, seeds, on_group):
-        self.asked.append([(problem.id, seed) for problem, seed in zip(problems, seeds, strict=True)])
-        groups = [Group(problem, (1,), (make_completion([int(problem.id)]),) * 2) for problem in problems]
-        for index, group in enumerate(groups):
-            on_group(index, group)
-        return groups
-
-
-class FakeReward:
+def paying(rewards):
     """The rewards of each problem by id; others differ."""
-
-    def __init__(self, rewards):
-        self._rewards = rewards
-        self.judged = []
-
-    def start(self, problem, completions):
-        return lambda: [make_score(value) for value in self._rewards.get(problem.id, (1.0, 0.0))]
-
-    def refuse_faults(self, judged):
-        self.judged.append(len(judged))
+    return FakeReward(lambda problem, _: [make_score(value) for value in rewards.get(problem.id, (1.0, 0.0))])
 
 
 def ten_problems(**settings):
@@ -56,8 +34,9 @@ def ten_problems(**settings):
 
 
 def run(rewards, source=None, max_rounds=1):
-    engine = FakeEngine()
-    reward = rewards if isinstance(rewards, FakeReward) else FakeReward(rewards)
+    """(rollout, what the engine was asked): a completion is one token, the problem's number."""
+    engine = FakeEngine(lambda problem, seed, num_samples: [make_completion([int(problem.id)])] * num_samples)
+    reward = rewards if isinstance(rewards, FakeReward) else paying(rewards)
     config = RolloutConfig(prompts_per_step=4, max_rounds=max_rounds)
     sampler = RolloutSampler(engine, source or ten_problems(), reward, SAMPLING, config, run_seed=0)
     return sampler(3), engine.asked
@@ -115,9 +94,9 @@ def test_the_source_learns_from_every_group_sampled_replaced_ones_too():
 
 def test_faults_are_counted_over_all_rounds():
     """One fault in a round of a single group is no large share of the step."""
-    reward = FakeReward({ORDER[1]: FLAT})
+    reward = paying({ORDER[1]: FLAT})
     run(reward, max_rounds=10)
-    assert reward.judged == [8, 10]
+    assert list(map(len, reward.judged)) == [8, 10]
 
 
 def test_select_by_hand():

@@ -13,6 +13,7 @@ from support.paths import ROOT
 from support.rollouts import EOS, SAMPLING, make_completion, make_group
 
 from doubleback.recipes import Run
+from doubleback.recipes.tasks.task import find_task
 from doubleback.rewards.types import Problem
 from doubleback.rl.config import OptimConfig
 from doubleback.rl.engines.config import EngineConfig
@@ -85,6 +86,8 @@ def test_a_task(run, tmp_path, monkeypatch):
     (tmp_path / "my_tasks.py").write_text(blocks("tasks.md", "python")[0])
     (tmp_path / "larger.yaml").write_text(blocks("tasks.md", "yaml")[0])
     assert shows_what_it_prints(run, "tasks.md") == 2
+    measure = find_task("my_tasks.py:Larger").measures["names_both"]
+    assert [measure.of({"question": "3 2"}, text) for text in ("2 is below 3", "3", "32")] == [True, False, False]
 
 
 @pytest.fixture

@@ -30,7 +30,9 @@ def nearest(name: str, known: Collection[str]) -> str:
 class Section(BaseModel):
     """A frozen section of a recipe. Unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, strict=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, strict=True, allow_inf_nan=False
+    )
     short_for: ClassVar[str | None] = None
     """The key that a bare value in the place of the section is short for: `format: 0.2` for `format: {weight: 0.2}`."""
 

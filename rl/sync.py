@@ -4,13 +4,16 @@ The most damaging failure in the field is an adapter that never arrives, or arri
 on, samples from another policy, and nothing says so. Here it stops at once and says what the engine serves instead.
 """
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from doubleback.rewards.types import Problem, RunError
 from doubleback.rl.config import SyncConfig
 from doubleback.rl.engines.engine import Engine
+from doubleback.rl.learner.finite import diverged
 from doubleback.rl.learner.learner import ALL_PARTS, Learner
 from doubleback.rl.objective.agreement import QUANTILE, Gap, gap_between
 from doubleback.rl.seeds import sample_seed
@@ -59,11 +62,16 @@ class AdapterSync:
         _require_agreement("the bare base, before any adapter", self._base, engine.score(self._canaries), self._bound)
 
     def push(self) -> Receipt:
-        """Send the learner's adapter; RunError unless the engine then computes the learner's log-probabilities."""
+        """Send the learner's adapter; RunError unless the engine then computes the learner's log-probabilities.
+
+        An adapter under which the learner's own are not finite is not sent at all.
+        """
         started = time.perf_counter()
+        expected = self._learner.score(self._canaries)
+        if not all(map(math.isfinite, chain.from_iterable(expected))):
+            raise diverged(self._learner.step, "what the trainer computes with its adapter is", "it is not pushed")
         adapter = self._learner.adapter()
         self._engine.load_adapter(adapter, version=self._learner.step)
-        expected = self._learner.score(self._canaries)
         served = self._engine.score(self._canaries)
         gap = gap_between(expected, served)
         if not gap.quantile_abs <= self._bound:  # so put, NaN stops too

@@ -102,6 +102,7 @@ def arguments(recipe: Recipe, longest_prompt: int) -> dict[str, Any]:
         "router_aux_loss_coef": 0.0,  # the router is frozen
         "save_strategy": "no",
         "logging_steps": 1,
+        "logging_nan_inf_filter": False,  # else a loss that is NaN is logged as the mean of those before
         "report_to": "none",
         "disable_tqdm": True,
         "bf16": False,  # else TRL turns it on

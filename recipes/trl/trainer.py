@@ -16,6 +16,7 @@ from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from torch.nn.utils import get_total_norm
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import PrinterCallback, TrainerCallback
 
@@ -25,6 +26,7 @@ from doubleback.recipes.trl.mapping import arguments
 from doubleback.rewards.compose.reward import Reward
 from doubleback.rewards.types import Completion, ConfigError, Problem
 from doubleback.rl.engines.engine import completion_text
+from doubleback.rl.learner.finite import require_finite
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.policy.base import is_cuda, load_tokenizer
 from doubleback.rl.rollout.problems import ProblemSource
@@ -163,6 +165,12 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         if self._is_due(state.global_step):
             self._watch = Stopwatch()
 
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """The gradient is clipped, the optimiser has not moved: RunError unless it is finite."""
+        parameters = self._run.learner.model.parameters()
+        norm = get_total_norm([item.grad for item in parameters if item.grad is not None])
+        require_finite(self._run.learner.step + 1, {"the gradient's norm": float(norm)})
+
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Tell generation, rewards and update apart by the call of the reward in between."""
         start, end, scorer = self._start, time.perf_counter(), self._scorer
@@ -180,6 +188,7 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
             self._logged[NAMES[name]].append(float(logs[name]))
         if self._is_due(state.global_step):
             learned = {name: fmean(values) for name, values in self._logged.items()}
+            require_finite(self._run.learner.step + 1, {"the loss": learned["learner/loss"]})
             self._logged.clear()
             self._record(learned)
 
@@ -189,6 +198,7 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
     def _record(self, learned: dict[str, float]) -> None:
         run, recipe, learner = self._run, self._run.recipe, self._run.learner
         learner.step += 1
+        learner.require_finite_state("it is not pushed to the engine")
         run.problems.take(recipe.rollout.prompts_per_step)  # what a checkpoint has to know
         batch = learner.batch(self._scorer.groups)
         num_tokens = sum(len(item.token_ids) for group in batch.groups for item in group.completions)

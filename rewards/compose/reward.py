@@ -108,6 +108,8 @@ class Reward:
         value, weighted = combine(values, self._config)
         if value is None:
             return replace(common, value=None, verdict=Verdict.GRADER_ERROR, detail="no rewarded component applies")
+        if not math.isfinite(value):
+            return replace(common, value=None, verdict=Verdict.GRADER_ERROR, detail=f"the components come to {value}")
         if completion.is_truncated and judged.verdict in (Verdict.NO_ANSWER, Verdict.BAD_FORMAT):
             common = replace(common, verdict=Verdict.TRUNCATED)
         return replace(common, value=value, weighted=weighted)
@@ -128,8 +130,15 @@ def combine(values: Mapping[str, float | None], config: RewardConfig) -> tuple[f
     rewarded = [value for name, value in weighted.items() if config.components[name].weight]
     if not rewarded and any(component.weight for component in config.components.values()):
         return None, weighted
-    total = math.fsum(rewarded) if config.combine == "sum" else math.prod(rewarded)
-    return _clip(total, config.clip), weighted
+    return _clip(_total(rewarded, config.combine), config.clip), weighted
+
+
+def _total(values: Sequence[float], how: str) -> float:
+    """The sum or product; NaN where a sum is more than a float can hold."""
+    try:
+        return math.fsum(values) if how == "sum" else math.prod(values)
+    except (OverflowError, ValueError):
+        return math.nan
 
 
 def _is_open(component: ComponentConfig, values: Mapping[str, float | None]) -> bool:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from doubleback.rl.config import OptimConfig
 from doubleback.rl.learner.batching import Microbatch, assign, make_batch, microbatches, sample_of
+from doubleback.rl.learner.finite import diverged, require_finite, require_finite_groups, spoiled
 from doubleback.rl.learner.forward import Forward
 from doubleback.rl.learner.layouts import layout_of
 from doubleback.rl.learner.loss import TokenValues, loss_terms
@@ -73,17 +74,22 @@ class Learner:
         return lora.export(self.model)
 
     def batch(self, groups: Sequence[Group]) -> Batch:
-        """What a step learns from: the groups with penalties and advantages, and the weight of every token."""
+        """What a step learns from: the groups with penalties and advantages, and the weight of every token.
+
+        RunError where a number of theirs is not finite.
+        """
         started = time.perf_counter()
         reference = partial(self.score, parts=frozenset(), temperature=self._sampling.temperature)
         groups = assign(penalise(groups, reference, self._algorithm), self._algorithm)
+        require_finite_groups(self.step + 1, groups)
         batch = make_batch(groups, self._algorithm, self._sampling)
         return replace(batch, seconds=time.perf_counter() - started)
 
     def update(self, batch: Batch) -> dict[str, float]:
         """One step on `batch`: `updates_per_batch` optimiser steps. Returns metrics: groups learner/ and gap/.
 
-        A batch without any signal moves nothing, not even the optimiser's state, but still counts as a step.
+        A batch without any signal moves nothing, not even the optimiser's state, but still counts as a step. RunError
+        where loss or gradient is not finite, before the optimiser moves; and where what it has moved is not.
         """
         self.step += 1
         started = time.perf_counter()
@@ -94,15 +100,32 @@ class Learner:
             old_logprobs = self._accumulate(batch, old_logprobs, tally)
             for group in self.optimiser.param_groups:
                 group["lr"] = rate
-            norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._optim.max_grad_norm)
+            norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, self._optim.max_grad_norm))
+            require_finite(self.step, {"the loss": tally.loss, "the gradient's norm": norm})
             self.optimiser.step()
             self.optimiser.zero_grad(set_to_none=True)
-            tally.add_update(float(norm))
+            tally.add_update(norm)
+        self.require_finite_state("it is not pushed to the engine")
         metrics = {**tally.means(), "learner/lr": rate, "seconds/update": time.perf_counter() - started}
         if self._algorithm.has_entropy_bonus:
             metrics["learner/entropy_coef"] = self._entropy_coef.applied
             self._entropy_coef.adapt(metrics["learner/entropy"])
         return metrics
+
+    def require_finite_state(self, then: str) -> None:
+        """RunError with the first tensor of adapter or optimiser that is not finite, and what `then` is left undone."""
+        names = [name for name, parameter in self.model.named_parameters() if parameter.requires_grad]
+        moments = self.optimiser.state_dict()["state"]
+        tensors = [
+            *zip(names, self._parameters, strict=True),
+            *(
+                (f"{key} of {names[index]}", tensor)
+                for index, state in moments.items()
+                for key, tensor in state.items()
+            ),
+        ]
+        if (name := spoiled(tensors)) is not None:
+            raise diverged(self.step, f"{name} is", then)
 
     def _accumulate(self, batch: Batch, old_logprobs: list[Tensor] | None, tally: Tally) -> list[Tensor]:
         """Gradients of the whole batch, microbatch by microbatch. Returns each microbatch's log-probabilities.

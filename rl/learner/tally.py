@@ -7,6 +7,7 @@ import torch
 from doubleback.rl.learner.batching import Microbatch
 from doubleback.rl.learner.forward import Forward, reported
 from doubleback.rl.learner.loss import Terms, TokenValues
+from doubleback.rl.objective.agreement import largest
 from doubleback.rl.objective.kl import kl_k3
 from doubleback.rl.policy.routing import differing
 
@@ -15,11 +16,12 @@ class Tally:
     """Sums over the microbatches of one step, for token-weighted means."""
 
     def __init__(self) -> None:
-        self._loss = 0.0
+        self.loss = 0.0
+        """Of all microbatches so far, over every update."""
         self._norms: list[float] = []
         self._tokens = 0
         self._sums: dict[str, float] = {}
-        self._max_gap = 0.0
+        self._max_gaps: list[float] = []
         self._differ = self._routed = 0
 
     @torch.no_grad()
@@ -27,9 +29,9 @@ class Tally:
         """Count one microbatch: what was computed for its loss, over the tokens of its completions."""
         mask_BT = micro.loss_mask_BT
         gap_BT = (values.old_logprobs_BT - micro.sampler_logprobs_BT).abs()
-        self._loss += float(terms.loss)
+        self.loss += float(terms.loss)
         self._tokens += int(mask_BT.sum())
-        self._max_gap = max(self._max_gap, float(gap_BT[mask_BT].max()))
+        self._max_gaps.append(float(gap_BT[mask_BT].max()))
         measured = {
             "learner/entropy": values.entropy_BT,
             **terms.shares,
@@ -70,10 +72,10 @@ class Tally:
             name: self._sums.get(name, math.nan) / max(self._tokens, 1) for name in dict.fromkeys([*names, *self._sums])
         }
         return {
-            "learner/loss": self._loss / updates if self._norms else math.nan,
+            "learner/loss": self.loss / updates if self._norms else math.nan,
             "learner/grad_norm": sum(self._norms) / updates if self._norms else math.nan,
             "learner/tokens": float(self._tokens),
-            "gap/max_abs": self._max_gap if self._tokens else math.nan,
+            "gap/max_abs": largest(self._max_gaps),
             "gap/experts_differ": self.experts_differ,
             **means,
         }

@@ -43,6 +43,11 @@ def gap_between(left: Sequence[Sequence[float]], right: Sequence[Sequence[float]
     return Gap(len(gaps), sum(gaps) / len(gaps), gaps[-1], quantile)
 
 
+def largest(values: Sequence[float]) -> float:
+    """The maximum; NaN for no values, or where one is NaN, which `max` hides behind what it meets first."""
+    return math.nan if not values or any(map(math.isnan, values)) else max(values)
+
+
 def quantile_gap(gaps: Sequence[float]) -> float:
     """The largest absolute gap that `QUANTILE` of the tokens keep; NaN for no tokens, or where one is not finite.
 

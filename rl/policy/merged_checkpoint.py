@@ -1,5 +1,6 @@
 """A base with its adapter as a plain checkpoint, for programs that know no adapters: `doubleback merge`."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig
 
-from doubleback.rewards.types import ConfigError
+from doubleback.rewards.types import ConfigError, RunError
 from doubleback.rl.policy.base import DTYPES, base_tensors, load_base, load_tokenizer
 from doubleback.rl.policy.lora import Adapter, Target, export, restore
 from doubleback.rl.policy.merging import delta, merged
@@ -35,7 +36,8 @@ class MergeReport:
 def merge_checkpoint(path: str, adapter_folder: Path, out: Path, dtype: str | None) -> MergeReport:
     """Write base + adapter as a plain transformers checkpoint with its tokenizer, and measure how exact it is.
 
-    `dtype`: of the checkpoint; None keeps the one the base is stored in. ConfigError where base or adapter do not fit.
+    `dtype`: of the checkpoint; None keeps the one the base is stored in. ConfigError where base or adapter do not fit;
+    RunError, with nothing written, where what they compute is not finite.
     """
     stored = dtype or str(AutoConfig.from_pretrained(path).dtype or "float32").removeprefix("torch.")
     if stored not in DTYPES:
@@ -49,14 +51,21 @@ def merge_checkpoint(path: str, adapter_folder: Path, out: Path, dtype: str | No
         with_adapter = model(input_ids=ids).logits.float()
         adapter = export(model)
         weights = merged(tensors, adapter)
-        rounding = max(_rounding(tensors, weights, adapter, target) for target in adapter.targets)
+        roundings = [_rounding(tensors, weights, adapter, target) for target in adapter.targets]
+        rounding = float(torch.tensor(roundings).max())  # NaN where one is: Python's own max would hide it
         plain = model.unload()
         for name, tensor in weights.items():
             plain.get_parameter(name).data = tensor
         gap = (plain(input_ids=ids).logits.float() - with_adapter).abs()
+    report = MergeReport(len(weights), rounding, float(gap.max()), float(gap.mean()))
+    if not (math.isfinite(rounding) and math.isfinite(report.mean_logit)):
+        raise RunError(
+            f"{adapter_folder} merged into {path} computes no finite logits (rounding {rounding}, mean difference "
+            f"{report.mean_logit}); nothing is written: take an earlier checkpoint's adapter"
+        )
     plain.save_pretrained(out)
     load_tokenizer(path).save_pretrained(out)
-    return MergeReport(len(weights), rounding, float(gap.max()), float(gap.mean()))
+    return report
 
 
 def _rounding(base: Mapping[str, Tensor], weights: Mapping[str, Tensor], adapter: Adapter, target: Target) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from doubleback.rewards.types import ConfigError
+from doubleback.rewards.types import ConfigError, RunError
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.policy import lora
 from doubleback.rl.rollout.problems import ProblemSource
@@ -18,7 +18,11 @@ MANIFEST, STATE, ADAPTER, PROBLEMS = "manifest.json", "learner.pt", "adapter_mod
 
 
 def save(learner: Learner, problems: ProblemSource, folder: Path) -> None:
-    """Write a checkpoint that appears whole: a crash at any moment spares the older ones."""
+    """Write a checkpoint that appears whole: a crash at any moment spares the older ones.
+
+    RunError where a number of adapter or optimiser is not finite: that is never saved, and nothing is pruned for it.
+    """
+    learner.require_finite_state("nothing is saved")
     with whole_folder(folder) as unfinished:
         lora.save(learner.model, unfinished)
         state = io.BytesIO()  # torch would report a full disk as an error of its own
@@ -45,6 +49,10 @@ def load(learner: Learner, problems: ProblemSource, folder: Path) -> None:
         learner.restore(load_file(folder / ADAPTER), state)
     except ValueError as error:
         raise ConfigError(f"checkpoint {folder} belongs to another model or adapter: {error}") from error
+    try:
+        learner.require_finite_state("the checkpoint cannot be used")
+    except RunError as error:
+        raise _corrupt(folder, str(error).split(";")[0]) from error
     problems.restore(json.loads((folder / PROBLEMS).read_text(encoding="utf-8")))
     torch.set_rng_state(state["torch_rng"])
 

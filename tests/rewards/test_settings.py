@@ -57,3 +57,10 @@ def test_the_nearest_key_is_named_inside_mappings_and_optional_sections(data, me
     with pytest.raises(ConfigError) as caught:
         validated(Dish, data)
     assert message in str(caught.value).splitlines()
+
+
+@pytest.mark.parametrize("value", [".nan", ".inf", "-.inf"])
+def test_a_number_is_finite(value):
+    """A bound that is NaN would bound nothing: every comparison with it is false."""
+    with pytest.raises(ConfigError, match=r"main\.grams=(nan|-?inf): input should be a finite number"):
+        validated(Dish, override({"main": 0.2}, [f"main.grams={value}"], Dish))

@@ -71,9 +71,11 @@ def _pay(problem, completions):
 class Loop:
     """The parts of a run in `folder`, put together as a recipe does."""
 
-    def __init__(self, model, folder, *, algorithm=None, rollout=None, checkpoint=None, last_step=4, hold_seconds=0.0):
+    def __init__(
+        self, model, folder, *, algorithm=None, rollout=None, checkpoint=None, last_step=4, hold_seconds=0.0, lr=1e-2
+    ):
         algorithm = AlgorithmConfig(**algorithm or {})
-        self.learner = Learner(model, algorithm, OptimConfig(lr=1e-2, warmup_steps=0), SAMPLING)
+        self.learner = Learner(model, algorithm, OptimConfig(lr=lr, warmup_steps=0), SAMPLING)
         self.engine = LoopEngine(self.learner, hold_seconds)
         self.problems = ProblemSource(PROBLEMS, ProblemsConfig(), 0)
         self.run = RunDirectory(folder)

@@ -21,7 +21,7 @@ from doubleback.recipes.tasks.countdown.pretrain_config import PretrainConfig
 from doubleback.recipes.tasks.countdown.tokenizer import FIRST_NUMBER_ID, HIGHEST_WORD, VOCABULARY, make_tokenizer
 from doubleback.recipes.tasks.countdown.traces import sample_trace
 from doubleback.rewards.builtin.countdown import Split, problems
-from doubleback.rewards.types import ConfigError
+from doubleback.rewards.types import ConfigError, RunError
 from doubleback.rl.run.files import whole_folder
 
 BATCHES_PER_POOL = 16
@@ -165,7 +165,10 @@ class TrainedStep:
 def train(
     model: Qwen3MoeForCausalLM, tokenizer: PreTrainedTokenizerFast, config: PretrainConfig
 ) -> Iterator[TrainedStep]:
-    """Train the model in place, one step each time a value is asked for."""
+    """Train the model in place, one step each time a value is asked for.
+
+    RunError where loss or gradient is not finite.
+    """
     betas = (config.beta1, config.beta2)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=config.lr, betas=betas, weight_decay=config.weight_decay, fused=True
@@ -177,7 +180,12 @@ def train(
             input_ids=ids_BT, attention_mask=mask_BT, labels=labels_BT, output_router_logits=True, use_cache=False
         ).loss
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
+        norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm))
+        if not (math.isfinite(norm) and math.isfinite(loss.item())):
+            raise RunError(
+                f"step {step}: loss {loss.item():g} with a gradient of norm {norm:g} is not finite; no base is "
+                f"written: start anew with a lower lr (now {config.lr:g}) or a longer warmup_steps"
+            )
         optimizer.param_groups[0]["lr"] = learning_rate(step, config)
         optimizer.step()
         optimizer.zero_grad()

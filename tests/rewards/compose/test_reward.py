@@ -260,3 +260,18 @@ def test_random_reward_is_even_and_ignores_the_text():
     assert values == random_reward(completions=["b"] * 4000, sample_seeds=list(range(4000)))
     assert set(values) == {0.0, 1.0}
     assert sum(values) / 4000 == pytest.approx(0.5, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"components": {"a": 1e308, "b": 1e308}},
+        {"components": {"a": 1e308, "b": 1e308}, "combine": "product"},
+        {"components": {"a": 1e308, "b": -1e308}, "combine": "sum"},
+    ],
+)
+def test_components_that_come_to_no_finite_reward_leave_the_completion_unjudged(settings):
+    functions = {"a": constant(9.0), "b": constant(9.0)}
+    (score,) = reward_of(functions, **settings)(PROBLEM, [completion(RIGHT)])
+    assert (score.value, score.verdict) == (None, Verdict.GRADER_ERROR)
+    assert score.detail in ("the components come to nan", "the components come to inf")

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from doubleback.rl.objective.agreement import Gap, gap_between, quantile_gap
+from doubleback.rl.objective.agreement import Gap, gap_between, largest, quantile_gap
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,12 @@ def test_gap_by_hand():
 def test_other_shapes_are_an_error(right):
     with pytest.raises(ValueError, match="zip"):
         gap_between([(-1.0, -2.0), (-3.0,)], right)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_the_largest_of_values_with_one_that_is_no_number_is_none(place):
+    values = [1.0, 3.0]
+    values.insert(place, math.nan)
+    assert math.isnan(largest(values))
+    assert largest([1.0, 3.0, 2.0]) == 3.0
+    assert math.isnan(largest([]))

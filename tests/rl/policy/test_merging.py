@@ -8,9 +8,11 @@ from support.models.policies import logits, plain_base, randomised
 from torch.testing import assert_close
 from transformers import AutoModelForCausalLM, GptOssConfig
 
+from doubleback.rewards.types import RunError
 from doubleback.rl.config import LoraSettings
 from doubleback.rl.policy import lora, merging
 from doubleback.rl.policy.base import base_tensors, load_base
+from doubleback.rl.policy.merged_checkpoint import merge_checkpoint
 from doubleback.rl.types import ModelSource
 
 TARGETS = pytest.mark.parametrize("targets", ["attention", "experts", "all"])
@@ -94,3 +96,14 @@ def test_merged_transposes_experts_that_are_stored_the_other_way_round():
     expected = dict(model.merge_and_unload().named_parameters())
     for name, tensor in merged.items():
         assert_close(tensor, expected[name].data, atol=1e-6, rtol=0)
+
+
+def test_an_adapter_that_is_not_finite_is_merged_into_no_checkpoint(make_policy, tiny_model_folder, tmp_path):
+    model = randomised(make_policy())
+    with torch.no_grad():
+        [*_, last] = (parameter for parameter in model.parameters() if parameter.requires_grad)
+        last[0, 0] = torch.nan
+    lora.save(model, tmp_path / "adapter")
+    with pytest.raises(RunError, match=r"adapter merged into \S+ computes no finite logits \(rounding nan"):
+        merge_checkpoint(str(tiny_model_folder), tmp_path / "adapter", tmp_path / "merged", None)
+    assert not (tmp_path / "merged").exists()

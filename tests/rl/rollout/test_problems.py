@@ -163,3 +163,11 @@ def test_restored_source_continues_exactly(settings):
     after, metrics = steps(second, range(5, 12))
     assert before + after == whole
     assert metrics == pytest.approx(steps(first, range(5, 12))[1], nan_ok=True)
+
+
+def test_a_pass_rate_that_is_no_number_promotes_nothing_and_lets_its_problem_rest():
+    source = make_source(2, levels=[1, 2], level="level", promote_at=0.5, max_pass_rate=0.9)
+    source.restore({"position": 2, "rates": {"0": [math.nan, 0]}, "level": 1, "level_rate": math.nan})
+    source.observe([])
+    assert source.state()["level"] == 1
+    assert source.metrics()["problems/out_of_range"] == 0.5

@@ -29,7 +29,7 @@ from doubleback.recipes.tasks.countdown.pretrain_config import ModelShape, Pretr
 from doubleback.recipes.tasks.countdown.tokenizer import FIRST_NUMBER_ID, make_tokenizer
 from doubleback.recipes.tasks.countdown.traces import TraceType
 from doubleback.rewards.builtin.countdown import Split, grade, problems
-from doubleback.rewards.types import ConfigError, Verdict
+from doubleback.rewards.types import ConfigError, RunError, Verdict
 from doubleback.rl.config import SamplingConfig
 from doubleback.rl.engines.config import EngineConfig
 from doubleback.rl.engines.create import create_engine
@@ -125,6 +125,15 @@ def test_pretraining_lowers_the_loss_and_repeats_to_the_last_bit():
     assert sum(first[-3:]) / 3 < first[0] - 1.0
     assert losses(TINY) == first
     assert losses(TINY.model_copy(update={"seed": 1})) != first
+
+
+def test_pretraining_that_diverges_stops_and_writes_no_base(tmp_path):
+    config = TINY.model_copy(update={"lr": 1e30, "warmup_steps": 0})
+    with pytest.raises(
+        RunError, match=r"^step \d: loss .* is not finite; no base is written: .* lower lr \(now 1e\+30\)"
+    ):
+        pretrain(config, tmp_path / "base")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_default_model_has_the_stated_size_and_shares_its_embedding():

@@ -133,7 +133,7 @@ def test_messages_prompts_and_threads():
     results = []
     thread = threading.Thread(target=lambda: results.append(MathCorrect()(completions, prompts, answer=["x+x"])))
     thread.start()
-    thread.join(30)
+    thread.join()
     assert results == [[1.0]]
     copied = [[{"role": "assistant", "content": "\\boxed{x+x}"}]]
     assert MathCorrect()(copied, prompts, answer=["2x"]) == [0.0]

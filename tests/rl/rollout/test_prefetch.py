@@ -20,7 +20,7 @@ def test_a_rollout_is_made_once_and_beside_the_caller():
     def sample(step):
         made.append((step, threading.current_thread() is threading.main_thread()))
         if step == 2:
-            gate.wait(60)
+            gate.wait()
         return Rollout((), num_rounds=step)
 
     rollouts = Rollouts(sample, AHEAD)

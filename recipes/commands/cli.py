@@ -94,13 +94,15 @@ def score(
     reward: RewardName = None,
     arguments: RewardArguments = None,
     out: Annotated[Path | None, typer.Option(help="Scored rows. Default: FILE.scored.jsonl, or in RUN/scored.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite scored rows that exist.")] = False,
     conversational: Conversational = False,
     timeout: Timeout = 2.0,
 ) -> None:
     """Grade stored completions: verdicts and which of them changed, latencies, and the rows with their scores."""
     from doubleback.recipes.commands.score import one_reward, score_completions
 
-    score_completions(path, one_reward(reward or "math", arguments or [], conversational, timeout), out, console)
+    config = one_reward(reward or "math", arguments or [], conversational, timeout)
+    score_completions(path, config, out, force, console)
 
 
 @app.command()

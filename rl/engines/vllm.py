@@ -88,7 +88,8 @@ class VllmEngine:
 
     def load_adapter(self, adapter: Adapter, version: int) -> None:
         """Serve `adapter` from now on, as `rl.engines.engine.Engine` says."""
-        self._delivery.load(adapter, version)
+        if adapter.hash != self._adapter_hash:
+            self._delivery.load(adapter, version)
         self._llm.reset_prefix_cache()  # else prompts keep the keys and values of the old adapter
         self._version, self._adapter_hash = version, adapter.hash
 

@@ -1,9 +1,10 @@
 """A broken sync stops the run at once and says what the engine serves instead."""
 
 import pytest
+from support.fakes import FakeEngine
 from support.faulty import Faulty
 from support.models.policies import randomised
-from support.rollouts import SAMPLING
+from support.rollouts import SAMPLING, make_completion
 
 from doubleback.rewards.types import Problem, RunError
 from doubleback.rl.config import LoraSettings, OptimConfig, SyncConfig
@@ -13,9 +14,12 @@ from doubleback.rl.learner.learner import Learner
 from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.policy import lora
 from doubleback.rl.policy.base import base_tensors, load_base, load_tokenizer
-from doubleback.rl.sync import AdapterSync
+from doubleback.rl.sync import CANARY_SHARE, FEWEST_TOKENS, AdapterSync, draw_canaries
 from doubleback.rl.types import ModelSource
 
+CONFIG = SyncConfig(num_canaries=4)
+MANY, FEW = 100_000, 64
+"""Tokens that a step samples: of so many all canaries stay, of so few only what proves least."""
 PROBLEMS = [Problem(f"p{target}", f"3 5 7 -> {target}") for target in (22, 15, 36, 8)]
 ENGINES = ["transformers", pytest.param("vllm", marks=pytest.mark.slow)]
 
@@ -47,8 +51,9 @@ def move(learner, seed):
     learner.step += 1
 
 
-def make_sync(engine, learner):
-    return AdapterSync(engine, learner, PROBLEMS, SyncConfig(num_canaries=4), "float32", seed=0)
+def make_sync(engine, learner, step_tokens=MANY):
+    canaries = draw_canaries(engine, PROBLEMS, CONFIG, seed=0, step_tokens=step_tokens)
+    return AdapterSync(engine, learner, canaries, CONFIG, "float32")
 
 
 def test_receipt_measures_what_arrived(engine_and_model, learner):
@@ -63,6 +68,51 @@ def test_receipt_measures_what_arrived(engine_and_model, learner):
     assert second.mean_abs <= second.max_abs < 5e-5
 
 
+class Counting:
+    """A real engine that counts the tokens which it is asked to score."""
+
+    def __init__(self, engine):
+        self._engine, self.num_scored = engine, 0
+
+    def score(self, sequences):
+        self.num_scored += sum(len(prompt) + len(completion) for prompt, completion in sequences)
+        return self._engine.score(sequences)
+
+    def __getattr__(self, name):
+        return getattr(self._engine, name)
+
+
+def test_what_has_not_moved_is_not_measured_again(engine_and_model, learner):
+    engine = Counting(engine_and_model[0])
+    sync = make_sync(engine, learner)
+    move(learner, seed=1)
+    moved = sync.push()
+    measured = engine.num_scored
+    learner.step += 1
+    still = sync.push()
+    assert engine.num_scored == measured
+    assert (still.version, still.adapter_hash, still.moved) == (2, moved.adapter_hash, 0.0)
+    assert (still.mean_abs, still.max_abs, still.from_base) == (moved.mean_abs, moved.max_abs, moved.from_base)
+    group = engine.sample(PROBLEMS[:1], SAMPLING, [0])[0]
+    assert {completion.policy_version for completion in group.completions} == {2}
+    move(learner, seed=2)
+    assert sync.push().moved > 1e-2
+    assert engine.num_scored > measured
+
+
+@pytest.mark.parametrize("step_tokens", [10, 1000, 3000, 6000, MANY])
+def test_canaries_are_a_share_of_a_step(step_tokens):
+    """Eight prompts of 3 tokens with two completions of 60 each are 1,008 tokens."""
+    engine = FakeEngine(lambda problem, seed, num: [make_completion(range(60))] * num, prompt_ids=(1, 5, 6))
+    problems = [Problem(f"p{row}", "a question") for row in range(9)]
+    canaries = draw_canaries(engine, problems, SyncConfig(), seed=0, step_tokens=step_tokens)
+    num_scored = sum(len(completion) for _, completion in canaries)
+    num_tokens = num_scored + sum(len(prompt) for prompt, _ in canaries)
+    assert num_tokens == min(max(CANARY_SHARE * step_tokens, 3 + FEWEST_TOKENS), 1008)
+    assert num_scored >= FEWEST_TOKENS
+
+
+@pytest.mark.parametrize("step_tokens", [FEW, MANY])
 @pytest.mark.parametrize(
     ("fault", "cause"),
     [
@@ -73,9 +123,9 @@ def test_receipt_measures_what_arrived(engine_and_model, learner):
         ("half", "it serves none of the policies we know"),
     ],
 )
-def test_broken_sync_is_named(engine_and_model, learner, fault, cause):
+def test_broken_sync_is_named(engine_and_model, learner, fault, cause, step_tokens):
     faulty = Faulty(engine_and_model[0], fault)
-    sync = make_sync(faulty, learner)
+    sync = make_sync(faulty, learner, step_tokens)
     if fault == "stale":
         move(learner, seed=1)
         sync.push()

@@ -13,7 +13,7 @@ from doubleback.rl.rollout.problems import ProblemSource
 from doubleback.rl.rollout.sampler import RolloutSampler
 from doubleback.rl.run.directory import RunDirectory
 from doubleback.rl.run.journal import Checkpoints, Journal
-from doubleback.rl.sync import AdapterSync
+from doubleback.rl.sync import AdapterSync, draw_canaries
 from doubleback.rl.train import train
 from doubleback.rl.types import Sampling
 from support.fakes import FakeEngine, FakeReward
@@ -94,7 +94,8 @@ class Loop:
 
     def train(self, steps):
         """Through `steps`, counted from 1. The canaries are drawn before the first push."""
-        sync = AdapterSync(self.engine, self.learner, PROBLEMS[:2], SyncConfig(), "float32", seed=0)
+        canaries = draw_canaries(self.engine, PROBLEMS[:2], SyncConfig(), seed=0, step_tokens=10_000)
+        sync = AdapterSync(self.engine, self.learner, canaries, SyncConfig(), "float32")
         self.engine.events.clear()
         train(self.learner, self._rollouts, sync, self._journal, steps)
         return self.run.metrics_lines()

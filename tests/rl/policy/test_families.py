@@ -34,7 +34,7 @@ from doubleback.rl.rollout.problems import ProblemSource
 from doubleback.rl.rollout.sampler import RolloutSampler
 from doubleback.rl.run.directory import RunDirectory
 from doubleback.rl.run.journal import Checkpoints, Journal
-from doubleback.rl.sync import AdapterSync
+from doubleback.rl.sync import AdapterSync, draw_canaries
 from doubleback.rl.train import train
 from doubleback.rl.types import ModelSource
 
@@ -73,7 +73,8 @@ class Trained:
         tokenizer = load_tokenizer(str(self.folder))
         engine = create_engine(EngineConfig().setup(self.config, self.strategy), self.tensors, tokenizer)
         try:
-            sync = AdapterSync(engine, self.learner, PROBLEMS, SyncConfig(bound=BOUND), "float32", seed=0)
+            canaries = draw_canaries(engine, PROBLEMS, SyncConfig(), seed=0, step_tokens=100_000)
+            sync = AdapterSync(engine, self.learner, canaries, SyncConfig(bound=BOUND), "float32")
             run = RunDirectory(tmp_path / "run")
             problems, config = ProblemSource(PROBLEMS, ProblemsConfig(), run_seed=0), RolloutConfig(prompts_per_step=3)
             sampler = RolloutSampler(engine, problems, Luck(), sampling.sampling(), config, run_seed=0)

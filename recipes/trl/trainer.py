@@ -33,7 +33,7 @@ from doubleback.rl.rollout.problems import ProblemSource
 from doubleback.rl.rollout.sampler import Rollout
 from doubleback.rl.rollout.scoring import Scoring
 from doubleback.rl.run.journal import Journal, StepReport
-from doubleback.rl.seeds import sample_seed
+from doubleback.rl.seeds import sample_seeds
 from doubleback.rl.stopwatch import Stopwatch
 from doubleback.rl.sync import AdapterSync
 from doubleback.rl.types import Group
@@ -118,6 +118,14 @@ class TrlReward:
         self.groups: list[Group] = []
         self.began = self.ended = 0.0
         self._recipe, self._reward, self._problems = recipe, reward, problems
+        count = recipe.rollout.prompts_per_step
+        # TRL samples by a generator of its own; these are the names that seeds have here, for rewards that ask.
+        self._seeds = [
+            seed
+            for start in range(0, len(problems), count)
+            for ids in [[problem.id for problem in problems[start : start + count]]]
+            for seed in sample_seeds(recipe.seed, f"step {start // count + 1}", ids)
+        ]
 
     def __call__(self, completion_ids: list[list[int]], number: list[int], **_: Any) -> list[float | None]:
         """The rewards of one step's completions, which it keeps as groups too."""
@@ -133,9 +141,8 @@ class TrlReward:
 
     def _group(self, index: int, samples: Sequence[list[int]]) -> Group:
         problem, step = self._problems[index], index // self._recipe.rollout.prompts_per_step + 1
-        # TRL samples by a generator of its own; these are the names that seeds have here, for rewards that ask.
-        seed = sample_seed(self._recipe.seed, f"step {step}", problem.id)
-        completions = tuple(self._completion(ids, step, seed + sample) for sample, ids in enumerate(samples))
+        seeds = range(self._seeds[index], self._seeds[index] + len(samples))
+        completions = tuple(self._completion(ids, step, seed) for ids, seed in zip(samples, seeds, strict=True))
         return Group(problem, tuple(self.tokenizer(problem.prompt)["input_ids"]), completions)
 
     def _completion(self, ids: list[int], step: int, seed: int) -> Completion:

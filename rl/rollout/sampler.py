@@ -8,7 +8,7 @@ from doubleback.rl.engines.engine import Sampler
 from doubleback.rl.objective.advantages import has_spread
 from doubleback.rl.rollout.problems import ProblemSource
 from doubleback.rl.rollout.scoring import Scorer, Scoring
-from doubleback.rl.seeds import sample_seed
+from doubleback.rl.seeds import sample_seeds
 from doubleback.rl.stopwatch import Stopwatch
 from doubleback.rl.types import Group, Sampling
 
@@ -37,7 +37,9 @@ class Rollout:
 
 
 class RolloutSampler:
-    """Makes the rollout of a step. Every random choice derives from (run seed, step, problem, sample)."""
+    """Makes the rollout of a step. Every random choice derives from (run seed, step, problem,
+    how often it stood in the step before, sample).
+    """
 
     def __init__(
         self,
@@ -66,7 +68,8 @@ class RolloutSampler:
             problems = self._source.take(num_missing, excluded=frozenset(group.problem.id for group in groups))
             if not problems:
                 break
-            seeds = [sample_seed(self._run_seed, f"step {step}", problem.id) for problem in problems]
+            ids, before = ([item.id for item in problems], [group.problem.id for group in groups])
+            seeds = sample_seeds(self._run_seed, f"step {step}", ids, before)
             with watch.phase("rollout"):
                 sampled = self._engine.sample(problems, self._sampling, seeds, on_group=scoring.start)
             with watch.phase("reward"):

@@ -90,6 +90,22 @@ def test_a_run_that_goes_on_forgets_what_came_after_its_checkpoint_and_is_the_sa
     assert list(map(untimed, lines)) == list(map(untimed, whole))
 
 
+@pytest.mark.parametrize("rollout", [{}, {"ahead": True}])
+def test_a_problem_that_stands_twice_in_a_step_is_sampled_anew_and_resumes_exactly(loop, rollout):
+    settings = {"rollout": rollout, "checkpoint": {"every": 2, "keep": 9}, "last_step": 4, "num_problems": 2}
+    whole = loop("whole", **settings)
+    lines = whole.train(range(1, 5))
+    samples = complete_lines(whole.run.path / "rollouts" / "step-00001.jsonl.gz")
+    size = SAMPLING.group_size
+    groups = [samples[start : start + size] for start in range(0, len(samples), size)]
+    assert len({group[0]["problem"] for group in groups}) == 2
+    assert len({tuple(tuple(sample["token_ids"]) for sample in group) for group in groups}) == 3
+    loop("stopped", **settings).train(range(1, 4))
+    resumed = loop("stopped", **settings)
+    assert resumed.run.restore_latest(resumed.learner, resumed.problems) == 2
+    assert list(map(untimed, resumed.train(range(3, 5)))) == list(map(untimed, lines))
+
+
 def test_a_step_is_timed_by_phase(loop):
     (_, line) = loop().train(range(1, 2))
     phases = {key.removeprefix("seconds/") for key in line if key.startswith("seconds/")}

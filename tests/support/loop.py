@@ -72,12 +72,22 @@ class Loop:
     """The parts of a run in `folder`, put together as a recipe does."""
 
     def __init__(
-        self, model, folder, *, algorithm=None, rollout=None, checkpoint=None, last_step=4, hold_seconds=0.0, lr=1e-2
+        self,
+        model,
+        folder,
+        *,
+        algorithm=None,
+        rollout=None,
+        checkpoint=None,
+        last_step=4,
+        hold_seconds=0.0,
+        lr=1e-2,
+        num_problems=7,
     ):
         algorithm = AlgorithmConfig(**algorithm or {})
         self.learner = Learner(model, algorithm, OptimConfig(lr=lr, warmup_steps=0), SAMPLING)
         self.engine = LoopEngine(self.learner, hold_seconds)
-        self.problems = ProblemSource(PROBLEMS, ProblemsConfig(), 0)
+        self.problems = ProblemSource(PROBLEMS[:num_problems], ProblemsConfig(), 0)
         self.run = RunDirectory(folder)
         self.seen = []
         config = RolloutConfig(prompts_per_step=3, **rollout or {})

@@ -6,20 +6,23 @@ import pytest
 from pydantic import BaseModel
 from safetensors.torch import load_file
 from support.commands import SMALL_COUNTDOWN, errors
+from support.fakes import FakeReward
 from support.paths import ROOT
-from support.rollouts import make_completion, make_group
+from support.rollouts import make_completion, make_group, make_score
 
 from doubleback.recipes.models.bundled import bundled_path
 from doubleback.recipes.recipe.loading import load_recipe
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.trl.mapping import GIVEN, IDLE, LOSSES, MAPPED, ONLY, SCALES, arguments, largest_divisor
+from doubleback.recipes.trl.trainer import TrlReward
 from doubleback.rewards.jsonl import complete_lines
 from doubleback.rewards.sample_lines import read_problems
-from doubleback.rewards.types import ConfigError
+from doubleback.rewards.types import ConfigError, Problem
 from doubleback.rl.learner.batching import assign, make_batch
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.policy import lora
 from doubleback.rl.policy.base import load_base, load_tokenizer
+from doubleback.rl.seeds import sample_seed, sample_seeds
 from doubleback.rl.types import ModelSource
 
 PROMPT = 16
@@ -163,6 +166,17 @@ def test_a_step_is_a_batch_however_often_it_is_learned(run, tmp_path):
     assert [line["step"] for line in lines] == [0, 1, 2]
     assert all(line["rollout/num_completions"] == 8 for line in lines[1:])
     assert len(list((folder / "rollouts").iterdir())) == 2
+
+
+def test_a_problem_that_stands_twice_in_a_step_has_two_seeds():
+    recipe = load_recipe("countdown", [*SMALL, "rollout.prompts_per_step=3"])
+    problems = [Problem(name, "1 2 3 -> 6") for name in ("a", "b", "a", "a")]
+    tokenizer = load_tokenizer(str(bundled_path("bundled:countdown")))
+    reward = TrlReward(recipe, FakeReward(lambda problem, completions: [make_score(1.0)]), problems, tokenizer)
+    reward(completion_ids=[[5], [5], [5]], number=[0, 1, 2])
+    assert [group.completions[0].seed for group in reward.groups] == sample_seeds(0, "step 1", ["a", "b", "a"])
+    reward(completion_ids=[[5]], number=[3])
+    assert reward.groups[0].completions[0].seed == sample_seed(0, "step 2", "a")
 
 
 @pytest.mark.slow

@@ -58,6 +58,16 @@ def test_one_round_keeps_everything_in_order():
     assert asked == [[(id_, sample_seed(0, "step 3", id_)) for id_ in ORDER[:4]]]
 
 
+def test_a_problem_that_stands_twice_in_a_step_is_sampled_anew():
+    """Three problems for four places, and an epoch's seam within the step: no group repeats another's samples."""
+    source = ProblemSource([Problem(str(index), "") for index in range(3)], ProblemsConfig(), 0)
+    _, [asked] = run({}, source)
+    assert len({id_ for id_, _ in asked}) == 3
+    assert len({seed for _, seed in asked}) == 4
+    [again] = [place for place in range(4) if asked[place][0] in [id_ for id_, _ in asked[:place]]]
+    assert [seed for _, seed in asked[:again]] == [sample_seed(0, "step 3", id_) for id_, _ in asked[:again]]
+
+
 def test_groups_without_spread_are_replaced_round_by_round():
     """Two of the first four are flat, then one of the two that replace them."""
     rollout, asked = run({ORDER[1]: FLAT, ORDER[2]: FLAT, ORDER[5]: FLAT}, max_rounds=10)

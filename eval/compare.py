@@ -10,6 +10,7 @@ from doubleback.eval.statistics.paired import PairedDifference, paired_differenc
 from doubleback.eval.summarise import by_problem
 from doubleback.rewards.jsonl import complete_lines
 from doubleback.rewards.sample_lines import Line, is_correct, num_tokens
+from doubleback.rewards.settings import require_folder
 from doubleback.rewards.types import UNUSABLE, ConfigError
 
 SAMPLES, SUMMARY = "samples.jsonl", "summary.json"
@@ -52,6 +53,7 @@ class ComparedEvaluations:
 
 def load_evaluated(path: Path) -> Evaluated:
     """What `doubleback eval` wrote into a folder. ConfigError where it is not there, or not finished."""
+    require_folder(path, "")
     try:
         found = json.loads((path / SUMMARY).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

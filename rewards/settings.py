@@ -90,9 +90,18 @@ def find_yaml(name: str, folder: Path, what: str) -> Path:
     path = Path(name)
     if path.is_file():
         return path
+    if path.is_dir():
+        raise ConfigError(f"{what} {name} is a folder; give a YAML file")
     if path.suffix in (".yaml", ".yml") or "/" in name:
         raise ConfigError(f"{what} {name}: there is no such file")
     raise ConfigError(f"{what} {name!r} is no YAML file and not shipped; {nearest(name, known)}")
+
+
+def require_folder(path: str | Path, key: str) -> None:
+    """ConfigError where no folder stands at `path`, which `key` names: a missing folder is called a missing folder."""
+    if not Path(path).is_dir():
+        what = "is a file, not a folder" if Path(path).exists() else "there is no such folder"
+        raise ConfigError(f"{key}{path}: {what}")
 
 
 def read_yaml(path: Path, what: str) -> dict[str, Any]:
@@ -120,12 +129,15 @@ Overrides = Sequence[str] | Mapping[str, Any]
 
 
 def override(data: dict[str, Any], overrides: Overrides, section: type[BaseModel] | None = None) -> dict[str, Any]:
-    """`data` with each override put in; of text the value is read as YAML.
+    """`data` with each override put in; of text the value is read as YAML, but for a key that holds text alone.
 
     With the `section` that it is for, a bare value and the key it is short for are one thing: `format=0.1` leaves the
     other keys of `format: {weight: 0.2, ...}` as they are, and `format.weight=0.1` overrides `format: 0.2`.
     """
-    items = overrides.items() if isinstance(overrides, Mapping) else map(_read_override, overrides)
+    if isinstance(overrides, Mapping):
+        items = list(overrides.items())
+    else:
+        items = [_read_override(item, section) for item in overrides]
     for path, value in items:
         *keys, last = path.split(".")
         place, kind = data, section
@@ -145,11 +157,22 @@ def override(data: dict[str, Any], overrides: Overrides, section: type[BaseModel
     return data
 
 
-def _read_override(item: str) -> tuple[str, Any]:
+def _read_override(item: str, section: type[BaseModel] | None) -> tuple[str, Any]:
+    """(key, value). For a key that holds text alone what YAML reads as a list, a mapping or nothing at all is text."""
     path, equals, text = item.partition("=")
     if not equals or not path:
         raise ConfigError(f"override {item!r}: write it as key.path=value")
-    return path, parse_yaml(text, f"override {item!r}")
+    kind: Any = section
+    for key in path.split("."):
+        kind = _inside(kind, key)
+    is_text = kind is str
+    try:
+        value = parse_yaml(text, f"override {item!r}")
+    except ConfigError:
+        if is_text:
+            return path, text
+        raise
+    return path, text if is_text and isinstance(value, dict | list) else value
 
 
 def validated(model: type[Model], data: Any, prefix: str = "") -> Model:

@@ -1,5 +1,6 @@
 """Prompts by name: how a question is put to a base model or to a chat model."""
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +11,8 @@ from doubleback.rewards.types import ConfigError
 
 FOLDER = Path(__file__).parent
 HOLE = "{question}"
+ANOTHER_HOLE = re.compile(r"\{\w*\}")
+"""What is meant as the question's place where a prompt has none."""
 
 
 class PromptConfig(Section):
@@ -36,7 +39,9 @@ class PromptConfig(Section):
     @classmethod
     def _has_one_hole(cls, text: str) -> str:
         if text.count(HOLE) != 1:
-            raise ValueError(f"text holds {HOLE} {text.count(HOLE)} times; write it once, where the question goes")
+            raise ValueError(
+                f"text holds {HOLE} {text.count(HOLE)} times; write it once, where the question goes{_instead(text)}"
+            )
         return text
 
     @field_validator("system", "thinking_on", "thinking_off")
@@ -65,6 +70,8 @@ def read_prompt(given: str) -> PromptConfig:
     ConfigError, one line a finding.
     """
     if HOLE not in given:
+        if ANOTHER_HOLE.search(given):
+            raise ConfigError(f"prompt {given!r} has no {HOLE}: write it where the question goes{_instead(given)}")
         try:
             return load_prompt(given)
         except ConfigError as error:
@@ -74,6 +81,12 @@ def read_prompt(given: str) -> PromptConfig:
         raise ConfigError(f"prompt {given!r}: braces stand as they are, {way_out}")
     settings = {"description": "a text of its own", "kind": "completion", "text": given, "style": "flexible"}
     return validated(PromptConfig, settings, f"prompt {given!r}: ")
+
+
+def _instead(text: str) -> str:
+    """The braces that stand where `{question}` may have been meant; nothing where there are none, or it is there."""
+    other = None if HOLE in text else ANOTHER_HOLE.search(text)
+    return f" ({other[0]} is left as it is)" if other else ""
 
 
 def fill(prompt: PromptConfig, question: str) -> str:

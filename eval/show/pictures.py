@@ -64,18 +64,23 @@ def _legend(axes: Any) -> None:
         text.set_parse_math(False)  # a dollar sign in a name is a dollar sign
 
 
-def pass_at_k_curves(curves: Sequence[tuple[str, Mapping[str, Any]]], path: Path) -> None:
-    """Draw pass@k over k with its 95 % band, one curve for each (label, summary)."""
+def pass_at_k_curves(curves: Sequence[tuple[str, Mapping[str, Any]]], path: Path) -> bool:
+    """Draw pass@k over k with its 95 % band, one curve for each (label, summary); whether there was any.
+
+    One k is a number, which the table has, and no curve.
+    """
+    if all(len(summary["pass_at_k"]) <= 1 for _, summary in curves):
+        return False
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
     for position, (label, summary) in enumerate(curves):
         ks = [int(k) for k in summary["pass_at_k"]]
         title = f"{label}: {summary['num_problems']} problems x {summary['n']}"
         _band(axes, ks, list(summary["pass_at_k"].values()), f"C{position}", "os^v"[position % 4], title)
-    if any(len(summary["pass_at_k"]) > 1 for _, summary in curves):
-        axes.set_xscale("log", base=2)
-        axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set(xlabel="k", ylabel="pass@k, 95 % interval over problems", ylim=(0, 1.02))
     axes.grid(alpha=0.3)
     _legend(axes)
     figure.savefig(path, dpi=120)
+    return True

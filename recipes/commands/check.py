@@ -26,7 +26,7 @@ LABEL_WIDTH = 26
 def show_memory(recipe: Recipe, console: Console) -> None:
     """Parameters and memory per phase, from the configuration alone."""
     path = bundled_path(recipe.model.path)
-    table = _table()
+    table = _table("memory, estimated")
     memory = recipe_memory(recipe, configuration(path), recipe.model.dtype)
     table.add_row("base", f"{recipe.model.path}: {memory.num_parameters:,} parameters, {recipe.model.dtype}")
     table.add_row("adapter", f"{memory.num_adapter:,} parameters")
@@ -45,7 +45,7 @@ def check_recipe(recipe: Recipe, console: Console) -> None:
     with prepare(recipe) as prepared:
         if recipe.trainer == "trl":
             trl_trainer.refuse(recipe, prepared.longest_prompt)
-        table = _table()
+        table = _table("data")
         _add_data(table, recipe, prepared)
         console.print(table)
         with assemble(recipe, prepared.model, console) as assembled:
@@ -54,7 +54,7 @@ def check_recipe(recipe: Recipe, console: Console) -> None:
 
 def preflight(recipe: Recipe, prepared: Prepared, assembled: Assembled, console: Console) -> None:
     """What training starts with: the adapter, the memory, and what the base does on a few problems."""
-    table = _table()
+    table = _table("model, and what the base does")
     _add_model(table, recipe, prepared.model, assembled)
     with console.status("sampling from the base"):
         probed = probe(recipe, prepared, assembled)
@@ -64,8 +64,8 @@ def preflight(recipe: Recipe, prepared: Prepared, assembled: Assembled, console:
         console.print(f"warning: {line}", style="yellow", highlight=False, soft_wrap=True)
 
 
-def _table() -> Table:
-    table = Table(box=None, show_header=False, pad_edge=False)
+def _table(title: str) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False, title=title, title_justify="left")
     table.add_column(min_width=LABEL_WIDTH)  # one column down the page, though it is several tables
     table.add_column()
     return table

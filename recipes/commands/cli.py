@@ -13,10 +13,8 @@ from doubleback.eval.show.console import Console
 from doubleback.rewards.types import ConfigError, RunError
 
 app = typer.Typer(
-    help="GRPO with verifiable rewards for a LoRA adapter on an open mixture-of-experts model, on one machine.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 console = Console()
 errors = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -36,6 +34,23 @@ PolicyName = Annotated[
     str, typer.Argument(metavar="MODEL|RUN", help="Folder, hub id, bundled:NAME, or a run directory.")
 ]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[key.path=value ...]", help="Settings to change.")]
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib import metadata
+
+        console.print(f"doubleback {metadata.version('doubleback')}", highlight=False)
+        raise typer.Exit()
+
+
+@app.callback()
+def doubleback(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")
+    ] = False,
+) -> None:
+    """GRPO with verifiable rewards for a LoRA adapter on an open mixture-of-experts model, on one machine."""
 
 
 @app.command("list")

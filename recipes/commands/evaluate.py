@@ -75,8 +75,8 @@ def show_comparison(first: Path, second: Path, force: bool, console: Console) ->
     if found.flips:
         console.print(flips_table(found))
     picture = second / f"compared-with-{first.name}.png"
-    pass_at_k_curves([(first.name, before.summary), (second.name, after.summary)], picture)
-    console.print(f"curves  {picture}", soft_wrap=True)
+    if pass_at_k_curves([(first.name, before.summary), (second.name, after.summary)], picture):
+        console.print(f"curves  {picture}", soft_wrap=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +108,9 @@ def _evaluate(
     found = summary(lines, plan.settings, options.k, shipped_measures())
     write_atomically(out / SUMMARY, json.dumps(found, indent=2).encode())
     console.print(evaluation_table(found, options.k))
-    pass_at_k_curves([(suite.name, found)], out / "pass_at_k.png")
-    console.print(f"samples, summary.json and pass_at_k.png are in {out}", soft_wrap=True)
+    is_drawn = pass_at_k_curves([(suite.name, found)], out / "pass_at_k.png")
+    written = "samples, summary.json and pass_at_k.png" if is_drawn else "samples and summary.json"
+    console.print(f"{written} are in {out}", soft_wrap=True)
 
 
 def _planned(policy: Policy, options: Options, suite: Suite, thinking: bool | None) -> _Plan:

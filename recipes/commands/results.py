@@ -9,6 +9,7 @@ import pyarrow
 
 from doubleback.rewards.jsonl import complete_lines
 from doubleback.rewards.sample_lines import PROBLEMS, ROLLOUTS
+from doubleback.rewards.settings import require_folder
 from doubleback.rewards.types import ConfigError
 
 
@@ -20,6 +21,7 @@ class Run:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        require_folder(path, "")
         if not (self.path / "recipe.yaml").is_file():
             raise ConfigError(f"{path} is no run: it holds no recipe.yaml; give the folder that a run was written to")
 

@@ -183,6 +183,8 @@ def _what_to_score(path: Path) -> tuple[list[Path], Path]:
     """The files of samples that a path stands for, and where their scores go: a run's folder `scored`, or beside."""
     if (path / SAMPLES).exists():
         path = path / SAMPLES
+    if not path.exists():
+        raise ConfigError(f"{path}: there is no such file or folder")
     if not path.is_dir():
         folder, _ = problems_of(path)
         beside = path.with_name(f"{_stem(path)}.scored.jsonl")

@@ -26,7 +26,7 @@ from doubleback.recipes.trl import trainer as trl_trainer
 from doubleback.rewards.checks.golds import listed
 from doubleback.rewards.jsonl import complete_lines
 from doubleback.rewards.sample_lines import read_problems, with_columns
-from doubleback.rewards.settings import read_yaml
+from doubleback.rewards.settings import read_yaml, require_folder
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.engines.engine import Sampler
 from doubleback.rl.learner.learner import Learner
@@ -60,6 +60,8 @@ def train(
     the recipe, its data or the machine do not fit; RunError where the run must stop.
     """
     out, console = Path(out), console or Console()
+    if resume:
+        require_folder(out, "--resume --out ")
     with owned(out):
         _refuse_another_run(recipe, out, resume)
         with prepare(recipe, out / TINY_FOLDER) as prepared:

@@ -11,7 +11,7 @@ from doubleback.eval.prompts.rendering import Prompted
 from doubleback.eval.show.console import Console
 from doubleback.recipes.models.bundled import bundled_path
 from doubleback.recipes.recipe.schema import TINY_FOLDER, Recipe
-from doubleback.rewards.settings import read_yaml, validated
+from doubleback.rewards.settings import read_yaml, require_folder, validated
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.config import SyncConfig
 from doubleback.rl.engines.config import EngineConfig
@@ -43,6 +43,8 @@ def find_policy(model: str, *, adapter: Path | None, endpoint: str | None, engin
     """The policy that MODEL or RUN names: of a run, its newest adapter on its base."""
     if dtype not in DTYPES:
         raise ConfigError(f"--dtype {dtype}: choose {' or '.join(DTYPES)}")
+    if adapter is not None:
+        require_folder(adapter, "--adapter ")
     recipe_path = Path(model) / "recipe.yaml"
     if endpoint is not None or not recipe_path.is_file():
         return Policy(model, adapter, dtype, engine, endpoint)

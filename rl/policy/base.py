@@ -8,6 +8,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
+from doubleback.rewards.settings import require_folder
 from doubleback.rewards.types import ConfigError, first_line
 from doubleback.rl.policy.families import refuse_unsupported
 from doubleback.rl.types import ModelSource
@@ -51,7 +52,9 @@ def base_tensors(model: PreTrainedModel) -> dict[str, Tensor]:
 
 def _or_config_error(path: str, what: str, load: Any, *args: Any, **kwargs: Any) -> Any:
     """`load(...)`, where what can go wrong with a user's folder becomes one line."""
-    looks_local = path.startswith((".", "/", "~")) or Path(path).exists()
+    looks_local = path.startswith((".", "/", "~")) or path.count("/") > 1 or Path(path).exists()
+    if looks_local:
+        require_folder(path, "model.path=")
     if looks_local and not (Path(path) / "config.json").is_file():
         raise ConfigError(f"model.path={path} has no config.json; give a folder with a transformers model, or a hub id")
     try:

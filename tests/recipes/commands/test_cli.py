@@ -95,7 +95,7 @@ def test_check_grades_every_gold(run):
             ["reward.components={countdwn: 1}"],
             "error: reward.components.countdwn: there is no reward 'countdwn'; did you",
         ),
-        (["model.path=./nowhere"], "error: model.path=./nowhere has no config.json; give a folder with a transformers"),
+        (["model.path=./nowhere"], "error: model.path=./nowhere: there is no such folder"),
         (["model.max_length=1000"], "error: model.max_length=1000 exceeds the context of"),
         (["sampling.max_tokens=252"], "error: problem countdown3:"),
         (["algorithm.preset=gsbo"], "error: algorithm.preset='gsbo' is not a preset; did you mean gspo?"),

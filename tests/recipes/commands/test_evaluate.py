@@ -111,7 +111,7 @@ def test_thinking_on_and_off_are_run_and_compared(run, questions, text_model, tm
         (["--temperature", "0"], "--temperature 0 gives n=4 equal samples; use --n 1, or a temperature above 0"),
         (["--prompt", "r2"], "prompt 'r2' is no YAML file and not shipped; known: boxed"),
         (["--prompt", "r1"], "--prompt r1 is for chat models, and the tokenizer has no chat template"),
-        (["--adapter", "nowhere"], "--adapter nowhere is no adapter in PEFT's layout"),
+        (["--adapter", "nowhere"], "--adapter nowhere: there is no such folder"),
         (["--max-tokens", "4000"], "model.max_length="),
         (["--endpoint", "http://127.0.0.1:9/v1"], "--endpoint http://127.0.0.1:9/v1 does not answer"),
         (["--engine", "vlm"], "--engine vlm"),

@@ -86,6 +86,8 @@ class RewardConfig(Section):
     """What a worker may allocate beyond what loading the functions took."""
     load_seconds: Annotated[float, Field(gt=0)] = 120.0
     """Limit for a worker to load all functions."""
+    environment: list[str] = []  # noqa: RUF012 (frozen, validated, never shared)
+    """Variables of the environment that workers get although they are called like secrets: a judge's OPENAI_API_KEY."""
     max_faults: Annotated[float, Field(ge=0, le=1)] = 0.05
     """Share of a step's completions with the verdict timeout or grader_error above which the run stops."""
 

@@ -217,6 +217,7 @@ def _start_pool(config: RewardConfig, specs: Sequence[FunctionSpec]) -> Any:
         timeout_seconds=config.timeout_seconds,
         memory_mib=config.memory_mib,
         load_seconds=config.load_seconds,
+        environment=config.environment,
     )
 
 

@@ -17,7 +17,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,6 +28,7 @@ from typing import Any
 from doubleback.rewards.contract.call import Results, Samples, failed
 from doubleback.rewards.contract.functions import Scope
 from doubleback.rewards.types import ConfigError, RunError, Verdict
+from doubleback.rewards.workers.environment import visible_environment
 from doubleback.rewards.workers.messages import JOB, NUMBER, FunctionSpec, Job, Setup, frame, receive, score_from_json
 
 SYMBOLIC = FunctionSpec("symbolic", "doubleback.rewards.answers.grade:SymbolicJudge", {}, "reward")
@@ -62,6 +63,7 @@ class WorkerPool:
         timeout_seconds: float = 2.0,
         memory_mib: int = 1024,
         load_seconds: float = 120.0,
+        environment: Collection[str] = (),
     ) -> None:
         self.timeout_seconds, self._load_seconds = timeout_seconds, load_seconds
         self._numbers = itertools.count(1)
@@ -73,7 +75,7 @@ class WorkerPool:
         command = [sys.executable, "-P", "-m", "doubleback.rewards.workers.keeper", str(theirs.fileno())]
         theirs.set_inheritable(True)
         # A session of its own: Ctrl-C reaches the host alone, and the keeper goes when the host has gone.
-        self._pid = os.posix_spawn(sys.executable, command, os.environ, setsid=True)
+        self._pid = os.posix_spawn(sys.executable, command, visible_environment(os.environ, environment), setsid=True)
         theirs.close()
         setup = Setup(tuple(functions), tuple(sys.path), num_workers, memory_mib, load_seconds)
         self._channel.sendall(frame(pickle.dumps(setup)))

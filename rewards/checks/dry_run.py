@@ -4,6 +4,8 @@ import itertools
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from zlib import crc32
 
@@ -14,6 +16,7 @@ from doubleback.rewards.compose.reward import Reward, load_reward
 from doubleback.rewards.contract.call import Samples
 from doubleback.rewards.contract.functions import Scope, value_of
 from doubleback.rewards.hostile.cases import Case, cases
+from doubleback.rewards.hostile.planted import planted
 from doubleback.rewards.types import UNUSABLE, ConfigError, Score, Verdict
 
 NAME = "reward"
@@ -72,13 +75,14 @@ def dry_run(
         builtin = [] if missing else [*_golds(), *_cases()]
         reward.ready()
         singles = _Singles(reward, [*rows, *(it for it in builtin if style in (None, it.columns["style"]))])
+        runs_text = run_planted(reward, rows[0].columns if missing else _columns(next(iter(cases()))))
     calm = [
         sample
         for sample, score, _ in singles.judged
         if not _is_fault(score) and len(sample.completion) <= MAX_BATCH_CHARACTERS
     ]
     about_right = [] if is_about_form else _about_right(singles)
-    return [*about_right, *_about_calls(config, calm, singles), _about_limits(singles, config)]
+    return [*about_right, runs_text, *_about_calls(config, calm, singles), _about_limits(singles, config)]
 
 
 def config_for(function: str, arguments: Mapping[str, Any], **settings: Any) -> RewardConfig:
@@ -170,6 +174,17 @@ def _about_right(singles: _Singles) -> list[Check]:
         figures = f"{len(items) - len(bad)} of {len(items)} {verb}"
         checks.append(Check(name, not bad if items else None, figures, tuple(bad)))
     return checks
+
+
+def run_planted(reward: Reward, columns: Mapping[str, Any]) -> Check:
+    """The check whether a reward runs what stands where an answer may: a planted command leaves a file behind."""
+    with TemporaryDirectory(prefix="doubleback-planted-") as folder:
+        commands = list(planted(Path(folder)))
+        trials = [Trial(each.name, "", each.completion, columns) for each in commands]
+        for trial in trials:
+            reward.components[0].start(_one(trial), 0)()
+        ran = tuple(each.name for each in commands if each.marker.exists())
+    return Check("text is not run", not ran, f"{len(ran)} of {len(commands)} planted commands were run", ran)
 
 
 def _about_calls(config: RewardConfig, calm: Sequence[Trial], singles: _Singles) -> list[Check]:

@@ -132,9 +132,12 @@ class OptimConfig(Section):
     """AdamW on the adapter, and how a step is cut to fit the memory."""
 
     lr: Positive = 2e-5
-    """Peak learning rate of AdamW, constant after the warm-up."""
+    """Peak learning rate of AdamW, after the warm-up."""
     warmup_steps: Annotated[int, Field(ge=0)] = 3
     """Steps over which the rate rises linearly from lr / (warmup_steps + 1)."""
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """The rate after the warm-up: as it is, or falling towards 0, in a line or along half a cosine, over the steps that
+    are left (`rl.objective.schedule`). A run whose rate falls cannot be resumed with more steps."""
     beta1: Fraction = 0.9
     """AdamW: decay of the gradient mean."""
     beta2: Fraction = 0.99
@@ -154,10 +157,6 @@ class OptimConfig(Section):
     """Memory that float32 logits may take, in MiB; beyond it they are computed chunk by chunk, and again backwards."""
     gradient_checkpointing: bool = False
     """Keep the layers' inputs alone for the backward pass and compute each layer again there."""
-
-    def warmup(self, step: int) -> float:
-        """Share of the peak rate at `step`, the first being 1."""
-        return min(1.0, step / (self.warmup_steps + 1))
 
 
 class SyncConfig(Section):

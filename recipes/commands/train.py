@@ -188,6 +188,9 @@ def _differences(stored: dict[str, Any], wanted: dict[str, Any], prefix: str = "
         old, new, name = stored.get(key), wanted.get(key), f"{prefix}{key}"
         if isinstance(old, dict) and isinstance(new, dict):
             found += _differences(old, new, f"{name}.")
+        elif name == "steps" and old != new and wanted["optim"]["schedule"] != "constant":
+            falls = f"optim.schedule={wanted['optim']['schedule']} falls over all of them"
+            found.append(f"{name} is {new!r}, the run has {old!r}, and {falls}")
         elif old != new and not (name == "steps" and isinstance(old, int) and isinstance(new, int) and new > old):
             found.append(f"{name} is {new!r}, the run has {old!r}")
     return found

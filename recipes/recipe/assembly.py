@@ -102,7 +102,11 @@ def assemble(
         num_base = base.num_parameters()
         tensors = base_tensors(base)  # the trainer's own, from which the engine's merged weights are computed
         learner = Learner(
-            lora.attach(base, recipe.lora, recipe.seed), recipe.algorithm, recipe.optim, recipe.sampling.sampling()
+            lora.attach(base, recipe.lora, recipe.seed),
+            recipe.algorithm,
+            recipe.optim,
+            recipe.sampling.sampling(),
+            recipe.steps,
         )
         targets = lora.targets(learner.model)
         strategy = choose(recipe.sync.strategy, targets, family_of(base.config), recipe.engine.name, is_cuda())

@@ -117,6 +117,15 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _schedule_has_steps(self) -> "Recipe":
+        if self.optim.schedule != "constant" and self.optim.warmup_steps >= self.steps:
+            raise ValueError(
+                f"optim.warmup_steps={self.optim.warmup_steps} leaves no step of steps={self.steps} in which "
+                f"optim.schedule={self.optim.schedule} could fall; lower the first or set the last to constant"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _completion_fits_the_context(self) -> "Recipe":
         if self.sampling.max_tokens >= self.model.max_length:
             raise ValueError(

@@ -90,7 +90,7 @@ def train_with_trl(run: TrlRun) -> None:
     count = recipe.steps * recipe.rollout.prompts_per_step
     ahead = deepcopy(run.problems).take(count)  # TRL wants all of them at once
     scorer = TrlReward(recipe, run.prepared.reward, ahead, load_tokenizer(run.prepared.model.path))
-    schedule = LambdaLR(learner.optimiser, lambda update: recipe.optim.warmup(update // updates + 1))
+    schedule = LambdaLR(learner.optimiser, lambda update: learner.share_of_peak(update // updates + 1))
     with TemporaryDirectory() as folder:  # TRL insists on one; what it would save there is saved by the recorder
         trainer = GRPOTrainer(
             model=learner.model,

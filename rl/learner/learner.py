@@ -22,6 +22,7 @@ from doubleback.rl.learner.tally import Tally
 from doubleback.rl.objective.agreement import Gap, gap_between
 from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.objective.entropy import EntropyCoefficient
+from doubleback.rl.objective.schedule import share_of_peak
 from doubleback.rl.policy import lora
 from doubleback.rl.types import Batch, Group, Sample, Sampling, TokenSequence
 
@@ -47,8 +48,15 @@ class Learner:
         algorithm: AlgorithmConfig,
         optim: OptimConfig,
         sampling: Sampling,
+        num_steps: int | None = None,
     ) -> None:
+        """`num_steps` is how many will be trained, over which `optim.schedule` may let the rate fall."""
+        if num_steps is None and optim.schedule != "constant":
+            raise ValueError(
+                f"a learner with optim.schedule={optim.schedule} needs num_steps, over which its rate falls"
+            )
         self.step = 0
+        self._num_steps = num_steps or 1
         self.model = model
         self._algorithm, self._optim, self._sampling = algorithm, optim, sampling
         self._entropy_coef = EntropyCoefficient(
@@ -95,7 +103,7 @@ class Learner:
         started = time.perf_counter()
         tally = Tally()
         old_logprobs: list[Tensor] | None = None
-        rate = self._optim.lr * self._optim.warmup(self.step)
+        rate = self._optim.lr * self.share_of_peak(self.step)
         for _ in range(self._algorithm.updates_per_batch if batch.samples else 0):
             old_logprobs = self._accumulate(batch, old_logprobs, tally)
             for group in self.optimiser.param_groups:
@@ -126,6 +134,10 @@ class Learner:
         ]
         if (name := spoiled(tensors)) is not None:
             raise diverged(self.step, f"{name} is", then)
+
+    def share_of_peak(self, step: int) -> float:
+        """The learning rate of a step, the first being 1, as a share of `optim.lr`."""
+        return share_of_peak(step, self._optim.schedule, self._optim.warmup_steps, self._num_steps)
 
     def _accumulate(self, batch: Batch, old_logprobs: list[Tensor] | None, tally: Tally) -> list[Tensor]:
         """Gradients of the whole batch, microbatch by microbatch. Returns each microbatch's log-probabilities.

@@ -71,9 +71,17 @@ def test_the_newest_checkpoints_are_kept_and_the_last_step_is_saved(loop):
     assert run.run.checkpoint_steps() == [3, 5]
 
 
+def test_the_rate_follows_its_schedule_over_all_steps(loop):
+    """Of 5 steps the first warms up, the second is the peak, and each of the others is a quarter of it less."""
+    lines = loop(optim={"lr": 1e-2, "warmup_steps": 1, "schedule": "linear"}, last_step=5).train(range(1, 6))
+    assert [line["learner/lr"] for line in lines[1:]] == pytest.approx([0.5e-2, 1e-2, 0.75e-2, 0.5e-2, 0.25e-2])
+
+
 @pytest.mark.parametrize("rollout", [{}, {"ahead": True}])
-def test_a_run_that_goes_on_forgets_what_came_after_its_checkpoint_and_is_the_same_run(loop, rollout):
-    settings = {"rollout": rollout, "checkpoint": {"every": 2, "keep": 9}, "last_step": 6}
+@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
+def test_a_run_that_goes_on_forgets_what_came_after_its_checkpoint_and_is_the_same_run(loop, rollout, schedule):
+    optim = {"schedule": schedule, "warmup_steps": 1}
+    settings = {"rollout": rollout, "optim": optim, "checkpoint": {"every": 2, "keep": 9}, "last_step": 6}
     whole = loop("whole", **settings).train(range(1, 7))
     stopped = loop("stopped", **settings)
     stopped.train(range(1, 4))

@@ -83,9 +83,12 @@ class Loop:
         hold_seconds=0.0,
         lr=1e-2,
         num_problems=7,
+        optim=None,
     ):
         algorithm = AlgorithmConfig(**algorithm or {})
-        self.learner = Learner(model, algorithm, OptimConfig(lr=lr, warmup_steps=0), SAMPLING)
+        self.learner = Learner(
+            model, algorithm, OptimConfig(**{"lr": lr, "warmup_steps": 0} | (optim or {})), SAMPLING, last_step
+        )
         self.engine = LoopEngine(self.learner, hold_seconds)
         self.problems = ProblemSource(PROBLEMS[:num_problems], ProblemsConfig(), 0)
         self.run = RunDirectory(folder)

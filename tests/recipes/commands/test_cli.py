@@ -140,8 +140,21 @@ def test_resume_wants_the_same_recipe(run, copy):
     assert errors(err)[0].startswith("error: --resume: optim.lr is 1e-05, the run has 0.001;")
 
 
+def test_a_rate_that_falls_over_all_steps_takes_no_more_of_them(run, copy):
+    """The steps so far were made at the rates of a shorter run."""
+    falling = yaml.safe_load((copy / "recipe.yaml").read_text())
+    falling["optim"] |= {"schedule": "linear", "warmup_steps": 0}
+    (copy / "recipe.yaml").write_text(yaml.safe_dump(falling))
+    longer = [item.replace("steps=2", "steps=3") for item in SMALL]
+    schedule = ["optim.schedule=linear", "optim.warmup_steps=0"]
+    code, _, err = run("train", "countdown", *longer, *schedule, "--out", copy, "--resume")
+    assert (code, len(errors(err))) == (2, 1)
+    assert "steps is 3, the run has 2, and optim.schedule=linear falls over all of them" in err
+
+
 def test_resume_wants_a_run(run, tmp_path):
-    code, _, err = run("train", "countdown", *SMALL, "--out", tmp_path / "nothing", "--resume")
+    (tmp_path / "empty").mkdir()
+    code, _, err = run("train", "countdown", *SMALL, "--out", tmp_path / "empty", "--resume")
     assert code == 2
     assert "holds no run" in errors(err)[0]
     code, _, err = run("train", "countdown", "--resume")

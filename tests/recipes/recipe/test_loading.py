@@ -108,6 +108,11 @@ def test_k_beyond_n_is_refused():
     assert findings("countdown", "eval.n=8") == ["eval.k=16 must be from 1 to eval.n=8; drop it or raise eval.n"]
 
 
+def test_a_schedule_needs_steps_behind_the_warm_up():
+    (line,) = findings("countdown", "steps=3", "optim.schedule=cosine", "optim.warmup_steps=3")
+    assert line.startswith("optim.warmup_steps=3 leaves no step of steps=3 in which optim.schedule=cosine could fall")
+
+
 def test_override_without_value_is_explained():
     assert findings("countdown", "optim.lr") == ["override 'optim.lr': write it as key.path=value"]
 

@@ -146,12 +146,12 @@ class TrlReward:
         return Group(problem, tuple(self.tokenizer(problem.prompt)["input_ids"]), completions)
 
     def _completion(self, ids: list[int], step: int, seed: int) -> Completion:
-        has_ended = bool(ids) and ids[-1] == self.tokenizer.eos_token_id
+        ends = (self.tokenizer.eos_token_id,)  # the one end that TRL knows
         return Completion(
-            text=completion_text(ids, self.tokenizer),
+            text=completion_text(ids, self.tokenizer, ends),
             token_ids=tuple(ids),
             sampler_logprobs=(),  # TRL does not hand them out
-            finish_reason="stop" if has_ended else "length",
+            finish_reason="stop" if ids and ids[-1] in ends else "length",
             policy_version=step - 1,
             adapter_hash="trl",
             seed=seed,

@@ -1,6 +1,6 @@
 """What an engine is: it samples groups, scores given tokens, and takes a new adapter. One contract test for all."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Protocol
 
 from transformers import PreTrainedTokenizerBase
@@ -73,8 +73,10 @@ def _encoded(problem: Problem, tokenizer: PreTrainedTokenizerBase) -> tuple[int,
         ) from error
 
 
-def completion_text(token_ids: Sequence[int], tokenizer: PreTrainedTokenizerBase, stop: Sequence[str] = ()) -> str:
-    """The decoded completion without its end-of-sequence token, up to the first stop string."""
-    ends = len(token_ids) > 0 and token_ids[-1] == tokenizer.eos_token_id
-    text = str(tokenizer.decode(token_ids[:-1] if ends else token_ids, skip_special_tokens=False))
+def completion_text(
+    token_ids: Sequence[int], tokenizer: PreTrainedTokenizerBase, ends: Container[int], stop: Sequence[str] = ()
+) -> str:
+    """The decoded completion without the token of `ends` that it ends with, up to the first stop string."""
+    has_ended = len(token_ids) > 0 and token_ids[-1] in ends
+    text = str(tokenizer.decode(token_ids[:-1] if has_ended else token_ids, skip_special_tokens=False))
     return text[: min((text.find(string) for string in stop if string in text), default=len(text))]

@@ -9,7 +9,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBa
 from doubleback.rewards.types import Completion, Problem
 from doubleback.rl.engines.engine import NO_ADAPTER, OnGroup, completion_text, encode_prompts
 from doubleback.rl.engines.setup import EngineSetup
-from doubleback.rl.policy.base import DTYPES
+from doubleback.rl.policy.base import DTYPES, end_ids
 from doubleback.rl.policy.logprobs import token_logprobs
 from doubleback.rl.policy.lora import Adapter
 from doubleback.rl.policy.merging import merged
@@ -23,6 +23,7 @@ class TransformersEngine:
     def __init__(self, setup: EngineSetup, base: Mapping[str, Tensor], tokenizer: PreTrainedTokenizerBase) -> None:
         self._max_num_seqs, self._max_length = setup.max_num_seqs, setup.model.max_length
         self._tokenizer, self._base = tokenizer, base
+        self._ends = end_ids(setup.model.path, tokenizer)
         self._version, self._adapter_hash = 0, NO_ADAPTER
         settings = AutoConfig.from_pretrained(setup.model.path)
         self._served = AutoModelForCausalLM.from_config(settings, dtype=DTYPES[setup.model.dtype]).eval()
@@ -119,7 +120,7 @@ class TransformersEngine:
             mask_BT = torch.cat([mask_BT, torch.ones_like(step_BT)], dim=1)
         completions = [
             Completion(
-                text=completion_text(ids, self._tokenizer, sampling.stop),
+                text=completion_text(ids, self._tokenizer, self._ends, sampling.stop),
                 token_ids=tuple(ids),
                 sampler_logprobs=tuple(values),
                 finish_reason="length" if goes_on else "stop",
@@ -141,6 +142,6 @@ class TransformersEngine:
                 rows.append(chosen_TLK[mask_T > 0])
 
     def _goes_on(self, token_ids: Sequence[int], stop: Sequence[str]) -> bool:
-        if token_ids[-1] == self._tokenizer.eos_token_id:
+        if token_ids[-1] in self._ends:
             return False
         return not stop or not any(string in self._tokenizer.decode(token_ids) for string in stop)

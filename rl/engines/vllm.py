@@ -34,6 +34,7 @@ from doubleback.rl.engines.engine import NO_ADAPTER, OnGroup, completion_text, e
 from doubleback.rl.engines.setup import EngineSetup, Strategy  # noqa: E402
 from doubleback.rl.engines.vllm_adapters import MergedReload, RuntimeAdapter, correct_vllm  # noqa: E402
 from doubleback.rl.engines.vllm_routes import RouteCapture  # noqa: E402
+from doubleback.rl.policy.base import end_ids  # noqa: E402
 from doubleback.rl.policy.families import family_of, num_experts  # noqa: E402
 from doubleback.rl.policy.lora import Adapter  # noqa: E402
 from doubleback.rl.types import Group, ModelSource, Routes, Sampling, TokenSequence  # noqa: E402
@@ -50,6 +51,7 @@ class VllmEngine:
         correct_vllm()
         model = setup.model
         self._tokenizer, self._model = tokenizer, model
+        self._ends = end_ids(model.path, tokenizer)
         self._version, self._adapter_hash = 0, NO_ADAPTER
         reports_routes = setup.returns_routes and _has_experts(model.path)
         threads, random_state = torch.get_num_threads(), torch.get_rng_state()
@@ -108,7 +110,7 @@ class VllmEngine:
                 seed=seed,  # vLLM gives sample i of a request its seed + i
                 temperature=sampling.temperature,
                 max_tokens=sampling.max_tokens,
-                stop_token_ids=[self._tokenizer.eos_token_id],
+                stop_token_ids=sorted(self._ends),
                 stop=list(sampling.stop),
                 logprobs=0,
                 detokenize=bool(sampling.stop),  # stop strings are found in text
@@ -161,7 +163,7 @@ class VllmEngine:
 
     def _completion(self, sample: Any, seed: int, stop: Sequence[str]) -> Completion:
         return Completion(
-            text=completion_text(sample.token_ids, self._tokenizer, stop),
+            text=completion_text(sample.token_ids, self._tokenizer, self._ends, stop),
             token_ids=tuple(sample.token_ids),
             sampler_logprobs=tuple(
                 entry[token].logprob for entry, token in zip(sample.logprobs, sample.token_ids, strict=True)

@@ -5,7 +5,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging as transformers_logging
 
 from doubleback.rewards.settings import require_folder
@@ -23,8 +30,40 @@ def is_cuda() -> bool:
 
 
 def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
-    """The tokenizer that lies beside the model."""
-    return _or_config_error(path, "tokenizer", AutoTokenizer.from_pretrained, path)
+    """The tokenizer that lies beside the model, with an end-of-sequence and a padding token.
+
+    Where it names no end, it is the model's first (`end_ids`), and ConfigError where that has none either; where it
+    names no padding, padding is the end: padded places are masked wherever there are any.
+    """
+    tokenizer = _or_config_error(path, "tokenizer", AutoTokenizer.from_pretrained, path)
+    if tokenizer.eos_token_id is None:
+        if not (ends := _generation_ends(path)):
+            raise ConfigError(
+                f"model.path={path}: neither its tokenizer (eos_token) nor its generation_config.json (eos_token_id) "
+                f"names an end of sequence, so that no completion would end; name it in tokenizer_config.json"
+            )
+        tokenizer.eos_token = tokenizer.convert_ids_to_tokens(ends[0])
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def end_ids(path: str, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Every token at which a completion ends: the tokenizer's, and those of the model's generation_config.json.
+
+    A chat model ends its turn with one (<|im_end|>) and a document with another (<|endoftext|>).
+    """
+    return frozenset({int(tokenizer.eos_token_id), *_generation_ends(path)})
+
+
+def _generation_ends(path: str) -> list[int]:
+    """The ends of generation_config.json, or of config.json where there is none, in their order."""
+    try:
+        given = GenerationConfig.from_pretrained(path).eos_token_id
+    except OSError:
+        settings = _or_config_error(path, "configuration", AutoConfig.from_pretrained, path)
+        given = getattr(settings, "eos_token_id", None)
+    return [] if given is None else [given] if isinstance(given, int) else list(given)
 
 
 def load_base(source: ModelSource) -> PreTrainedModel:

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from doubleback.eval.suites.hub import hub_rows
 from doubleback.rewards.answers.grade import gold_answers
+from doubleback.rewards.answers.messages import question_text
 from doubleback.rewards.compose.config import RewardConfig
 from doubleback.rewards.jsonl import Row, parse_rows, refuse
 from doubleback.rewards.settings import Section, load_section, nearest, shipped
@@ -154,7 +155,8 @@ def _item(row: Row, config: SuiteConfig) -> Item:
     for field in needed:
         if row.data.get(field) is None:
             raise ValueError(f"no {field!r}; the row has {', '.join(row.data) or 'no fields'}")
-    question = config.question.format_map(row.data).strip()
+    question = config.question.format_map({name: question_text(row.data[name]) for name in _fields(config.question)})
+    question = question.strip()
     if not question:
         raise ValueError("the question is empty")
     try:

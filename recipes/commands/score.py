@@ -21,6 +21,7 @@ from doubleback.eval.summarise import summary
 from doubleback.recipes.tasks.task import shipped_measures
 from doubleback.rewards.answers.extract import Style
 from doubleback.rewards.answers.grade import gold_answers
+from doubleback.rewards.answers.messages import completion_text
 from doubleback.rewards.checks.dry_run import KEY, NAME, Check, Trial, config_for, dry_run, gold_samples, is_about_form
 from doubleback.rewards.checks.golds import matched_as_text_only
 from doubleback.rewards.checks.regrade import (
@@ -154,7 +155,7 @@ def _samples(data: Path | None, answer: str, function: str) -> tuple[list[Trial]
     golds = [(f"line {row.number}", row.data) for row in rows if _has_gold(row.data)]
     samples += gold_samples(golds)
     samples += [
-        Trial(f"line {row.number}", str(row.data.get("prompt") or ""), str(row.data["completion"]), row.data)
+        Trial(f"line {row.number}", _text(row, "prompt"), _text(row, "completion"), row.data)
         for row in rows
         if row.data.get("completion") is not None
     ]
@@ -166,6 +167,14 @@ def _samples(data: Path | None, answer: str, function: str) -> tuple[list[Trial]
     names = "; ".join(f"{golds[row][0]} {gold_answers(golds[row][1]['answer'])[0][:60]}" for row in unread)
     share = f"{len(unread)} of {len(golds)} golds can be matched as text only"
     return samples, [f"{share}: {names}" if unread else share]
+
+
+def _text(row: Row, key: str) -> str:
+    """What the row says there, as text or as chat messages. ConfigError names its line where it is neither."""
+    try:
+        return completion_text(row.data.get(key) or "")
+    except ValueError as error:
+        raise ConfigError(f"line {row.number}: {key}: {error}") from error
 
 
 def _has_gold(row: dict[str, Any]) -> bool:

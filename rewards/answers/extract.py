@@ -5,13 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
-from typing import Any
 
 from doubleback.rewards.answers.rational import parse_rational
 from doubleback.rewards.types import Verdict
-
-Messages = str | Sequence[dict[str, Any]]
-"""A completion in TRL's two shapes: plain text, or chat messages of which the last holds it."""
 
 _TAG = r"</?(?:think|answer)>"
 _EXACT_FORMAT = re.compile(rf"\s*<think>(?:(?!{_TAG}).)*</think>\s*<answer>(?:(?!{_TAG}).)*</answer>\s*", re.DOTALL)
@@ -57,11 +53,6 @@ class ThinkAnswer:
     """The text of the answer region, stripped. None where there is no region, or an empty one."""
     is_exact: bool
     """One think block, then one answer block that says something, and nothing else but whitespace."""
-
-
-def completion_text(completion: Messages) -> str:
-    """The text of a completion in either of TRL's shapes."""
-    return completion if isinstance(completion, str) else str(completion[-1]["content"])
 
 
 def think_answer(text: str) -> ThinkAnswer:

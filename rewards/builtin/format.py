@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
-from doubleback.rewards.answers.extract import BRACE, Messages, closing_brace, completion_text, think_answer
+from doubleback.rewards.answers.extract import BRACE, closing_brace, think_answer
+from doubleback.rewards.answers.messages import Messages, completion_text
 
 # (?![A-Za-z]): `\boxedfoo` is another command.
 _BOX = re.compile(r"\\boxed(?![A-Za-z])")

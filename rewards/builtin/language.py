@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
-from doubleback.rewards.answers.extract import Messages, completion_text
+from doubleback.rewards.answers.messages import Messages, completion_text
 from doubleback.rewards.types import ConfigError
 
 SCRIPTS: dict[str, tuple[str, ...]] = {

@@ -5,8 +5,9 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
-from doubleback.rewards.answers.extract import Messages, Style, completion_text
+from doubleback.rewards.answers.extract import Style
 from doubleback.rewards.answers.grade import Undecided, grade_cheaply
+from doubleback.rewards.answers.messages import Messages, completion_text
 from doubleback.rewards.contract.call import Results, Samples
 from doubleback.rewards.contract.functions import value_of
 from doubleback.rewards.settings import nearest

@@ -10,6 +10,7 @@ from typing import Any
 from zlib import crc32
 
 from doubleback.rewards.answers.grade import gold_completion
+from doubleback.rewards.answers.messages import completion_text
 from doubleback.rewards.builtin.table import BUILTIN, JUDGES
 from doubleback.rewards.compose.config import ComponentConfig, RewardConfig
 from doubleback.rewards.compose.reward import Reward, load_reward
@@ -99,7 +100,7 @@ def gold_samples(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[Tria
     """The golds of (name, row of a dataset with `answer`), each stated in every style."""
     for (name, row), style in itertools.product(rows, STYLES):
         text = gold_completion(row["answer"], style)
-        prompt = str(row.get("prompt") or row.get("question") or "")
+        prompt = completion_text(row.get("prompt") or row.get("question") or "")
         columns = {"solution": row["answer"], **row, "style": style}
         yield Trial(f"gold of {name}, {style}", prompt, text, columns, is_right=True)
 

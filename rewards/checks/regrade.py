@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from doubleback.rewards.answers.extract import Style, completion_text, extract
+from doubleback.rewards.answers.extract import Style, extract
 from doubleback.rewards.answers.grade import gold_answers
+from doubleback.rewards.answers.messages import completion_text
 from doubleback.rewards.builtin.format import boxed_format, think_answer_format
 from doubleback.rewards.checks.golds import as_completion
 from doubleback.rewards.compose.reward import Reward
@@ -184,10 +185,10 @@ def _stored(row: Row, problems: Mapping[str, Problem]) -> Stored:
         raise ConfigError(f"style={style!r}; {nearest(str(style), list(map(str, Style)))}")
     try:
         completion = _completion(row)
-    except (TypeError, KeyError, IndexError, AttributeError) as error:
-        raise ConfigError("the completion is neither text nor a list of chat messages") from error
-    is_ours = bool(problems) and "problem" in row.data
-    return Stored(row, problems[str(row.data["problem"])] if is_ours else _problem(row), completion)
+        problem = problems[str(row.data["problem"])] if bool(problems) and "problem" in row.data else _problem(row)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    return Stored(row, problem, completion)
 
 
 def _problem(row: Row) -> Problem:
@@ -218,10 +219,8 @@ def _problem_name(row: Row) -> str:
 
 
 def _completion(row: Row) -> Completion:
-    """TypeError, KeyError or IndexError where the row has none."""
+    """ValueError where what the row holds is no completion."""
     data = row.data
     text = completion_text(next(data[key] for key in _TEXT_KEYS if data.get(key) is not None))
-    if not isinstance(text, str):
-        raise TypeError
     known = {key: data[key] for key in ("policy_version", "seed") if isinstance(data.get(key), int)}
     return replace(as_completion(text, bool(is_truncated(data))), token_ids=token_ids(data), **known)

@@ -21,7 +21,7 @@ from functools import partial, wraps
 from itertools import groupby
 from typing import Any
 
-from doubleback.rewards.answers.extract import Messages, completion_text
+from doubleback.rewards.answers.messages import Messages, completion_text
 from doubleback.rewards.types import Score
 
 GIVEN = frozenset({"prompts", "completions", "prompt", "completion", "trainer_state", "log_metric", "log_extra"})

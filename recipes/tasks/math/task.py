@@ -11,6 +11,7 @@ from doubleback.eval.prompts.prompt import HOLE, read_prompt
 from doubleback.eval.suites.hub import hub_rows
 from doubleback.recipes.tasks.task import Splits, Task
 from doubleback.rewards.answers.grade import gold_answers, gold_completion
+from doubleback.rewards.answers.messages import question_text
 from doubleback.rewards.jsonl import Row, given_rows, read_rows, refuse
 from doubleback.rewards.types import ConfigError, Problem
 
@@ -73,14 +74,14 @@ class Math(Task):
         source = getattr(self, key)
         place = source if isinstance(source, str) else f"task.{key}"
         for row in self._rows(source, place):
-            question = str(row.data[self.question])
-            identity = hashlib.sha256(question.encode()).hexdigest()[:16]
-            columns = {**row.data, "question": question, "answer": row.data[self.answer]}
             try:
-                gold_answers(columns["answer"])
-            except ConfigError as error:
+                question = question_text(row.data[self.question])
+                gold_answers(row.data[self.answer])
+            except (ConfigError, ValueError) as error:
                 bad.append(f"{place}:{row.number}: {error}")
                 continue
+            identity = hashlib.sha256(question.encode()).hexdigest()[:16]
+            columns = {**row.data, "question": question, "answer": row.data[self.answer]}
             if identity in read:
                 bad.append(f"{place}:{row.number}: the same question as problem {identity} before")
             read[identity] = Problem(identity, question, columns)

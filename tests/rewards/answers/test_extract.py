@@ -7,7 +7,6 @@ from doubleback.rewards.answers.extract import (
     MAX_ANSWER,
     Style,
     ThinkAnswer,
-    completion_text,
     extract,
     last_box,
     think_answer,
@@ -64,11 +63,6 @@ def test_long_tags_take_linear_time(piece):
         assert not think_answer(text).is_exact
 
     require_linear(judge, lambda size: piece * (size // len(piece)))
-
-
-def test_a_completion_may_be_chat_messages():
-    messages = [{"role": "user", "content": "no"}, {"role": "assistant", "content": EXACT}]
-    assert completion_text(messages) == completion_text(EXACT) == EXACT
 
 
 def test_format_reward_is_one_or_nothing():

@@ -1,0 +1,63 @@
+"""The text of chat messages, as people and libraries write them. What is no text is refused, never shown as Python."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Messages = str | Sequence[Mapping[str, Any]]
+"""A completion in TRL's two shapes: plain text, or chat messages of which the last holds it."""
+
+
+def completion_text(completion: Messages) -> str:
+    """The text of a completion in either of TRL's shapes; ValueError where it is neither."""
+    if isinstance(completion, str):
+        return completion
+    if not _is_conversation(completion):
+        raise ValueError("the completion is neither text nor a list of chat messages")
+    return content_text(completion[-1]["content"])
+
+
+def content_text(content: Any) -> str:
+    """What a message says: text, a list of text parts joined, nothing where it is null (a call of a tool, say).
+
+    ValueError where a part is something else, an image for example.
+    """
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, Sequence):
+        raise ValueError(f"the content of a message is {type(content).__name__}, not text")
+    texts = [part if isinstance(part, str) else _part_text(part) for part in content]
+    return "".join(texts)
+
+
+def question_text(value: Any) -> str:
+    """The question that a field holds: text, a number, or a conversation of one user message that asks it.
+
+    ValueError for anything else: a conversation of several messages is more than a question.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    if not _is_conversation(value):
+        raise ValueError(f"the question is {type(value).__name__}, neither text nor a chat message")
+    roles = [str(message.get("role")) for message in value]
+    if roles != ["user"]:
+        raise ValueError(
+            f"the question is a conversation of {len(roles)} messages ({', '.join(roles)}), where one of the user can "
+            f"be asked; give a field that holds the question alone"
+        )
+    return content_text(value[0]["content"])
+
+
+def _is_conversation(value: Any) -> bool:
+    is_list = isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 0
+    return is_list and all(isinstance(message, Mapping) and "content" in message for message in value)
+
+
+def _part_text(part: Any) -> str:
+    if not isinstance(part, Mapping) or not isinstance(part.get("text"), str):
+        kind = part.get("type") if isinstance(part, Mapping) else type(part).__name__
+        raise ValueError(f"the content of a message has a part that is no text ({kind})")
+    return str(part["text"])

@@ -10,9 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from doubleback.eval.show.console import Console
-from doubleback.rewards.types import ConfigError, RunError
+from doubleback.recipes.commands.ending import Commands, ended, go_on_in
+from doubleback.rewards.types import ConfigError
+from doubleback.rl.stopping import STOP
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -135,12 +138,22 @@ def train(
     loaded = load_recipe(recipe, overrides or [])
     if resume and out is None:
         raise ConfigError("--resume needs --out RUN: the run directory to continue")
-    from doubleback.recipes.commands.train import show_result
+    from doubleback.recipes.commands.show import show_result
     from doubleback.recipes.commands.train import train as train_recipe
 
     with _folder(out, Path(recipe).stem) as folder:
+        console.print(f"folder  {folder}", soft_wrap=True)
+        go_on_in(folder, is_resumed=loaded.trainer != "trl")
         train_recipe(loaded, folder, resume=resume, console=console)
         show_result(folder, console)
+
+
+@app.command()
+def show(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")]) -> None:
+    """Say how a run stands, be it live, stopped or finished: step, figures, curve, and what to do next."""
+    from doubleback.recipes.commands.show import show_run
+
+    show_run(run, console)
 
 
 @app.command("eval")
@@ -182,6 +195,8 @@ def evaluate(
     policy = {"adapter": adapter, "endpoint": endpoint, "engine": engine, "dtype": dtype, "kv_cache_mib": kv_cache_mib}
     options: dict[str, Any] = {**sampling, **rows, **policy, "console": console}
     with _folder(out, f"eval-{Path(suite).stem}") as folder:
+        console.print(f"folder  {folder}", soft_wrap=True)
+        go_on_in(folder)
         if thinking != "both":
             evaluate_policy(model, suite, out=folder, thinking=thinking, **options)
             return
@@ -247,20 +262,12 @@ def _folder(out: Path | None, name: str) -> AbstractContextManager[Path]:
 
 
 def main() -> None:
-    """Entry point. User errors: one line each, exit 2. A run that had to stop: one line, exit 1."""
+    """Entry point. User errors: one line each, exit 2. A run that had to stop: one line, exit 1. Interrupted: one line
+    that says how to go on, exit 130 or 143.
+    """
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     for stream in (sys.stdout, sys.stderr):
         # A terminal of another encoding has no character for some that we show: escaped, not a traceback.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    try:
-        app()
-    except ConfigError as error:
-        for line in str(error).splitlines():
-            errors.say("error:", line, "bold red")
-        sys.exit(2)
-    except RunError as error:
-        errors.say("stopped:", str(error), "bold red")
-        sys.exit(1)
-    except KeyboardInterrupt:
-        errors.print("interrupted; continue with --resume --out RUN")
-        sys.exit(130)
+    with STOP.listening():
+        ended(app, errors)

@@ -1,6 +1,6 @@
 """What a person sees while a run goes on, and at its end."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -35,6 +35,15 @@ def progress_bar(console: Console) -> Progress:
     )
 
 
+def figures(metrics: Mapping[str, float]) -> str:
+    """The few figures of a step that fit in a line, and its pass@1 where it was measured."""
+    known = [f"{label} {form.format(metrics[name])}" for label, name, form in FIGURES if name in metrics]
+    measured = [
+        f"{name.removeprefix('eval/')} {value:.3f}" for name, value in metrics.items() if name.endswith("/pass@1")
+    ]
+    return "  ".join([*known, *measured])
+
+
 class Display:
     """One progress line in a terminal; one plain line per step where the output goes to a file."""
 
@@ -58,14 +67,10 @@ class Display:
 
     def observe(self, step: int, metrics: dict[str, float]) -> None:
         """Show a finished step."""
-        known = [(label, form.format(metrics[name])) for label, name, form in FIGURES if name in metrics]
-        evaluated = [
-            f"{name.removeprefix('eval/')} {value:.3f}" for name, value in metrics.items() if name.endswith("/pass@1")
-        ]
-        figures = "  ".join([*(f"{label} {value}" for label, value in known), *evaluated])
-        self._progress.update(self._task, completed=step, figures=figures)
+        shown = figures(metrics)
+        self._progress.update(self._task, completed=step, figures=shown)
         if not self._console.is_terminal:
-            self._console.print(f"step {step}/{self._steps}  {figures}", highlight=False, soft_wrap=True)
+            self._console.print(f"step {step}/{self._steps}  {shown}", highlight=False, soft_wrap=True)
 
 
 def sample_pair(

@@ -12,20 +12,17 @@ import yaml
 
 from doubleback.eval.run import Request, generate
 from doubleback.eval.show.console import Console
-from doubleback.eval.show.pictures import learning_curve
-from doubleback.eval.show.tables import before_after
 from doubleback.eval.summarise import headline, summary
 from doubleback.recipes.commands.check import preflight
-from doubleback.recipes.commands.display import Display, sample_pair
+from doubleback.recipes.commands.display import Display
 from doubleback.recipes.commands.results import Run
 from doubleback.recipes.recipe.assembly import Prepared, assemble, prepare
 from doubleback.recipes.recipe.schema import TINY_FOLDER, Recipe
 from doubleback.recipes.recipe.trackers import TrackedRun, start_trackers
-from doubleback.recipes.tasks.task import Splits, find_task
+from doubleback.recipes.tasks.task import Splits
 from doubleback.recipes.trl import trainer as trl_trainer
 from doubleback.rewards.checks.golds import listed
-from doubleback.rewards.jsonl import complete_lines
-from doubleback.rewards.sample_lines import read_problems, with_columns
+from doubleback.rewards.sample_lines import with_columns
 from doubleback.rewards.settings import read_yaml, require_folder
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.engines.engine import Sampler
@@ -39,6 +36,7 @@ from doubleback.rl.run.files import write_atomically
 from doubleback.rl.run.journal import Checkpoints, Journal, Observe
 from doubleback.rl.run.owner import owned
 from doubleback.rl.run.samples import sample_lines, write_rollouts
+from doubleback.rl.stopping import STOP, Interrupted
 from doubleback.rl.sync import AdapterSync, draw_canaries
 from doubleback.rl.train import train as train_adapter
 
@@ -94,7 +92,7 @@ def _train(
         tracked = TrackedRun(out, recipe.model_dump(mode="json"), start)
         with Display(console, recipe.steps, start) as display, start_trackers(recipe.trackers, tracked) as track:
             evaluate = evaluator(recipe, splits, engine, prepared.reward, run, display.phase)
-            checkpoints = Checkpoints(learner, problems, recipe.checkpoint, recipe.steps)
+            checkpoints = Checkpoints(learner, recipe.checkpoint, recipe.steps)
             journal = Journal(run, checkpoints, evaluate, [display.observe, track, *callbacks])
             if is_trl:
                 trl_trainer.train_with_trl(trl_trainer.TrlRun(recipe, prepared, learner, problems, sync, journal))
@@ -102,26 +100,14 @@ def _train(
             sampling = recipe.sampling.sampling()
             sampler = RolloutSampler(engine, problems, prepared.reward, sampling, recipe.rollout, recipe.seed)
             rollouts = Rollouts(sampler, recipe.rollout)
-            train_adapter(learner, rollouts, sync, journal, range(start + 1, recipe.steps + 1))
-
-
-def show_result(out: Path, console: Console) -> None:
-    """The table before and after, a pair of samples, the learning curve, and where everything lies."""
-    summaries = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((out / "eval").glob("*.json"))]
-    # A run that was resumed with more steps has been measured at its former end too.
-    before, *_, after = [summary for summary in summaries if summary["suite"] == "test"]
-    console.print()
-    recipe = read_yaml(out / "recipe.yaml", "recipe")
-    console.print(before_after(before, after, recipe["eval"]["k"]))
-    problems = read_problems(out).values()
-    paths = [out / "eval" / f"test-{step_name(item['step'])}.jsonl.gz" for item in (before, after)]
-    measures = find_task(recipe["task"]["name"]).measures
-    first, last = (with_columns(complete_lines(path), problems) for path in paths)
-    console.print(sample_pair(first, last, next(iter(measures.values()), None)))
-    lines = RunDirectory(out).metrics_lines()
-    learning_curve(lines, summaries, recipe["description"], out / "learning_curve.png")
-    console.print(f"learning curve  {out / 'learning_curve.png'}")
-    console.print(f"run directory   {out}")
+            try:
+                with STOP.finishing():
+                    train_adapter(learner, rollouts, sync, journal, range(start + 1, recipe.steps + 1))
+            except Interrupted:
+                with STOP.finishing():
+                    journal.save()
+                    STOP.done = f"step {learner.step} of {recipe.steps} is saved" if learner.step else ""
+                raise
 
 
 def evaluator(

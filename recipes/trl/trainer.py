@@ -211,5 +211,5 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         num_tokens = sum(len(item.token_ids) for group in batch.groups for item in group.completions)
         learned["learner/tokens"] = float(num_tokens * recipe.algorithm.updates_per_batch)
         learned["seconds/update"] = self._watch.seconds["update"]
-        rollout = Rollout(batch.groups, seconds=self._watch.seconds)
+        rollout = Rollout(batch.groups, seconds=self._watch.seconds, source_state=run.problems.state())
         run.journal.record(StepReport(learner.step, rollout, batch, learned, run.sync.push()))

@@ -8,6 +8,7 @@ named.
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from threading import Lock
 from time import monotonic
@@ -26,6 +27,8 @@ from doubleback.rl.types import Group, Sampling, TokenSequence
 Make = Callable[[EngineSetup, Mapping[str, Tensor], PreTrainedTokenizerBase], Engine]
 STALL_SECONDS = 1800.0
 """Longest silence: a group is told as soon as it is complete, so this is far beyond one group."""
+CLOSE_SECONDS = 5.0
+"""How long a process may take to end by itself."""
 PASSED_ON = (ConfigError, RunError, ValueError, RuntimeError)
 """What is raised here as it was there."""
 ERRORS = {error.__name__: error for error in PASSED_ON}
@@ -91,15 +94,20 @@ class ProcessEngine:
 
     def close(self) -> None:
         """Free what the engine holds."""
-        if self._process.is_alive():
-            self._pipe.send(("close", ()))
-            self._process.join(timeout=30)
+        # While a call waits for its answer, nobody wants that any more.
+        if self._process.is_alive() and self._lock.acquire(blocking=False):
+            with suppress(OSError):  # it has ended meanwhile
+                self._pipe.send(("close", ()))
+            self._process.join(timeout=CLOSE_SECONDS)
         if self._process.is_alive():
             self._process.kill()
 
     def _call(self, name: str, *arguments: Any, on_group: OnGroup | None = None) -> Any:
         with self._lock:
-            self._pipe.send((name, arguments))
+            try:
+                self._pipe.send((name, arguments))
+            except OSError:
+                raise self._ended() from None
             return self._answer(on_group)
 
     def _answer(self, on_group: OnGroup | None = None) -> Any:
@@ -107,16 +115,15 @@ class ProcessEngine:
         while True:
             if not self._pipe.poll(1.0):
                 if not self._process.is_alive():
-                    raise RunError(f"the engine's process has ended (exit code {self._process.exitcode})")
+                    raise self._ended()
                 if monotonic() - last > self._stall_seconds:
                     raise RunError(f"the engine's process has said nothing for {self._stall_seconds:.0f} s")
                 continue
             last = monotonic()
             try:
                 kind, value = self._pipe.recv()
-            except (EOFError, ConnectionError):
-                self._process.join(timeout=5)
-                raise RunError(f"the engine's process has ended (exit code {self._process.exitcode})") from None
+            except (EOFError, OSError):
+                raise self._ended() from None
             if kind == "result":
                 return value
             if kind == "error":
@@ -124,6 +131,19 @@ class ProcessEngine:
                 raise ERRORS.get(name, RunError)(text)
             if on_group is not None:
                 on_group(*value)
+
+    def _ended(self) -> RunError:
+        """What there is to say of a process that is gone."""
+        self._process.join(timeout=CLOSE_SECONDS)
+        return RunError(f"the engine's process has ended ({_cause(self._process.exitcode)})")
+
+
+def _cause(code: int | None) -> str:
+    """The exit code in words: a negative one is a signal, and SIGKILL is mostly a lack of memory."""
+    if code is None or code >= 0:
+        return f"exit code {code}"
+    name = signal.Signals(-code).name
+    return f"{name}: perhaps for want of memory, see dmesg" if name == "SIGKILL" else name
 
 
 def second_device(count: int, visible: str | None) -> dict[str, str]:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from doubleback.rewards.types import RunError
 from doubleback.rl.config import RolloutConfig
 from doubleback.rl.rollout.sampler import Rollout
+from doubleback.rl.stopping import STOP
 from doubleback.rl.types import Group
 
 
@@ -39,16 +40,20 @@ class Rollouts:
         return time.perf_counter() - started
 
     def take(self, step: int) -> Rollout:
-        """The rollout of `step`: the one begun, or a new one. RunError where it lags more than rollout.max_lag."""
-        if self._pending is None or self._pending[0] != step:
-            rollout = self._sample(step)
-        else:
-            rollout, self._pending = self._pending[1].result(), None
+        """The rollout of `step`: the one begun, or a new one. RunError where it lags more than rollout.max_lag.
+
+        Interrupted where the command is asked to stop meanwhile: the learner has not seen the step yet.
+        """
+        with STOP.droppable():
+            if self._pending is None or self._pending[0] != step:
+                rollout = self._sample(step)
+            else:
+                rollout, self._pending = self._pending[1].result(), None
         return replace(rollout, lag=require_lag(rollout.groups, step - 1, self._config.max_lag))
 
     def close(self) -> None:
-        """Wait for what is being sampled and throw it away."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        """Throw away what is being sampled; it is waited for, unless the command was asked to stop."""
+        self._pool.shutdown(wait=STOP.asked is None, cancel_futures=True)
 
 
 def require_lag(groups: Sequence[Group], learner_step: int, max_lag: int) -> float:

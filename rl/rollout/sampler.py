@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from doubleback.rl.config import RolloutConfig
 from doubleback.rl.engines.engine import Sampler
@@ -34,6 +35,8 @@ class Rollout:
     """Where filter and curriculum stand after these groups; empty without them."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Phase -> what it took: rollout, reward."""
+    source_state: Mapping[str, Any] = field(default_factory=dict)
+    """`ProblemSource.state()` after these groups: what a checkpoint of the step holds, though more is sampled ahead."""
 
 
 class RolloutSampler:
@@ -78,7 +81,14 @@ class RolloutSampler:
             num_rounds += 1
         self._source.observe(groups)
         kept, replaced = select(groups, count)
-        return Rollout(kept, replaced, num_rounds, problem_metrics=self._source.metrics(), seconds=dict(watch.seconds))
+        return Rollout(
+            kept,
+            replaced,
+            num_rounds,
+            problem_metrics=self._source.metrics(),
+            seconds=dict(watch.seconds),
+            source_state=self._source.state(),
+        )
 
 
 def select(groups: Sequence[Group], count: int) -> tuple[tuple[Group, ...], tuple[Group, ...]]:

@@ -3,7 +3,9 @@
 import hashlib
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -17,10 +19,11 @@ from doubleback.rl.run.files import whole_folder
 MANIFEST, STATE, ADAPTER, PROBLEMS = "manifest.json", "learner.pt", "adapter_model.safetensors", "problems.json"
 
 
-def save(learner: Learner, problems: ProblemSource, folder: Path) -> None:
+def save(learner: Learner, source_state: Mapping[str, Any], folder: Path) -> None:
     """Write a checkpoint that appears whole: a crash at any moment spares the older ones.
 
-    RunError where a number of adapter or optimiser is not finite: that is never saved, and nothing is pruned for it.
+    `source_state`: that of the problems' source after the learner's step. RunError where a number of adapter or
+    optimiser is not finite: that is never saved, and nothing is pruned for it.
     """
     learner.require_finite_state("nothing is saved")
     with whole_folder(folder) as unfinished:
@@ -28,7 +31,7 @@ def save(learner: Learner, problems: ProblemSource, folder: Path) -> None:
         state = io.BytesIO()  # torch would report a full disk as an error of its own
         torch.save({**learner.state(), "torch_rng": torch.get_rng_state()}, state)
         (unfinished / STATE).write_bytes(state.getbuffer())
-        (unfinished / PROBLEMS).write_text(json.dumps(problems.state()), encoding="utf-8")
+        (unfinished / PROBLEMS).write_text(json.dumps(source_state), encoding="utf-8")
         files = {path.name: _sha256(path) for path in sorted(unfinished.iterdir())}
         (unfinished / MANIFEST).write_text(
             json.dumps({"step": learner.step, "sha256": files}, indent=2), encoding="utf-8"

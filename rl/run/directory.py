@@ -4,9 +4,10 @@ recipe.yaml, environment.json, problems.jsonl, metrics.jsonl, rollouts/step-0001
 eval/validation-step-00012.json and .jsonl.gz
 """
 
+import math
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from doubleback.rl.run import checkpoint
 from doubleback.rl.run.files import append, explained, remove_unfinished, to_json, write_atomically
 from doubleback.rl.run.samples import write_rollouts
 from doubleback.rl.types import Group
+
+UNMEASURED = "unmeasured"
+"""In the metrics of a step whose evaluation was interrupted: the resumed run makes up for it."""
 
 
 class RunDirectory:
@@ -47,10 +51,10 @@ class RunDirectory:
         for observe in observers:
             observe(step, metrics)
 
-    def save_checkpoint(self, learner: Learner, problems: ProblemSource, keep: int) -> None:
+    def save_checkpoint(self, learner: Learner, source_state: Mapping[str, Any], keep: int) -> None:
         """A checkpoint of the learner's step; afterwards all but the newest `keep` are deleted."""
         with explained(self.path / "checkpoints"):
-            checkpoint.save(learner, problems, self.path / "checkpoints" / step_name(learner.step))
+            checkpoint.save(learner, source_state, self.path / "checkpoints" / step_name(learner.step))
         for step in self.checkpoint_steps()[:-keep]:
             shutil.rmtree(self.path / "checkpoints" / step_name(step))
 
@@ -66,12 +70,21 @@ class RunDirectory:
         """Delete what an interrupted run wrote past `step`; it is about to be computed again."""
         if self.metrics_path.exists():
             kept = [line for line in self.metrics_lines() if line["step"] <= step]
-            write_atomically(self.metrics_path, "".join(to_json(line) + "\n" for line in kept).encode())
+            write_atomically(self.metrics_path, _to_lines(kept))
         for path in [*(self.path / ROLLOUTS).iterdir(), *(self.path / "eval").iterdir()]:
             number = re.search(r"step-(\d+)", path.name)
             if number is None or int(number[1]) > step:
                 path.unlink()
         remove_unfinished(self.path / "checkpoints")
+
+    def take_unmeasured(self, step: int) -> dict[str, Any] | None:
+        """The metrics of `step` where its evaluation was interrupted, out of the file; else None."""
+        lines = self.metrics_lines()
+        if not lines or lines[-1].get("step") != step or UNMEASURED not in lines[-1]:
+            return None
+        write_atomically(self.metrics_path, _to_lines(lines[:-1]))
+        known = {name: value for name, value in lines[-1].items() if name not in ("step", UNMEASURED)}
+        return {name: math.nan if value is None else value for name, value in known.items()}
 
     def checkpoint_steps(self) -> list[int]:
         """Steps of the finished checkpoints, ascending."""
@@ -86,6 +99,10 @@ class RunDirectory:
     def metrics_path(self) -> Path:
         """The file of metrics, one line a step."""
         return self.path / "metrics.jsonl"
+
+
+def _to_lines(metrics: Sequence[dict[str, Any]]) -> bytes:
+    return "".join(to_json(line) + "\n" for line in metrics).encode()
 
 
 def step_name(step: int) -> str:

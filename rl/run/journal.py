@@ -3,13 +3,14 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from doubleback.rl.config import CheckpointConfig
 from doubleback.rl.learner.learner import Learner
-from doubleback.rl.rollout.problems import ProblemSource
 from doubleback.rl.rollout.sampler import Rollout
-from doubleback.rl.run.directory import RunDirectory
+from doubleback.rl.run.directory import UNMEASURED, RunDirectory
 from doubleback.rl.run.metrics import rollout_metrics
+from doubleback.rl.stopping import STOP, Interrupted
 from doubleback.rl.sync import Receipt
 from doubleback.rl.types import Batch, Group
 
@@ -65,7 +66,6 @@ class Checkpoints:
     """When a run is saved, and what of it."""
 
     learner: Learner
-    problems: ProblemSource
     config: CheckpointConfig
     last_step: int
     """Always saved."""
@@ -79,25 +79,44 @@ class Journal:
     ) -> None:
         self._run, self._checkpoints, self._evaluate, self._observers = run, checkpoints, evaluate, observers
         self._step_began = time.perf_counter()
+        self._unsaved: tuple[int, Mapping[str, Any]] | None = None
+        """A step that is written down and not in a checkpoint yet, and the source's state after it."""
 
     def start(self, receipt: Receipt) -> None:
-        """Before the first step: a new run is measured as it is; one that goes on has been."""
-        if self._checkpoints.learner.step == 0:
+        """Before the first step: a new run is measured as it is; one that goes on has been, unless interrupted then."""
+        step = self._checkpoints.learner.step
+        if step == 0:
             self._write(0, [], receipt.metrics())
+        elif (metrics := self._run.take_unmeasured(step)) is not None:
+            self._write(step, [], metrics)
         self._step_began = time.perf_counter()
 
     def saves(self, step: int) -> bool:
-        """Whether a checkpoint follows `step`."""
-        return self._checkpoints.config.is_due(step, self._checkpoints.last_step)
+        """Whether a checkpoint follows `step`: where one is due, and where the command is asked to stop."""
+        return STOP.asked is not None or self._checkpoints.config.is_due(step, self._checkpoints.last_step)
 
     def record(self, report: StepReport) -> None:
         """The step on disk: its rollouts, then its line of metrics, then a checkpoint where one is due."""
+        self._unsaved = report.step, report.rollout.source_state
         self._write(report.step, report.groups, report.metrics(time.perf_counter() - self._step_began))
         if self.saves(report.step):
-            self._run.save_checkpoint(
-                self._checkpoints.learner, self._checkpoints.problems, self._checkpoints.config.keep
-            )
+            self.save()
         self._step_began = time.perf_counter()
 
+    def save(self) -> None:
+        """A checkpoint of the last step that was written down; nothing where there is one, or the learner is beyond."""
+        learner = self._checkpoints.learner
+        if self._unsaved is not None and self._unsaved[0] == learner.step:
+            self._run.save_checkpoint(learner, self._unsaved[1], self._checkpoints.config.keep)
+            self._unsaved = None
+
     def _write(self, step: int, groups: Sequence[Group], metrics: Mapping[str, float]) -> None:
-        self._run.record(step, groups, {**metrics, **self._evaluate(step)}, self._observers)
+        """The step's line, after its evaluation. Interrupted in that, a step is marked, to be measured on resume."""
+        try:
+            with STOP.droppable():
+                measured = self._evaluate(step)
+        except Interrupted:
+            if step > 0:
+                self._run.record(step, groups, {**metrics, UNMEASURED: 1.0}, [])
+            raise
+        self._run.record(step, groups, {**metrics, **measured}, self._observers)

@@ -94,11 +94,11 @@ class Loop:
         self.run = RunDirectory(folder)
         self.seen = []
         config = RolloutConfig(prompts_per_step=3, **rollout or {})
-        self._rollouts = Rollouts(
+        self.rollouts = Rollouts(
             RolloutSampler(self.engine, self.problems, FakeReward(_pay), SAMPLING, config, run_seed=0), config
         )
-        checkpoints = Checkpoints(self.learner, self.problems, CheckpointConfig(**checkpoint or {}), last_step)
-        self._journal = Journal(
+        checkpoints = Checkpoints(self.learner, CheckpointConfig(**checkpoint or {}), last_step)
+        self.journal = Journal(
             self.run,
             checkpoints,
             lambda step: {"eval/test/pass@1": step / 10},
@@ -110,5 +110,5 @@ class Loop:
         canaries = draw_canaries(self.engine, PROBLEMS[:2], SyncConfig(), seed=0, step_tokens=10_000)
         sync = AdapterSync(self.engine, self.learner, canaries, SyncConfig(), "float32")
         self.engine.events.clear()
-        train(self.learner, self._rollouts, sync, self._journal, steps)
+        train(self.learner, self.rollouts, sync, self.journal, steps)
         return self.run.metrics_lines()

@@ -134,6 +134,15 @@ def test_a_run_is_not_overwritten(run, copy):
     assert (copy / "metrics.jsonl").read_bytes() == before
 
 
+def test_a_finished_run_can_be_shown_again(run, copy):
+    code, out, _ = run("show", copy)
+    assert code == 0
+    assert f"run         {copy}: Countdown" in out
+    assert "state       finished\nstep        2 of 2, of which 2 is saved\nnewest      reward " in out
+    assert "pass@2" in out
+    assert f"next        measure it: doubleback eval {copy} --suite SUITE" in out
+
+
 def test_resume_wants_the_same_recipe(run, copy):
     code, _, err = run("train", "countdown", *SMALL, "optim.lr=1e-5", "--out", copy, "--resume")
     assert code == 2

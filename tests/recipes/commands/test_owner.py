@@ -73,7 +73,7 @@ def test_default_folders_of_one_second_differ(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(cli, "datetime", Stopped)
     monkeypatch.setattr("doubleback.recipes.commands.train.train", train)
-    monkeypatch.setattr("doubleback.recipes.commands.train.show_result", lambda *_: None)
+    monkeypatch.setattr("doubleback.recipes.commands.show.show_result", lambda *_: None)
     for _ in range(2):
         assert run("train", "countdown")[0] == 0
     assert [str(folder) for folder in folders] == [

@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -105,6 +106,41 @@ def test_killed_and_resumed_equals_uninterrupted(attempt, uninterrupted, tmp_pat
     out = tmp_path / "run"
     kill_in_step(out, step, delay)
     run_to_the_end(out, "--resume")
+    assert untimed_metrics(out) == untimed_metrics(uninterrupted)
+    assert rollouts(out) == rollouts(uninterrupted)
+    assert evaluations(out) == evaluations(uninterrupted)
+    assert final_adapter(out) == final_adapter(uninterrupted)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("number", "step"), [(signal.SIGINT, 2), (signal.SIGTERM, 4)])
+def test_a_signal_saves_and_the_command_that_is_told_goes_on_as_if_nothing_had_been(
+    number, step, uninterrupted, tmp_path
+):
+    """At step 4 validation is due; where it is dropped, the resumed run makes up for it."""
+    out = tmp_path / "run"
+    # A shell that starts tests in the background has them ignore SIGINT.
+    process = subprocess.Popen(
+        [*command(out), "checkpoint.every=8"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert process.stdout.readline() == f"folder  {out}\n"
+    metrics = out / "metrics.jsonl"
+    wait_until(lambda: metrics.exists() and len(metrics.read_text().splitlines()) >= step, process)
+    process.send_signal(number)
+    _, err = process.communicate()
+    assert process.returncode == 128 + number, err
+    (line,) = [line for line in err.splitlines() if line.startswith("interrupted")]
+    (saved,) = (Path(out) / "checkpoints").iterdir()
+    told = f"interrupted; step {int(saved.name.removeprefix('step-'))} of {STEPS} is saved; go on with: "
+    assert line.startswith(told)
+    again = shlex.split(line.removeprefix(told))
+    assert again[:4] == ["python", "-m", "doubleback.recipes", "train"]
+    done = subprocess.run([sys.executable, *again[1:]], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     assert untimed_metrics(out) == untimed_metrics(uninterrupted)
     assert rollouts(out) == rollouts(uninterrupted)
     assert evaluations(out) == evaluations(uninterrupted)

@@ -48,6 +48,6 @@ def test_an_engine_is_alone_on_its_device_and_its_errors_and_its_death_have_name
         engine.sample([Problem("p", "?")], SAMPLING, [1])
     assert engine.score([((1, 5), (6, 7))]) == [(0.0, 0.0)]  # an error does not end it
     os.kill(process, signal.SIGKILL)
-    with pytest.raises(RunError, match=r"the engine's process has ended \(exit code -9\)"):
+    with pytest.raises(RunError, match=r"the engine's process has ended \(SIGKILL: perhaps for want of memory"):
         engine.score([((1, 5), (6, 7))])
     engine.close()

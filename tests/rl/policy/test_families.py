@@ -78,7 +78,7 @@ class Trained:
             run = RunDirectory(tmp_path / "run")
             problems, config = ProblemSource(PROBLEMS, ProblemsConfig(), run_seed=0), RolloutConfig(prompts_per_step=3)
             sampler = RolloutSampler(engine, problems, Luck(), sampling.sampling(), config, run_seed=0)
-            checkpoints = Checkpoints(self.learner, problems, CheckpointConfig(), last_step=5)
+            checkpoints = Checkpoints(self.learner, CheckpointConfig(), last_step=5)
             journal = Journal(run, checkpoints, lambda step: {}, [])
             train(self.learner, Rollouts(sampler, config), sync, journal, range(1, 6))
         finally:

@@ -1,0 +1,103 @@
+"""`doubleback show`, and what a finished training ends with: how a run stands, read from its folder. Loads no torch."""
+
+import math
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from doubleback.eval.show.console import Console
+from doubleback.eval.show.pictures import learning_curve
+from doubleback.eval.show.tables import before_after
+from doubleback.recipes.commands.display import figures, sample_pair
+from doubleback.recipes.commands.results import Run
+from doubleback.recipes.tasks.task import find_task
+from doubleback.rewards.jsonl import complete_lines
+from doubleback.rewards.sample_lines import read_problems, with_columns
+from doubleback.rewards.settings import read_yaml
+from doubleback.rl.run.owner import owner_of
+
+METRICS, CURVE = "metrics.jsonl", "learning_curve.png"
+NUM_MEASURED = 12
+"""Steps in the table of an unfinished run: the first, and the newest."""
+
+
+def show_run(path: Path, console: Console) -> None:
+    """How a run stands: step, newest figures, what was measured, its curve, and what to do next."""
+    run = Run(path)
+    recipe = read_yaml(path / "recipe.yaml", "recipe")
+    lines, owner = complete_lines(path / METRICS), owner_of(path)
+    step = lines[-1]["step"] if lines else 0
+    is_finished = step == recipe["steps"] and f"test-step-{step:05d}" in run.evaluations()
+    state = f"live: {owner}" if owner else "finished" if is_finished else "stopped"
+    console.print(f"run         {path}: {recipe['description']}", soft_wrap=True)
+    console.print(f"state       {state}", soft_wrap=True)
+    console.print(f"step        {step} of {recipe['steps']}{_saved(path)}")
+    if lines:
+        known = {name: math.nan if value is None else value for name, value in lines[-1].items()}
+        console.print(f"newest      {figures(known)}", soft_wrap=True)
+    if is_finished:
+        show_result(path, console)
+    else:
+        _show_measured(run, console)
+        if os.access(path, os.W_OK):  # somebody else's run can be looked at too
+            learning_curve(lines, list(run.evaluations().values()), recipe["description"], path / CURVE)
+            console.print(f"curve       {path / CURVE}", soft_wrap=True)
+    console.print(f"next        {_next(path, recipe, owner, is_finished)}", soft_wrap=True)
+
+
+def _saved(path: Path) -> str:
+    names = sorted(item.name for item in (path / "checkpoints").glob("step-*") if item.suffix == "")
+    return f", of which {int(names[-1].removeprefix('step-'))} is saved" if names else ", none is saved yet"
+
+
+def _next(path: Path, recipe: dict[str, Any], owner: str | None, is_finished: bool) -> str:
+    if owner:
+        return "it goes on by itself; Ctrl-C or SIGTERM there stops and saves it"
+    if is_finished:
+        return f"measure it: {shlex.join(['doubleback', 'eval', str(path), '--suite'])} SUITE"
+    if recipe["trainer"] == "trl":
+        return "trainer=trl cannot go on; start anew in another folder"
+    return shlex.join(["doubleback", "train", str(path / "recipe.yaml"), "--out", str(path), "--resume"])
+
+
+def _show_measured(run: Run, console: Console) -> None:
+    """What was measured so far, a line each: the first, and the newest."""
+    measured = sorted(run.evaluations().values(), key=lambda item: (item["suite"], item["step"]))
+    if not measured:
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("measured", "step", "pass@1", "95 % interval"):
+        table.add_column(column, justify="left" if column == "measured" else "right")
+    for item in _few(measured):
+        estimate = item["pass_at_k"]["1"]
+        low, high = (math.nan if estimate[name] is None else estimate[name] for name in ("low", "high"))
+        value = math.nan if estimate["value"] is None else estimate["value"]
+        table.add_row(item["suite"], str(item["step"]), f"{value:.3f}", f"[{low:.3f}, {high:.3f}]")
+    console.print(table)
+
+
+def _few(measured: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [*measured[:1], *measured[1:][-NUM_MEASURED:]]
+
+
+def show_result(out: Path, console: Console) -> None:
+    """The table before and after, a pair of samples, the learning curve, and where everything lies."""
+    summaries = list(Run(out).evaluations().values())
+    # A run that was resumed with more steps has been measured at its former end too.
+    before, *_, after = [summary for summary in summaries if summary["suite"] == "test"]
+    console.print()
+    recipe = read_yaml(out / "recipe.yaml", "recipe")
+    console.print(before_after(before, after, recipe["eval"]["k"]))
+    problems = read_problems(out).values()
+    paths = [out / "eval" / f"test-step-{item['step']:05d}.jsonl.gz" for item in (before, after)]
+    measures = find_task(recipe["task"]["name"]).measures
+    first, last = (with_columns(complete_lines(path), problems) for path in paths)
+    console.print(sample_pair(first, last, next(iter(measures.values()), None)))
+    lines = complete_lines(out / METRICS)
+    learning_curve(lines, summaries, recipe["description"], out / CURVE)
+    console.print(f"learning curve  {out / CURVE}")
+    console.print(f"run directory   {out}")

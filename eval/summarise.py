@@ -161,12 +161,12 @@ def _percentiles(values: Sequence[int]) -> dict[str, float | None]:
 
 
 def _reflection(lines: Sequence[Line]) -> dict[str, Any] | None:
-    known = [line for line in lines if line.get("completion") is not None and line["verdict"] not in UNUSABLE]
-    if not known:
+    judged = [line for line in lines if line.get("completion") is not None and line["verdict"] not in UNUSABLE]
+    if not judged:
         return None
-    found: Reflection = summarise([line["completion"] for line in known], [is_correct(line) for line in known])
-    names = type(found).__dataclass_fields__
-    values = {name: getattr(found, name) for name in names}
+    reflection: Reflection = summarise([line["completion"] for line in judged], [is_correct(line) for line in judged])
+    names = type(reflection).__dataclass_fields__
+    values = {name: getattr(reflection, name) for name in names}
     return {name: None if math.isnan(value) else value for name, value in values.items()}
 
 
@@ -191,8 +191,10 @@ def _measured(problems: Sequence[Sequence[Line]], measures: Mapping[str, Measure
         return as_json(clustered(means) if fitting[name].by_verdict else interval(means, is_single))
 
     def estimates(name: str, measure: Measure) -> dict[str, Any]:
-        parts: dict[str, bool | None] = {"all": None, "right": True, "wrong": False}
-        return {part: mean(name, wanted) for part, wanted in parts.items()} if measure.by_verdict else mean(name)
+        wanted_verdicts: dict[str, bool | None] = {"all": None, "right": True, "wrong": False}
+        return (
+            {part: mean(name, wanted) for part, wanted in wanted_verdicts.items()} if measure.by_verdict else mean(name)
+        )
 
     return {
         **{name: estimates(name, measure) for name, measure in fitting.items()},

@@ -21,10 +21,10 @@ MAX_SHOWN = 200
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def nearest(name: str, known: Collection[str]) -> str:
-    """`did you mean X?` where something known is near, else the list of all that is known."""
-    near = get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(known))}"
+def nearest(name: str, names: Collection[str]) -> str:
+    """`did you mean X?` where something names is near, else the list of all that is names."""
+    near = get_close_matches(name, names, n=1)
+    return f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(names))}"
 
 
 class Section(BaseModel):
@@ -84,9 +84,9 @@ def load_section(name: str, folder: Path, section: type[Model], what: str) -> Mo
 
 def find_yaml(name: str, folder: Path, what: str) -> Path:
     """The file `name` of the folder, or the one at the path `name`. ConfigError where there is neither."""
-    known = shipped(folder)
-    if name in known:
-        return known[name]
+    files = shipped(folder)
+    if name in files:
+        return files[name]
     path = Path(name)
     if path.is_file():
         return path
@@ -94,7 +94,7 @@ def find_yaml(name: str, folder: Path, what: str) -> Path:
         raise ConfigError(f"{what} {name} is a folder; give a YAML file")
     if path.suffix in (".yaml", ".yml") or "/" in name:
         raise ConfigError(f"{what} {name}: there is no such file")
-    raise ConfigError(f"{what} {name!r} is no YAML file and not shipped; {nearest(name, known)}")
+    raise ConfigError(f"{what} {name!r} is no YAML file and not shipped; {nearest(name, files)}")
 
 
 def require_folder(path: str | Path, key: str) -> None:

@@ -79,16 +79,16 @@ def evaluation_table(summary: Mapping[str, Any], ks: Sequence[int] = ()) -> Tabl
     return table
 
 
-def comparison_table(first: Mapping[str, Any], second: Mapping[str, Any], found: ComparedEvaluations) -> Table:
+def comparison_table(first: Mapping[str, Any], second: Mapping[str, Any], compared: ComparedEvaluations) -> Table:
     """Two evaluations side by side, with the paired difference of what decides."""
-    title = f"{first['suite']}: {found.num_problems} problems in both, paired by problem"
+    title = f"{first['suite']}: {compared.num_problems} problems in both, paired by problem"
     table = Table(title=title, title_justify="left")
     for column in ("measure", "A", "B", "B - A", "p"):
         table.add_column(column, justify="left" if column == "measure" else "right")
     ks = sorted({1, *map(int, set(first["pass_at_k"]) & set(second["pass_at_k"]))})
     rows = [_rows(summary, (ks[0], ks[-1])) for summary in (first, second)]
     others = {label: estimate for label, estimate, _ in rows[1]}
-    paired = {"pass@1": found.pass_at_1, "mean tokens": found.tokens}
+    paired = {"pass@1": compared.pass_at_1, "mean tokens": compared.tokens}
     for label, estimate, digits in rows[0]:
         other = others.get(label)
         if not (estimate and other) or estimate["value"] is None or other["value"] is None:
@@ -98,17 +98,17 @@ def comparison_table(first: Mapping[str, Any], second: Mapping[str, Any], found:
         if difference is not None:
             change, p = _cell(_as_dict(difference.difference), digits, "+"), f"{difference.p_value:.2g}"
         table.add_row(label, f"{estimate['value']:.{digits}f}", f"{other['value']:.{digits}f}", change, p)
-    table.add_row("better in", f"{found.only_first}", f"{found.only_second}", "problems", "")
-    table.caption = f"intervals of 95 % and p paired by problem: {found.pass_at_1.method}"
+    table.add_row("better in", f"{compared.only_first}", f"{compared.only_second}", "problems", "")
+    table.caption = f"intervals of 95 % and p paired by problem: {compared.pass_at_1.method}"
     return table
 
 
-def flips_table(found: ComparedEvaluations, number: int = 10) -> Table:
+def flips_table(compared: ComparedEvaluations, number: int = 10) -> Table:
     """The problems that changed most."""
-    table = Table(title=f"{len(found.flips)} problems flipped; the largest changes", title_justify="left", box=None)
+    table = Table(title=f"{len(compared.flips)} problems flipped; the largest changes", title_justify="left", box=None)
     for column in ("problem", "A", "B"):
         table.add_column(column)
-    for flip in found.flips[:number]:
+    for flip in compared.flips[:number]:
         table.add_row(flip.problem, f"{flip.first:.2f}", f"{flip.second:.2f}")
     return table
 
@@ -137,12 +137,12 @@ def _rows(summary: Mapping[str, Any], ks: Sequence[int]) -> list[tuple[str, dict
 
 def _phrases(summary: Mapping[str, Any]) -> str | None:
     """Words that sound like reflection, where no exact measure says more, and how answers fare with and without."""
-    found = summary.get("reflection_phrases")
-    if summary["measures"] or not found or not found["share_with_phrase"]:
+    reflection = summary.get("reflection_phrases")
+    if summary["measures"] or not reflection or not reflection["share_with_phrase"]:
         return None
-    rates = [found["accuracy_with_phrase"], found["accuracy_without_phrase"]]
+    rates = [reflection["accuracy_with_phrase"], reflection["accuracy_without_phrase"]]
     right = " and ".join("-" if rate is None else f"{rate:.3f}" for rate in rates)
-    return f"in {found['share_with_phrase']:.1%} of completions; right with and without: {right}"
+    return f"in {reflection['share_with_phrase']:.1%} of completions; right with and without: {right}"
 
 
 def _as_dict(estimate: Estimate) -> dict[str, float | None]:

@@ -71,10 +71,10 @@ def interval(values_P: Sequence[float], is_single: bool) -> Estimate:
     Wilson's where each value is 0 or 1 and one sample's (`is_single`): it has a width where all are equal. Problems
     whose value is NaN (nothing to measure) are left out.
     """
-    known = [value for value in values_P if value == value]
-    if is_single and set(known) <= {0.0, 1.0}:
-        return wilson(round(sum(known)), len(known))
-    return clustered(known)
+    measured = [value for value in values_P if value == value]
+    if is_single and set(measured) <= {0.0, 1.0}:
+        return wilson(round(sum(measured)), len(measured))
+    return clustered(measured)
 
 
 def resampled_means(values_P: Sequence[float], seed: int) -> NDArray[np.float64]:

@@ -70,10 +70,10 @@ def parse_ks(text: str, n: int) -> tuple[int, ...]:
 def show_comparison(first: Path, second: Path, force: bool, console: Console) -> None:
     """The paired table, the problems that flipped, and both curves in one picture."""
     before, after = load_evaluated(first), load_evaluated(second)
-    found = compare(before, after, force)
-    console.print(comparison_table(before.summary, after.summary, found))
-    if found.flips:
-        console.print(flips_table(found))
+    compared = compare(before, after, force)
+    console.print(comparison_table(before.summary, after.summary, compared))
+    if compared.flips:
+        console.print(flips_table(compared))
     picture = second / f"compared-with-{first.name}.png"
     if pass_at_k_curves([(first.name, before.summary), (second.name, after.summary)], picture):
         console.print(f"curves  {picture}", soft_wrap=True)
@@ -105,10 +105,10 @@ def _evaluate(
     if len(complete_lines(out / SAMPLES)) < num_problems * options.n:
         _sample(plan, out, console)
     lines = with_columns(complete_lines(out / SAMPLES), plan.request.problems)
-    found = summary(lines, plan.settings, options.k, shipped_measures())
-    write_atomically(out / SUMMARY, json.dumps(found, indent=2).encode())
-    console.print(evaluation_table(found, options.k))
-    is_drawn = pass_at_k_curves([(suite.name, found)], out / "pass_at_k.png")
+    summarised = summary(lines, plan.settings, options.k, shipped_measures())
+    write_atomically(out / SUMMARY, json.dumps(summarised, indent=2).encode())
+    console.print(evaluation_table(summarised, options.k))
+    is_drawn = pass_at_k_curves([(suite.name, summarised)], out / "pass_at_k.png")
     written = "samples, summary.json and pass_at_k.png" if is_drawn else "samples and summary.json"
     console.print(f"{written} are in {out}", soft_wrap=True)
 

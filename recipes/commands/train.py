@@ -130,12 +130,14 @@ def evaluator(
         groups = generate(engine, Request(suite, problems, recipe.sampling.sampling(n), recipe.seed), reward)
         adapter_hash = groups[0].completions[0].adapter_hash
         lines = with_columns([line for group in groups for line in sample_lines(group)], problems)
-        found = summary(lines, {"suite": suite, "step": step, "adapter_hash": adapter_hash}, ks, recipe.task.measures)
+        summarised = summary(
+            lines, {"suite": suite, "step": step, "adapter_hash": adapter_hash}, ks, recipe.task.measures
+        )
         stem = run.path / "eval" / f"{suite}-{step_name(step)}"
         write_rollouts(stem.with_suffix(".jsonl.gz"), step, groups)
-        write_atomically(stem.with_suffix(".json"), json.dumps(found, indent=2).encode())
+        write_atomically(stem.with_suffix(".json"), json.dumps(summarised, indent=2).encode())
         phase("training")
-        return headline(found, ks)
+        return headline(summarised, ks)
 
     def measure_if_due(step: int) -> dict[str, float]:
         is_end = step in (0, recipe.steps)
@@ -169,17 +171,17 @@ def _open_run(recipe: Recipe, splits: Splits, out: Path) -> RunDirectory:
 
 
 def _differences(stored: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> list[str]:
-    found = []
+    lines = []
     for key in {**stored, **wanted}:
         old, new, name = stored.get(key), wanted.get(key), f"{prefix}{key}"
         if isinstance(old, dict) and isinstance(new, dict):
-            found += _differences(old, new, f"{name}.")
+            lines += _differences(old, new, f"{name}.")
         elif name == "steps" and old != new and wanted["optim"]["schedule"] != "constant":
             falls = f"optim.schedule={wanted['optim']['schedule']} falls over all of them"
-            found.append(f"{name} is {new!r}, the run has {old!r}, and {falls}")
+            lines.append(f"{name} is {new!r}, the run has {old!r}, and {falls}")
         elif old != new and not (name == "steps" and isinstance(old, int) and isinstance(new, int) and new > old):
-            found.append(f"{name} is {new!r}, the run has {old!r}")
-    return found
+            lines.append(f"{name} is {new!r}, the run has {old!r}")
+    return lines
 
 
 def _environment() -> dict[str, Any]:

@@ -122,22 +122,22 @@ def _started(name: str, run: TrackedRun) -> Iterator[Track]:
         shutil.rmtree(run.folder / name, ignore_errors=True)  # an earlier try, which came to no checkpoint
         note.unlink(missing_ok=True)
     is_new = not note.exists()
-    known: dict[str, Any] = {"id": uuid4().hex, "last_step": -1} if is_new else json.loads(note.read_text())
+    state: dict[str, Any] = {"id": uuid4().hex, "last_step": -1} if is_new else json.loads(note.read_text())
     run.folder.mkdir(parents=True, exist_ok=True)
     module, _, attribute = row.location.partition(":")
-    tracker = getattr(import_module(module), attribute)(**row.options(run, known["id"]))
+    tracker = getattr(import_module(module), attribute)(**row.options(run, state["id"]))
     tracker.start()
     if is_new:
         tracker.store_init_configuration(flat(run.settings))
 
     def track(step: int, metrics: dict[str, float]) -> None:
-        if step > known["last_step"] or row.can_forget:
+        if step > state["last_step"] or row.can_forget:
             tracker.log(metrics, step=step)
-            known["last_step"] = step
-            write_atomically(note, json.dumps(known).encode())
+            state["last_step"] = step
+            write_atomically(note, json.dumps(state).encode())
 
     try:
-        write_atomically(note, json.dumps(known).encode())
+        write_atomically(note, json.dumps(state).encode())
         yield track
     finally:
         tracker.finish()
@@ -148,12 +148,12 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, bool | int 
 
     Lists are text, as JSON; what is not set is left out.
     """
-    found: dict[str, bool | int | float | str] = {}
+    flattened: dict[str, bool | int | float | str] = {}
     for key, value in settings.items():
         if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{key}.")
+            flattened |= flat(value, f"{prefix}{key}.")
         elif isinstance(value, list | tuple):
-            found[f"{prefix}{key}"] = json.dumps(value)
+            flattened[f"{prefix}{key}"] = json.dumps(value)
         elif value is not None:
-            found[f"{prefix}{key}"] = value
-    return found
+            flattened[f"{prefix}{key}"] = value
+    return flattened

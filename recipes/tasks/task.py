@@ -84,8 +84,8 @@ class Task(Section):
             except ConfigError as error:
                 raise ValueError(str(error)) from None
             if task is not cls:
-                found: Self = task.model_validate(data)  # type: ignore[assignment]  # a Task, as find_task promises
-                return found
+                read: Self = task.model_validate(data)  # type: ignore[assignment]  # a Task, as find_task promises
+                return read
         return handler(data)
 
 
@@ -101,21 +101,21 @@ def shipped_measures() -> dict[str, Measure]:
 
 def find_task(name: str) -> type[Task]:
     """The task of this name, as a class; runs the code of its module. ConfigError where there is none."""
-    known = [*shipped_tasks(), *offered(GROUP)]
+    names = [*shipped_tasks(), *offered(GROUP)]
     if name in shipped_tasks():
-        found: Any = _only_task(name)
-    elif is_location(name) or name in known:
-        found = locate(name, "task.name", GROUP)
+        task: Any = _only_task(name)
+    elif is_location(name) or name in names:
+        task = locate(name, "task.name", GROUP)
     else:
-        way_out = f"{nearest(name, known)} One of your own is package.module:attr or path.py:attr"
+        way_out = f"{nearest(name, names)} One of your own is package.module:attr or path.py:attr"
         raise ConfigError(f"task.name={name} is no task; {way_out}")
-    if not (isinstance(found, type) and issubclass(found, Task)):
-        raise ConfigError(f"task.name={name} is no task, but {type(found).__name__}; see docs/tasks.md")
-    return found
+    if not (isinstance(task, type) and issubclass(task, Task)):
+        raise ConfigError(f"task.name={name} is no task, but {type(task).__name__}; see docs/tasks.md")
+    return task
 
 
 def _only_task(name: str) -> Any:
     """The task that the folder's module `task` defines."""
     module = import_module(f"doubleback.recipes.tasks.{name}.task")
-    (found,) = [item for item in vars(module).values() if isinstance(item, type) and item.__module__ == module.__name__]
-    return found
+    (task,) = [item for item in vars(module).values() if isinstance(item, type) and item.__module__ == module.__name__]
+    return task

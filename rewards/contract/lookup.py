@@ -49,13 +49,13 @@ def at_location(location: str, key: str) -> Any:
     ConfigError names `key` for what is missing.
     """
     place, _, attribute = location.rpartition(":")
-    found: Any = _load_file(Path(place), key) if place.endswith(".py") else _load_module(place, key)
+    located: Any = _load_file(Path(place), key) if place.endswith(".py") else _load_module(place, key)
     for name in attribute.split("."):
-        if not hasattr(found, name):
-            public = [known for known in dir(found) if not known.startswith("_")]
+        if not hasattr(located, name):
+            public = [attribute_name for attribute_name in dir(located) if not attribute_name.startswith("_")]
             raise ConfigError(f"{key}: {place} has no {name!r}; {nearest(name, public)}")
-        found = getattr(found, name)
-    return found
+        located = getattr(located, name)
+    return located
 
 
 def load_function(target: str, arguments: Mapping[str, Any], key: str) -> Callable[..., Any]:
@@ -64,44 +64,44 @@ def load_function(target: str, arguments: Mapping[str, Any], key: str) -> Callab
     A class is instantiated, and a function that takes neither prompts nor completions is called, with `arguments`; of a
     reward function they are set for every call. ConfigError names `key` for whatever is missing or does not fit.
     """
-    found = locate(target, key, GROUP)
-    if not callable(found):
-        raise ConfigError(f"{key}: {target} is no function, but {type(found).__name__}")
-    return prepare(found, arguments, key)
+    function = locate(target, key, GROUP)
+    if not callable(function):
+        raise ConfigError(f"{key}: {target} is no function, but {type(function).__name__}")
+    return prepare(function, arguments, key)
 
 
-def prepare(found: Any, arguments: Mapping[str, Any], key: str) -> Callable[..., Any]:
-    """`found`, a reward function, a class or a factory of them, with `arguments`. ConfigError where they do not fit."""
-    if isinstance(found, ScoreFunction):
-        _check_arguments(found.function, arguments, key)
-        return found.bind(arguments) if arguments else found
-    is_factory = inspect.isclass(found) or not _is_reward(found)
-    _check_arguments(found, arguments, key, needs_all=is_factory)
+def prepare(function: Any, arguments: Mapping[str, Any], key: str) -> Callable[..., Any]:
+    """`function`, a class or a factory of one, with `arguments`. ConfigError where they do not fit."""
+    if isinstance(function, ScoreFunction):
+        _check_arguments(function.function, arguments, key)
+        return function.bind(arguments) if arguments else function
+    is_factory = inspect.isclass(function) or not _is_reward(function)
+    _check_arguments(function, arguments, key, needs_all=is_factory)
     if is_factory:
-        made: Callable[..., Any] = found(**arguments)
+        made: Callable[..., Any] = function(**arguments)
         if not callable(made):
-            raise ConfigError(f"{key}: {found.__name__} returned {type(made).__name__}, not a reward function")
+            raise ConfigError(f"{key}: {function.__name__} returned {type(made).__name__}, not a reward function")
         return made
-    return with_arguments(found, arguments) if arguments else found
+    return with_arguments(function, arguments) if arguments else function
 
 
-def _is_reward(found: Any) -> bool:
-    parameters = inspect.signature(found).parameters.values()
+def _is_reward(function: Any) -> bool:
+    parameters = inspect.signature(function).parameters.values()
     return any(item.kind == item.VAR_KEYWORD or item.name in _MARKS for item in parameters)
 
 
-def _check_arguments(found: Any, arguments: Mapping[str, Any], key: str, needs_all: bool = False) -> None:
+def _check_arguments(function: Any, arguments: Mapping[str, Any], key: str, needs_all: bool = False) -> None:
     kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     # **kwargs takes any name, and so would take a misspelt one: what is set must be named.
-    known = {item.name: item for item in inspect.signature(found).parameters.values() if item.kind in kinds}
+    parameters = {item.name: item for item in inspect.signature(function).parameters.values() if item.kind in kinds}
     lines = [
-        f"{key}: {found.__name__} has no parameter {name!r}; {nearest(name, known.keys() - _MARKS)}"
+        f"{key}: {function.__name__} has no parameter {name!r}; {nearest(name, parameters.keys() - _MARKS)}"
         for name in arguments
-        if name not in known or name in _MARKS
+        if name not in parameters or name in _MARKS
     ]
     lines += [
-        f"{key}: {found.__name__} needs {name!r}, which is not set"
-        for name, item in known.items()
+        f"{key}: {function.__name__} needs {name!r}, which is not set"
+        for name, item in parameters.items()
         if needs_all and item.default is item.empty and name not in arguments
     ]
     if lines:

@@ -57,14 +57,14 @@ class ProblemSource:
 
     def metrics(self) -> dict[str, float]:
         """Group problems/: where filter and curriculum stand; empty without them."""
-        found: dict[str, float] = {}
+        metrics: dict[str, float] = {}
         if self._settings.has_filter:
             num_outside = sum(not self._is_in_range(rate) for rate, _ in self._rates.values())
-            found["problems/out_of_range"] = num_outside / len(self._problems)
+            metrics["problems/out_of_range"] = num_outside / len(self._problems)
         if self._settings.level is not None:
-            found["problems/level"] = float(self._level)
-            found["problems/level_pass_rate"] = math.nan if self._level_rate is None else self._level_rate
-        return found
+            metrics["problems/level"] = float(self._level)
+            metrics["problems/level_pass_rate"] = math.nan if self._level_rate is None else self._level_rate
+        return metrics
 
     def state(self) -> dict[str, Any]:
         """What exact resume needs, as JSON values."""

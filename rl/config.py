@@ -39,6 +39,9 @@ class LoraSettings(Section):
     """Rank of each routed expert's matrices, per expert. `null`: as `rank`."""
     alpha: Positive = 32.0
     """The update is scaled by alpha / rank, each part by its own rank."""
+    init: str | None = None
+    """Start from an earlier adapter of the same base and shape: a run's folder, for its newest, or a folder in PEFT's
+    layout. The optimiser starts anew; init.json in the run's folder has the adapter's hash. `null`: a fresh one."""
     targets: Literal["attention", "experts", "all"] = "all"
     """What carries an adapter. `all`: attention, routed experts, and dense feed-forward layers where there are any
     (shared experts, first layers, dense models). Embeddings and norms are always frozen."""

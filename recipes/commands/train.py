@@ -18,6 +18,7 @@ from doubleback.recipes.commands.display import Display
 from doubleback.recipes.commands.results import Run
 from doubleback.recipes.recipe.assembly import Prepared, assemble, prepare
 from doubleback.recipes.recipe.schema import TINY_FOLDER, Recipe
+from doubleback.recipes.recipe.start import initial_adapter, record_start
 from doubleback.recipes.recipe.trackers import TrackedRun, start_trackers
 from doubleback.recipes.tasks.task import Splits
 from doubleback.recipes.trl import trainer as trl_trainer
@@ -62,6 +63,8 @@ def train(
         require_folder(out, "--resume --out ")
     with owned(out):
         _refuse_another_run(recipe, out, resume)
+        if recipe.lora.init is not None and not resume:
+            require_folder(recipe.lora.init, "lora.init=")
         with prepare(recipe, out / TINY_FOLDER) as prepared:
             for line in listed(prepared.dropped):
                 console.print(f"left out: {line}")
@@ -87,6 +90,8 @@ def _train(
         canaries = draw_canaries(engine, splits.validation, recipe.sync, recipe.seed, recipe.step_tokens)
         sync = AdapterSync(engine, learner, canaries, recipe.sync, prepared.model.dtype)
         start = learner.step
+        if start == 0 and recipe.lora.init is not None:
+            record_start(out, initial_adapter(recipe, prepared.model.path), learner.adapter().hash)
         if start == 0:
             preflight(recipe, prepared, assembled, console)
         tracked = TrackedRun(out, recipe.model_dump(mode="json"), start)

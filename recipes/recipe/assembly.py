@@ -13,6 +13,7 @@ from doubleback.recipes.models.bundled import bundled_path
 from doubleback.recipes.models.configuration import configuration
 from doubleback.recipes.recipe.problems import asked, in_template, scorable
 from doubleback.recipes.recipe.schema import Recipe
+from doubleback.recipes.recipe.start import initial_adapter
 from doubleback.recipes.recipe.tiny import make_tiny
 from doubleback.recipes.tasks.task import Splits
 from doubleback.rewards.checks.golds import Unscorable
@@ -27,6 +28,7 @@ from doubleback.rl.memory import Memory, Plan, available, estimate, verdict
 from doubleback.rl.policy import lora
 from doubleback.rl.policy.base import base_tensors, is_cuda, load_base, load_tokenizer
 from doubleback.rl.policy.families import family_of
+from doubleback.rl.policy.initial import start_from
 from doubleback.rl.types import ModelSource
 
 
@@ -90,7 +92,8 @@ def recipe_memory(recipe: Recipe, config: PretrainedConfig, dtype: str) -> Memor
 def assemble(
     recipe: Recipe, model: ModelSource, console: Console, restore: Callable[[Learner], int] = lambda learner: 0
 ) -> Iterator[Assembled]:
-    """Learner and engine, started; `restore` may load a checkpoint into the learner. Closes the engine.
+    """Learner and engine, started; `restore` may load a checkpoint into the learner and return its
+    step. At step 0 it has the adapter of `lora.init`. Closes the engine.
 
     ConfigError where not even the weights will fit, before they are loaded.
     """
@@ -110,7 +113,8 @@ def assemble(
         )
         targets = lora.targets(learner.model)
         strategy = choose(recipe.sync.strategy, targets, family_of(base.config), recipe.engine.name, is_cuda())
-        restore(learner)
+        if restore(learner) == 0 and recipe.lora.init is not None:
+            start_from(learner.model, initial_adapter(recipe, model.path))
         tokenizer, has_stop_strings = load_tokenizer(model.path), bool(recipe.sampling.stop)
         setup = recipe.engine.setup(model, strategy, has_stop_strings)
         engine = create_engine(setup, tensors, tokenizer, is_apart=recipe.rollout.ahead)

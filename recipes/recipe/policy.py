@@ -11,6 +11,7 @@ from doubleback.eval.prompts.rendering import Prompted
 from doubleback.eval.show.console import Console
 from doubleback.recipes.models.bundled import bundled_path
 from doubleback.recipes.recipe.schema import TINY_FOLDER, Recipe
+from doubleback.recipes.recipe.start import newest_adapter
 from doubleback.rewards.settings import read_yaml, require_folder, validated
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.config import SyncConfig
@@ -49,13 +50,13 @@ def find_policy(model: str, *, adapter: Path | None, endpoint: str | None, engin
     if endpoint is not None or not recipe_path.is_file():
         return Policy(model, adapter, dtype, engine, endpoint)
     recipe = validated(Recipe, read_yaml(recipe_path, "recipe"), f"recipe {recipe_path}: ")
-    checkpoints = sorted((Path(model) / "checkpoints").glob("step-*[0-9]"))
-    if adapter is None and not checkpoints:
+    newest = newest_adapter(Path(model))
+    if adapter is None and newest is None:
         raise ConfigError(f"{model} is a run without a checkpoint; train it further, or give --adapter DIR")
     base, dtype = recipe.model.path, str(recipe.model.dtype)
     if recipe.tiny:
         base, dtype = str(Path(model) / TINY_FOLDER), "float32"
-    return Policy(base, adapter or checkpoints[-1], dtype, engine, None)
+    return Policy(base, adapter or newest, dtype, engine, None)
 
 
 def policy_tokenizer(model: str) -> Any:

@@ -60,7 +60,7 @@ COMPUTED = (
 MAPPED = (*NAMED, *COMPUTED)
 GIVEN = (
     *(f"optim.{key}" for key in ("lr", "warmup_steps", "schedule", "beta1", "beta2", "weight_decay")),
-    *(f"lora.{key}" for key in ("rank", "expert_rank", "alpha", "targets", "train_router")),
+    *(f"lora.{key}" for key in ("rank", "expert_rank", "alpha", "init", "targets", "train_router")),
     *(f"engine.{key}" for key in ("name", "kv_cache_mib", "max_num_seqs")),
     *("checkpoint", "eval", "model", "reward", "sync", "task", "tiny", "trackers"),
 )

@@ -24,6 +24,8 @@ from doubleback.rl.policy.experts import compute_low_rank_apart
 from doubleback.rl.policy.families import Family, family_of
 
 PREFIX = "base_model.model."
+WEIGHTS = "adapter_model.safetensors"
+"""PEFT's name of the file with an adapter's tensors."""
 PARTS = ("attention", "experts", "mlp", "router")
 """What an adapter may sit on: attention, routed experts, dense feed-forward layers (shared experts too), routers."""
 
@@ -260,7 +262,7 @@ def save(model: PeftModel, folder: Path) -> None:
     config = model.peft_config["default"]
     config.save_pretrained(str(folder))
     content = to_safetensors(dict(export(model).tensors), metadata={"format": "pt"})
-    (folder / "adapter_model.safetensors").write_bytes(content)
+    (folder / WEIGHTS).write_bytes(content)
 
 
 def restore(base: PreTrainedModel, folder: Path) -> PeftModel:

@@ -1,0 +1,73 @@
+"""`lora.init`: training that starts from an earlier adapter, of a run or of a folder in PEFT's layout."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from doubleback.recipes.recipe.schema import Recipe
+from doubleback.rewards.settings import require_folder
+from doubleback.rewards.types import ConfigError
+from doubleback.rl.run.files import write_atomically
+
+RECORD = "init.json"
+"""In the run's folder: which adapter it started from, and the hash of its tensors."""
+CONFIG = "adapter_config.json"
+OTHER_ADAPTERS = ("use_rslora", "use_dora", "alpha_pattern")
+"""Options of PEFT that make of the same tensors another adapter than ours."""
+
+
+def newest_adapter(run: Path) -> Path | None:
+    """The newest checkpoint of a run; None where it has none."""
+    return max((run / "checkpoints").glob("step-*[0-9]"), default=None)
+
+
+def initial_adapter(recipe: Recipe, base: str) -> Path:
+    """The folder of the adapter that `lora.init` names, of a run the newest. ConfigError where there is none, or where
+    its settings say that it is one for another base than `base`, or of another scale.
+    """
+    init = Path(str(recipe.lora.init))
+    require_folder(init, "lora.init=")
+    if (init / "recipe.yaml").is_file():
+        newest = newest_adapter(init)
+        if newest is None:
+            raise ConfigError(f"lora.init={init} is a run without a checkpoint; train it further, or name an adapter")
+        init = newest
+    try:
+        theirs = json.loads((init / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"lora.init={init} is neither a run nor an adapter in PEFT's layout: {CONFIG}: {error}"
+        ) from error
+    if findings := list(_findings(recipe, theirs, base)):
+        raise ConfigError("\n".join(f"lora.init={init}: {line}" for line in findings))
+    return init
+
+
+def _findings(recipe: Recipe, theirs: dict[str, Any], base: str) -> Iterator[str]:
+    own = recipe.lora
+    for key, name, value in (("lora.rank", "r", own.rank), ("lora.alpha", "lora_alpha", own.alpha)):
+        if theirs.get(name) != value:
+            yield f"the adapter has {name}={theirs.get(name)}, the recipe {key}={value:g}; set {key}={theirs.get(name)}"
+    for name in OTHER_ADAPTERS:
+        if theirs.get(name):
+            yield f"the adapter has {name}={theirs[name]}, which ours has not; start from a plain LoRA adapter"
+    trained_on = str(theirs.get("base_model_name_or_path") or "")
+    # A base lies in another folder on another machine: its last name is what stays.
+    if trained_on and Path(trained_on).name.lower() != Path(base).name.lower():
+        yield (
+            f"the adapter is for the base {trained_on}, the recipe has model.path={recipe.model.path}; where both are "
+            f"the same, write its name into base_model_name_or_path of {CONFIG}"
+        )
+
+
+def record_start(out: Path, adapter: Path, adapter_hash: str) -> None:
+    """Write down what a run started from. ConfigError where it has once started from another adapter."""
+    record, now = out / RECORD, {"adapter": str(adapter), "hash": adapter_hash}
+    before = json.loads(record.read_text(encoding="utf-8")) if record.exists() else now
+    if before["hash"] != adapter_hash:
+        raise ConfigError(
+            f"--resume: {adapter} is no longer the adapter that the run started from ({before['hash'][:12]}, now "
+            f"{adapter_hash[:12]}); start a new run"
+        )
+    write_atomically(record, json.dumps(now, indent=2).encode())

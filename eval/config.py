@@ -4,13 +4,13 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from doubleback.rewards.settings import Section
+from doubleback.rewards.settings import MayChange, Section
 
 
 class EvalConfig(Section):
     """What is measured in training: how often, on how many held-out problems."""
 
-    every: Annotated[int, Field(ge=1)] = 10
+    every: Annotated[int, Field(ge=1), MayChange()] = 10
     """Steps between evaluations on validation problems; step 0 and the last step are always evaluated."""
     validation_problems: Annotated[int, Field(ge=1)] = 128
     """Validation problems in each of those (all, if there are fewer)."""

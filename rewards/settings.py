@@ -5,12 +5,14 @@ One reader for recipes, suites and prompts. Pure Python; importing this loads no
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from doubleback.rewards.types import ConfigError
 
@@ -19,6 +21,23 @@ OPTION = re.compile(r"str|int|float|bool|callable|(list|dict)\[.*\]")
 MAX_SHOWN = 200
 """Characters of a value in a message."""
 Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class MayChange:
+    """Beside a key: a run that is resumed may have another value there, for its result does not depend on it."""
+
+    note: str = ""
+    """What differs all the same."""
+    only_up: bool = False
+    """The value may grow alone."""
+    where: tuple[str, object] | None = None
+    """Key and the value that it must have; with others the result does depend on the value here."""
+
+
+def may_change(field: FieldInfo) -> MayChange | None:
+    """The mark beside a key; None where a resumed run has to keep its value."""
+    return next((mark for mark in field.metadata if isinstance(mark, MayChange)), None)
 
 
 def nearest(name: str, names: Collection[str]) -> str:

@@ -5,11 +5,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from doubleback.rewards.settings import Section
+from doubleback.rewards.settings import MayChange, Section
 from doubleback.rl.types import ModelSource, Sampling
 
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+LAST_BITS = MayChange("the same sums in another order: last bits differ")
 
 
 class ModelConfig(Section):
@@ -149,16 +150,16 @@ class OptimConfig(Section):
     """AdamW: decoupled decay of the adapter."""
     max_grad_norm: Positive = 1.0
     """Gradients are scaled down to this global norm."""
-    microbatch_tokens: Annotated[int, Field(ge=1)] = 8192
+    microbatch_tokens: Annotated[int, Field(ge=1), LAST_BITS] = 8192
     """Tokens that one forward pass may hold: of the row if packed, else of the padded rectangle. This key and the ones
     below change memory and speed, never the gradient."""
-    pack: bool = True
+    pack: Annotated[bool, LAST_BITS] = True
     """Compute no padding: the tokens of a microbatch stand in one row (`rl.learner.packing`)."""
-    share_prompts: bool = True
+    share_prompts: Annotated[bool, LAST_BITS] = True
     """Compute a problem's prompt once for all its completions in a microbatch. Needs optim.pack."""
-    logits_mib: Annotated[int, Field(ge=1)] = 256
+    logits_mib: Annotated[int, Field(ge=1), LAST_BITS] = 256
     """Memory that float32 logits may take, in MiB; beyond it they are computed chunk by chunk, and again backwards."""
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: Annotated[bool, MayChange()] = False
     """Keep the layers' inputs alone for the backward pass and compute each layer again there."""
 
 
@@ -178,9 +179,9 @@ class SyncConfig(Section):
 class CheckpointConfig(Section):
     """When the run is saved, and what is kept."""
 
-    every: Annotated[int, Field(ge=1)] = 10
+    every: Annotated[int, Field(ge=1), MayChange(where=("rollout.ahead", False))] = 10
     """Steps between checkpoints; the last step is always saved."""
-    keep: Annotated[int, Field(ge=1)] = 2
+    keep: Annotated[int, Field(ge=1), MayChange()] = 2
     """Checkpoints kept; older ones are deleted after a newer one is safely on disk."""
 
     def is_due(self, step: int, steps: int) -> bool:

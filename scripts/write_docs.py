@@ -10,6 +10,7 @@ from pydantic_core import PydanticUndefined
 
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.tasks.task import Task, find_task, shipped_tasks
+from doubleback.rewards.settings import may_change
 from doubleback.rl.objective.tables import TABLES
 from doubleback.rl.run.metrics import METRICS
 
@@ -89,7 +90,17 @@ def _row(path: str, name: str, field: FieldInfo) -> str:
     listed = (
         f" {'Rows' if is_table else 'One of'}: {', '.join(f'`{choice}`' for choice in choices)}." if choices else ""
     )
-    return f"| `{path}{name}` | {_default(field)} | {_cell((field.description or '') + listed)} |\n"
+    return f"| `{path}{name}` | {_default(field)} | {_cell((field.description or '') + listed + _on_resume(field))} |\n"
+
+
+def _on_resume(field: FieldInfo) -> str:
+    """Whether the key may change on --resume, from the mark beside it."""
+    mark = may_change(field)
+    if mark is None:
+        return ""
+    how = "grow" if mark.only_up else "change"
+    where = f", where `{mark.where[0]}` is `{str(mark.where[1]).lower()}`" if mark.where else ""
+    return f" May {how} on `--resume`{where}{f' ({mark.note})' if mark.note else ''}."
 
 
 def _choices(annotation: Any) -> list[str]:

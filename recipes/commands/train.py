@@ -17,6 +17,7 @@ from doubleback.recipes.commands.check import preflight
 from doubleback.recipes.commands.display import Display
 from doubleback.recipes.commands.results import Run
 from doubleback.recipes.recipe.assembly import Prepared, assemble, prepare
+from doubleback.recipes.recipe.inputs import INPUTS, changed_settings, inputs, require_same_inputs
 from doubleback.recipes.recipe.schema import TINY_FOLDER, Recipe
 from doubleback.recipes.recipe.start import initial_adapter, record_start
 from doubleback.recipes.recipe.trackers import TrackedRun, start_trackers
@@ -62,7 +63,7 @@ def train(
     if resume:
         require_folder(out, "--resume --out ")
     with owned(out):
-        _refuse_another_run(recipe, out, resume)
+        _refuse_another_run(recipe, out, resume, console)
         if recipe.lora.init is not None and not resume:
             require_folder(recipe.lora.init, "lora.init=")
         with prepare(recipe, out / TINY_FOLDER) as prepared:
@@ -79,7 +80,7 @@ def _train(
     if is_trl:
         trl_trainer.refuse(recipe, prepared.longest_prompt, resume)  # before anything is written
     problems = ProblemSource(prepared.splits.train, recipe.problems, recipe.seed)
-    run = _open_run(recipe, prepared.splits, out)
+    run = _open_run(recipe, prepared, out)
 
     def restore(learner: Learner) -> int:
         return run.restore_latest(learner, problems) if resume else 0
@@ -152,41 +153,33 @@ def evaluator(
     return measure_if_due
 
 
-def _refuse_another_run(recipe: Recipe, out: Path, resume: bool) -> None:
-    """ConfigError where `out` holds another run, or none to resume."""
+def _refuse_another_run(recipe: Recipe, out: Path, resume: bool, console: Console) -> None:
+    """ConfigError where `out` holds another run, or none to resume; says what changes that may."""
     stored = out / "recipe.yaml"
     if stored.exists() and not resume:
         raise ConfigError(f"--out {out} already holds a run; continue it with --resume or choose another folder")
     if resume and not stored.exists():
         raise ConfigError(f"--resume: {out} holds no run (no recipe.yaml); leave --resume out to start one there")
-    if resume and (changed := _differences(read_yaml(stored, "recipe"), recipe.model_dump(mode="json"))):
-        raise ConfigError(
-            "\n".join(f"--resume: {line}; a resumed run keeps its recipe (only steps may grow)" for line in changed)
-        )
+    if not resume:
+        return
+    for line in changed_settings(read_yaml(stored, "recipe"), recipe):
+        console.print(line)
+    if not (out / INPUTS).exists():
+        console.print(f"--resume: {out} has no {INPUTS}: its data, model and code are compared from now on alone")
 
 
-def _open_run(recipe: Recipe, splits: Splits, out: Path) -> RunDirectory:
-    """The run's folder with its resolved recipe and its problems."""
+def _open_run(recipe: Recipe, prepared: Prepared, out: Path) -> RunDirectory:
+    """The run's folder with its resolved recipe, its inputs and its problems. ConfigError where a run had others."""
+    hashes = inputs(recipe, prepared)
+    if (out / "recipe.yaml").exists() and (out / INPUTS).exists():
+        require_same_inputs(out, hashes)
     run = RunDirectory(out)
+    write_atomically(out / INPUTS, json.dumps(hashes, indent=2, ensure_ascii=False).encode())
     resolved = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     write_atomically(out / "recipe.yaml", resolved.encode())
     write_atomically(out / "environment.json", json.dumps(_environment(), indent=2).encode())
-    run.write_problems(splits.everything)
+    run.write_problems(prepared.splits.everything)
     return run
-
-
-def _differences(stored: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> list[str]:
-    lines = []
-    for key in {**stored, **wanted}:
-        old, new, name = stored.get(key), wanted.get(key), f"{prefix}{key}"
-        if isinstance(old, dict) and isinstance(new, dict):
-            lines += _differences(old, new, f"{name}.")
-        elif name == "steps" and old != new and wanted["optim"]["schedule"] != "constant":
-            falls = f"optim.schedule={wanted['optim']['schedule']} falls over all of them"
-            lines.append(f"{name} is {new!r}, the run has {old!r}, and {falls}")
-        elif old != new and not (name == "steps" and isinstance(old, int) and isinstance(new, int) and new > old):
-            lines.append(f"{name} is {new!r}, the run has {old!r}")
-    return lines
 
 
 def _environment() -> dict[str, Any]:

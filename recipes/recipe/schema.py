@@ -8,7 +8,7 @@ from doubleback.eval.config import EvalConfig
 from doubleback.recipes.recipe.trackers import TRACKERS
 from doubleback.recipes.tasks.task import Task
 from doubleback.rewards.compose.config import RewardConfig
-from doubleback.rewards.settings import Section, nearest
+from doubleback.rewards.settings import MayChange, Section, nearest
 from doubleback.rl.config import (
     CheckpointConfig,
     LoraSettings,
@@ -37,11 +37,11 @@ MOVED = {
 class Recipe(Section):
     """What a recipe may say: the sections of every layer, and the checks between them."""
 
-    description: Annotated[str, Field(min_length=1)]
+    description: Annotated[str, Field(min_length=1), MayChange()]
     """One line for `doubleback list`."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Everything random derives from it: adapter, order of problems, samples."""
-    steps: Annotated[int, Field(ge=1)]
+    steps: Annotated[int, Field(ge=1), MayChange(only_up=True, where=("optim.schedule", "constant"))]
     """Training steps."""
     trainer: Literal["doubleback", "trl"] = "doubleback"
     """Who trains. `trl`: the same recipe on trl.GRPOTrainer, as a baseline; a key that it cannot honour is an error."""
@@ -61,7 +61,7 @@ class Recipe(Section):
     sync: SyncConfig = SyncConfig()
     eval: EvalConfig = EvalConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
-    trackers: Annotated[list[str], Field(default_factory=list)]
+    trackers: Annotated[list[str], Field(default_factory=list), MayChange()]
     """Experiment trackers that get every step's metrics: `tensorboard` and `trackio` (local, without an account),
     `wandb`. docs/trackers.md says where each keeps them."""
 

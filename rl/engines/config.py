@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from doubleback.rewards.contract.lookup import is_location
-from doubleback.rewards.settings import Section, nearest
+from doubleback.rewards.settings import MayChange, Section, nearest
 from doubleback.rl.engines.setup import MERGED, EngineSetup, Strategy
 from doubleback.rl.engines.table import ENGINES, engine_row
 from doubleback.rl.types import ModelSource
@@ -18,9 +18,9 @@ class EngineConfig(Section):
     name: str = "vllm"
     """Who generates: a row of `rl.engines.table`, or an engine of yours at `path.py:attr` or `package.module:attr`.
     `transformers` is the slow, plain reference."""
-    kv_cache_mib: Annotated[int, Field(ge=16)] = 256
+    kv_cache_mib: Annotated[int, Field(ge=16), MayChange()] = 256
     """vLLM: memory for the key-value cache, in MiB."""
-    max_num_seqs: Annotated[int, Field(ge=1)] = 256
+    max_num_seqs: Annotated[int, Field(ge=1), MayChange("batches of another size: last bits may differ")] = 256
     """Completions that are generated at the same time."""
     return_routed_experts: bool = True
     """Have the engine report the experts that it chose for each token: they are compared with the trainer's, and

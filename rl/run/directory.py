@@ -1,7 +1,7 @@
 """A run on disk. Other programs rely on these names; every file appears whole or not at all.
 
-recipe.yaml, environment.json, problems.jsonl, metrics.jsonl, rollouts/step-00012.jsonl.gz, checkpoints/step-00012/,
-eval/validation-step-00012.json and .jsonl.gz
+recipe.yaml, inputs.json, environment.json, problems.jsonl, metrics.jsonl, rollouts/step-00012.jsonl.gz,
+checkpoints/step-00012/, eval/validation-step-00012.json and .jsonl.gz
 """
 
 import math

@@ -1,0 +1,193 @@
+"""What a run depends on, and what of it a resumed run may change: settings, problems, model, code and files.
+
+The settings are compared with the run's recipe.yaml, everything else by hash with its inputs.json. Of code it is the
+file that a key names (`path.py:attr`, `package.module:attr`), not what that file imports.
+"""
+
+import hashlib
+import inspect
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from transformers.utils import cached_file
+
+from doubleback.recipes.recipe.assembly import Prepared
+from doubleback.recipes.recipe.schema import Recipe
+from doubleback.recipes.tasks.task import GROUP as TASKS
+from doubleback.rewards.contract.lookup import is_location, offered
+from doubleback.rewards.jsonl import to_lines
+from doubleback.rewards.sample_lines import problem_line
+from doubleback.rewards.settings import MayChange, may_change
+from doubleback.rewards.types import ConfigError
+
+INPUTS = "inputs.json"
+NEW_RUN = "put it back, or start a new run in another --out"
+ELSEWHERE = ("description", "sampling.stop", "model.path", "lora.init")
+"""Keys whose text names no file, the one that names a model, and the one whose adapter init.json knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    key: str
+    old: Any
+    new: Any
+    mark: MayChange | None
+
+    @property
+    def is_free(self) -> bool:
+        """Whether a resumed run may have the new value."""
+        return self.mark is not None and not (self.mark.only_up and not self.old < self.new)
+
+
+def changed_settings(stored: Mapping[str, Any], recipe: Recipe) -> list[str]:
+    """What of the run's settings changes and may, a line each. ConfigError with a line for each that may not."""
+    changes = list(_changes(stored, recipe, recipe.model_dump(mode="json")))
+    bound = {it.key: it for it in changes if not it.is_free}
+    reasons = {it.key: reason for it in changes if (reason := _reason_to_stay(it, recipe))}
+    if held := [it for it in changes if it.key in {**bound, **reasons}]:
+        raise ConfigError(
+            "\n".join(
+                f"--resume: {it.key} is {it.new!r}, the run has {it.old!r}{reasons.get(it.key, '')}; {NEW_RUN}"
+                for it in held
+            )
+        )
+    notes = {it.key: f" ({it.mark.note})" if it.mark and it.mark.note else "" for it in changes}
+    return [f"--resume: {it.key} is {it.new!r} from now on, it was {it.old!r}{notes[it.key]}" for it in changes]
+
+
+def _reason_to_stay(change: _Change, recipe: Recipe) -> str | None:
+    """Why a key that may change otherwise may not in this recipe."""
+    if change.mark is None or change.mark.where is None:
+        return None
+    key, neutral = change.mark.where
+    value = attrgetter(key)(recipe)
+    return None if value == neutral else f", and with {key}={value} the result depends on it"
+
+
+def _changes(
+    stored: Mapping[str, Any], section: Any, wanted: Mapping[str, Any], prefix: str = "", mark: MayChange | None = None
+) -> Iterator[_Change]:
+    for key in {**stored, **wanted}:
+        old, new = stored.get(key), wanted.get(key)
+        fields = type(section).model_fields if isinstance(section, BaseModel) else {}
+        own = mark or (may_change(fields[key]) if key in fields else None)
+        inner = section.get(key) if isinstance(section, Mapping) else getattr(section, key, None)
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _changes(old, inner, new, f"{prefix}{key}.", own)
+        elif old != new:
+            yield _Change(f"{prefix}{key}", old, new, own)
+
+
+def require_same_inputs(path: Path, hashes: Mapping[str, str]) -> None:
+    """ConfigError, a line each, unless the run in the folder `path` began with these `hashes`."""
+    began = json.loads((path / INPUTS).read_text(encoding="utf-8"))
+    lines = [
+        f"--resume: {name} is not what the run began with: {hashes.get(name, 'not there')} now, "
+        f"{began.get(name, 'not there')} then; {NEW_RUN}"
+        for name in {**began, **hashes}
+        if began.get(name) != hashes.get(name)
+    ]
+    if lines:
+        raise ConfigError("\n".join(lines))
+
+
+def inputs(recipe: Recipe, prepared: Prepared) -> dict[str, str]:
+    """What a result depends on beside the settings: a name for people -> a hash, of problems with their number."""
+    hashes = {f"model.path={recipe.model.path}{name}": value for name, value in _model(Path(prepared.model.path))}
+    for split in ("train", "validation", "test"):
+        problems = getattr(prepared.splits, split)
+        digest = hashlib.sha256(to_lines(map(problem_line, problems))).hexdigest()
+        hashes[f"the set of {split} problems"] = f"{len(problems)} problems (SHA-256 {digest})"
+    for key, value in [*_leaves(recipe.model_dump(mode="json")), *_named_code(recipe)]:
+        if (place := _file_of(value)) is not None:
+            hashes[f"{key}={value}"] = _hash_of(place)
+    for name, component in recipe.reward.components.items():
+        if (code := _source(component.function)) is not None:
+            hashes[f"the code of reward.components.{name}"] = f"SHA-256 {hashlib.sha256(code.encode()).hexdigest()}"
+    return hashes
+
+
+def _model(path: Path) -> Iterator[tuple[str, str]]:
+    """(what is added to its name, hash) of each file of a local folder; of a model of the hub, its commit."""
+    if path.is_dir():
+        for file in sorted(path.iterdir()):
+            if file.is_file() and not file.name.startswith((".", "README")):
+                yield f"/{file.name}", _hash_of(file)
+    else:
+        yield "", f"commit {Path(cached_file(str(path), 'config.json')).parent.name}"
+
+
+def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """(key, text) of every text in the settings that may name a file or code."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _leaves(inner, f"{key}.{name}" if key else name)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _leaves(inner, key)
+    elif isinstance(value, str) and key not in ELSEWHERE:
+        yield key, value
+
+
+def _named_code(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """(key, place) of what installed packages offer by name."""
+    rewards, tasks = offered(), offered(TASKS)
+    if recipe.task.name in tasks:
+        yield "task.name", tasks[recipe.task.name].value
+    for name, component in recipe.reward.components.items():
+        target = component.function or name
+        if isinstance(target, str) and target in rewards:
+            yield f"reward.components.{name}", rewards[target].value
+
+
+def _file_of(value: str) -> Path | None:
+    """The file or folder that a setting names, by path or as the place of code; None where it names none."""
+    if is_location(value):
+        place, _, attribute = value.rpartition(":")
+        if not attribute.replace(".", "").isidentifier():
+            return None
+        return _existing(place) if place.endswith(".py") else _module_file(place)
+    return _existing(value) if "/" in value or Path(value).suffix else None
+
+
+def _existing(place: str) -> Path | None:
+    return Path(place) if os.path.isfile(place) or os.path.isdir(place) else None
+
+
+def _module_file(module: str) -> Path | None:
+    """The file of a module, which is not imported for that."""
+    if not module.replace(".", "").isidentifier():
+        return None
+    package, *rest = module.split(".")
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        return None
+    stem = Path(spec.origin).parent.joinpath(*rest)
+    candidates = [Path(spec.origin)] if not rest else [stem.with_suffix(".py"), stem / "__init__.py"]
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def _source(function: str | Callable[..., Any] | None) -> str | None:
+    """The source of a function that was given in Python; None where Python does not know it."""
+    if not callable(function):
+        return None
+    try:
+        return inspect.getsource(function)
+    except (OSError, TypeError):
+        return None
+
+
+def _hash_of(path: Path) -> str:
+    """Of a file's content; of a folder's, the files in it with their names."""
+    if path.is_dir():
+        listed = "".join(f"{file.name} {_hash_of(file)}\n" for file in sorted(path.iterdir()) if file.is_file())
+        return f"SHA-256 {hashlib.sha256(listed.encode()).hexdigest()}"
+    with path.open("rb") as file:
+        return f"SHA-256 {hashlib.file_digest(file, 'sha256').hexdigest()}"

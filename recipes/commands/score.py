@@ -52,6 +52,8 @@ NUM_CHANGED = 2
 """Examples of each change of verdicts."""
 SCORED = "scored"
 """Folder of a run for what was graded again."""
+FIRST_CALL = 10
+"""How many limits beyond its own the first call in a worker may take; a recipe has a key for that."""
 NUM_EXAMPLES = 5
 """Shown of what failed a check."""
 SIGNS_OF_MESSAGES = ("string indices must be integers", "'str' object has no attribute 'get'")
@@ -60,7 +62,8 @@ SIGNS_OF_MESSAGES = ("string indices must be integers", "'str' object has no att
 
 def one_reward(function: str, arguments: Sequence[str], conversational: bool, timeout: float) -> RewardConfig:
     """The reward that `--reward` and `--arg key=value` name."""
-    config = config_for(function, override({}, arguments), timeout_seconds=timeout)
+    limits = {"timeout_seconds": timeout, "first_call_seconds": FIRST_CALL * timeout}
+    config = config_for(function, override({}, arguments), **limits)
     component = next(iter(config.components.values())).model_copy(update={"conversational": conversational})
     return config.model_copy(update={"components": {NAME: component}})
 

@@ -88,6 +88,12 @@ class RewardConfig(Section):
     """Limit for a worker to load all functions."""
     environment: list[str] = []  # noqa: RUF012 (frozen, validated, never shared)
     """Variables of the environment that workers get although they are called like secrets: a judge's OPENAI_API_KEY."""
+    first_call_seconds: Annotated[float, Field(ge=0)] = 60.0
+    """What the first call of a function in a fresh worker may take beyond timeout_seconds: it may import torch then. A
+    worker that replaces another has three times what the slowest first call took, at most this."""
+    stall_seconds: Annotated[float, Field(gt=0)] = 30.0
+    """How long, beyond the limits above, no worker need answer anything. Every answer starts the wait anew: a slow
+    reward never ends a run."""
     max_faults: Annotated[float, Field(ge=0, le=1)] = 0.05
     """Share of a step's completions with the verdict timeout or grader_error above which the run stops."""
 

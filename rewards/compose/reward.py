@@ -21,7 +21,7 @@ from doubleback.rewards.contract.functions import Scope, required_columns, scope
 from doubleback.rewards.contract.lookup import is_location, offered
 from doubleback.rewards.settings import nearest, validated
 from doubleback.rewards.types import UNUSABLE, Completion, ConfigError, Problem, RunError, Score, Verdict
-from doubleback.rewards.workers.messages import FunctionSpec, pickled
+from doubleback.rewards.workers.messages import FunctionSpec, Limits, pickled
 from doubleback.rewards.workers.pool import SYMBOLIC, Facts, WorkerPool
 
 
@@ -213,10 +213,14 @@ def _start_pool(config: RewardConfig, specs: Sequence[FunctionSpec]) -> Any:
         return None
     return WorkerPool(
         specs,
+        Limits(
+            timeout_seconds=config.timeout_seconds,
+            memory_mib=config.memory_mib,
+            load_seconds=config.load_seconds,
+            first_call_seconds=config.first_call_seconds,
+            stall_seconds=config.stall_seconds,
+        ),
         num_workers=config.workers,
-        timeout_seconds=config.timeout_seconds,
-        memory_mib=config.memory_mib,
-        load_seconds=config.load_seconds,
         environment=config.environment,
     )
 

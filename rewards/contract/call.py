@@ -4,11 +4,14 @@ import inspect
 import math
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from traceback import walk_tb
 from types import SimpleNamespace
 from typing import Any, SupportsFloat
 
 from doubleback.rewards.types import UNUSABLE, Score, Verdict
 
+HERE = Path(__file__).parent
 Results = list[Score | None]
 """One per completion; None where the reward does not apply."""
 
@@ -77,8 +80,21 @@ def failed(size: int, detail: str, verdict: Verdict = Verdict.GRADER_ERROR) -> R
 
 
 def failure(error: BaseException, size: int) -> Results:
-    """The verdict where a call raised."""
-    return failed(size, f"raised {type(error).__name__}: {' '.join(str(error).split())[:200]}")
+    """The verdict where a call raised, with the line of the reward in which it did."""
+    place = _place(error)
+    text = f"raised {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    return failed(size, f"{text} ({place})" if place else text)
+
+
+def _place(error: BaseException) -> str | None:
+    """`path.py:12`: the last line in the reward's own file on the way to what it raised. None: it was never entered."""
+    lines = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
+    called = [place for place, (file, _) in enumerate(lines) if Path(file).parent == HERE]
+    entered = lines[called[-1] + 1 :] if called else []
+    if not entered:
+        return None
+    file, line = [(file, line) for file, line in entered if file == entered[0][0]][-1]
+    return f"{file}:{line}"
 
 
 def as_score(item: Any) -> Score | None:

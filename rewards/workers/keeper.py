@@ -12,9 +12,10 @@ import pickle
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from doubleback.rewards.types import Verdict
@@ -23,6 +24,8 @@ from doubleback.rewards.workers.worker import PR_SET_CHILD_SUBREAPER, children, 
 
 END_SECONDS = 2.0
 """How long a worker that has closed its channel may take to end, and be named by how: more on cores that are shared."""
+FIRST_CALL_MARGIN = 3.0
+"""How much slower than the slowest so far another first call of a function may be."""
 HOST_CHECK_SECONDS = 1.0
 """How often to look whether the host lives. Its end is normally seen at once, unless a fork of it keeps the channel."""
 
@@ -36,6 +39,8 @@ class Worker:
     writer: asyncio.StreamWriter
     death: asyncio.Future[None]
     """Done when the process has ended."""
+    called: set[int] = field(default_factory=set)
+    """Functions of which it has begun a call."""
 
     async def ask(self, content: bytes | None, seconds: float) -> bytes:
         """Send a job (None: send nothing) and read the answer. TimeoutError; ConnectionError says how it died."""
@@ -62,12 +67,48 @@ class Worker:
         return await self.reader.readexactly(size)
 
 
+class FirstCalls:
+    """How long the first call of a function in a fresh worker may take beyond its limit.
+
+    All of `seconds` while nothing is known of the function; then some times what its slowest first call took, so that a
+    worker that replaces another may import the same again; nothing once a first call has used all of it in vain.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._known: dict[int, float] = {}
+
+    def allowance(self, function: int) -> float:
+        """Seconds beyond the limit."""
+        return self._known.get(function, self._seconds)
+
+    def answered(self, function: int, seconds: float) -> None:
+        """A first call has come to its end in this time."""
+        self._known[function] = max(self._known.get(function, 0.0), min(self._seconds, FIRST_CALL_MARGIN * seconds))
+
+    def timed_out(self, function: int) -> None:
+        """A first call has not."""
+        self._known.setdefault(function, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A job that waits for a worker."""
+
+    number: int
+    seconds: float
+    """Its limit."""
+    function: int
+    content: bytes
+
+
 class Keeper:
     """Workers on one side, the host on the other, a queue of jobs between."""
 
     def __init__(self, setup: Setup, host: asyncio.StreamWriter) -> None:
         self._setup, self._host = setup, host
-        self.jobs: asyncio.Queue[tuple[int, float, bytes]] = asyncio.Queue()
+        self.jobs: asyncio.Queue[Queued] = asyncio.Queue()
+        self._first_calls = FirstCalls(setup.limits.first_call_seconds)
         self._pids: set[int] = set()
 
     async def keep(self) -> None:
@@ -75,36 +116,43 @@ class Keeper:
         while True:
             worker = await self._start()
             try:
-                greeting = await worker.ask(None, self._setup.load_seconds)
+                greeting = await worker.ask(None, self._setup.limits.load_seconds)
             except (TimeoutError, OSError, EOFError) as error:
                 too_late = isinstance(error, TimeoutError)
-                how = f"did not load within {self._setup.load_seconds:g} s" if too_late else self._end_of(worker)
+                how = f"did not load within {self._setup.limits.load_seconds:g} s" if too_late else self._end_of(worker)
                 greeting = json.dumps({"errors": [f"the reward functions: the worker {how}"]}).encode()
             self._send(0, greeting)
             is_loaded = not json.loads(greeting)["errors"]
-            while is_loaded and await self._serve(worker, *await self.jobs.get()):
+            while is_loaded and await self._serve(worker, await self.jobs.get()):
                 pass
             if not is_loaded:
                 # Whoever waits is told; the next job may find a worker that loads.
-                number, _, _ = await self.jobs.get()
-                self._send_fault(number, Verdict.GRADER_ERROR, json.loads(greeting)["errors"][0])
+                job = await self.jobs.get()
+                self._send_fault(job.number, Verdict.GRADER_ERROR, json.loads(greeting)["errors"][0])
             self.kill(worker)
 
-    async def _serve(self, worker: Worker, number: int, seconds: float, content: bytes) -> bool:
+    async def _serve(self, worker: Worker, job: Queued) -> bool:
         """Answer one job; whether the worker can take another."""
+        is_first = job.function not in worker.called
+        worker.called.add(job.function)
+        seconds = job.seconds + (self._first_calls.allowance(job.function) if is_first else 0.0)
+        began = time.monotonic()
         try:
-            answer = await worker.ask(content, seconds)
+            answer = await worker.ask(job.content, seconds)
             is_spent = bool(json.loads(answer)["is_spent"])
         except TimeoutError:
-            self._send_fault(number, Verdict.TIMEOUT, f"took more than {seconds:g} s")
+            self._first_calls.timed_out(job.function)
+            self._send_fault(job.number, Verdict.TIMEOUT, f"took more than {round(seconds, 1):g} s")
             return False
         except (OSError, EOFError):
-            self._send_fault(number, Verdict.GRADER_ERROR, f"the worker {self._end_of(worker)}")
+            self._send_fault(job.number, Verdict.GRADER_ERROR, f"the worker {self._end_of(worker)}")
             return False
         except (ValueError, KeyError, TypeError) as error:
-            self._send_fault(number, Verdict.GRADER_ERROR, f"the worker sent no valid answer: {error}")
+            self._send_fault(job.number, Verdict.GRADER_ERROR, f"the worker sent no valid answer: {error}")
             return False
-        self._send(number, answer)
+        if is_first:
+            self._first_calls.answered(job.function, time.monotonic() - began)
+        self._send(job.number, answer)
         return not is_spent
 
     async def _start(self) -> Worker:
@@ -203,8 +251,8 @@ async def _run(channel: socket.socket) -> None:
             if waiting.done():
                 content = waiting.result()
                 waiting = asyncio.create_task(_next(reader))
-                number, seconds = JOB.unpack_from(content)
-                keeper.jobs.put_nowait((number, seconds, content[JOB.size :]))
+                number, seconds, function = JOB.unpack_from(content)
+                keeper.jobs.put_nowait(Queued(number, seconds, function, content[JOB.size :]))
     except (EOFError, ConnectionError):
         pass  # the host has closed the channel, or is gone
     finally:

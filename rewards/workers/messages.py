@@ -19,8 +19,8 @@ from doubleback.rewards.types import ConfigError, Score, Verdict
 
 LENGTH = struct.Struct(">I")
 """Before every frame: the bytes that follow."""
-JOB = struct.Struct(">Qd")
-"""At the head of a frame to the keeper: the job's number, and its limit in seconds."""
+JOB = struct.Struct(">QdH")
+"""At the head of a frame to the keeper: the job's number, its limit in seconds, and which of the functions it calls."""
 NUMBER = struct.Struct(">Q")
 """At the head of a frame from the keeper: the job's number. 0: the greeting of a worker."""
 MAX_ANSWER = 16 << 20
@@ -44,6 +44,22 @@ class FunctionSpec:
     """The key of the recipe that named it, for messages."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a worker may take, and how long the host waits."""
+
+    timeout_seconds: float = 2.0
+    """Per completion, from when a worker takes the job."""
+    memory_mib: int = 1024
+    """What a worker may allocate beyond what loading took."""
+    load_seconds: float = 120.0
+    """For loading all functions."""
+    first_call_seconds: float = 60.0
+    """Beyond `timeout_seconds`, for the first call of a function in a fresh worker: it may import what it needs."""
+    stall_seconds: float = 30.0
+    """Beyond all these together no worker need answer anything; after that their keeper itself must be broken."""
+
+
 @dataclass(frozen=True, slots=True)
 class Setup:
     """What a keeper and its workers are told once."""
@@ -52,10 +68,7 @@ class Setup:
     path: tuple[str, ...]
     """The host's sys.path: a worker finds the modules that the host finds."""
     num_workers: int
-    memory_mib: int
-    """What a worker may allocate beyond what loading took."""
-    load_seconds: float
-    """Deadline for loading all functions."""
+    limits: Limits
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,14 +29,23 @@ from doubleback.rewards.contract.call import Results, Samples, failed
 from doubleback.rewards.contract.functions import Scope
 from doubleback.rewards.types import ConfigError, RunError, Verdict
 from doubleback.rewards.workers.environment import visible_environment
-from doubleback.rewards.workers.messages import JOB, NUMBER, FunctionSpec, Job, Setup, frame, receive, score_from_json
+from doubleback.rewards.workers.messages import (
+    JOB,
+    NUMBER,
+    FunctionSpec,
+    Job,
+    Limits,
+    Setup,
+    frame,
+    receive,
+    score_from_json,
+)
 
 SYMBOLIC = FunctionSpec("symbolic", "doubleback.rewards.answers.grade:SymbolicJudge", {}, "reward")
 """The last stage of mathematical equality."""
 CLOSE_SECONDS = 5.0
 """For the keeper to end by itself."""
-GRACE_SECONDS = 30.0
-"""Beyond the limits of job and loading: after that the keeper itself must be broken."""
+DEFAULT = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,26 +57,52 @@ class Facts:
     """Dataset columns that it cannot do without."""
 
 
+class Queue:
+    """Completions that wait for a score, and how fast they get one: since there was nothing to do."""
+
+    def __init__(self) -> None:
+        self._num_waiting = self._num_answered = 0
+        self._began = self.heard = time.monotonic()
+        """`heard`: when the keeper last sent anything."""
+
+    def grew(self, size: int) -> None:
+        """Completions were submitted."""
+        if self._num_waiting == 0:
+            self._num_answered, self._began = 0, time.monotonic()
+        self._num_waiting += size
+
+    def shrank(self, size: int) -> None:
+        """An answer has come, for this many completions."""
+        self.heard = time.monotonic()
+        self._num_waiting -= size
+        self._num_answered += size
+
+    def in_words(self) -> str:
+        """How long the queue is and how fast it was worked off."""
+        answered = f"{self._num_answered} of {self._num_answered + self._num_waiting} completions are scored"
+        rate = self._num_answered / max(self.heard - self._began, 1e-9)
+        return f"{answered}, {rate:.2g} a second" if self._num_answered else answered
+
+
 class WorkerPool:
     """Long-lived workers that have all loaded the same functions.
 
-    Starting returns at once; `ready` waits until the first worker has loaded. `timeout_seconds` is the limit per
-    completion, from when a worker takes the job; `memory_mib` is what a worker may allocate beyond what loading took.
+    Starting returns at once; `ready` waits until the first worker has loaded.
     """
 
     def __init__(
         self,
         functions: Sequence[FunctionSpec],
+        limits: Limits = DEFAULT,
         *,
         num_workers: int = 1,
-        timeout_seconds: float = 2.0,
-        memory_mib: int = 1024,
-        load_seconds: float = 120.0,
         environment: Collection[str] = (),
     ) -> None:
-        self.timeout_seconds, self._load_seconds = timeout_seconds, load_seconds
+        self.limits = limits
+        self._places = {spec.name: place for place, spec in enumerate(functions)}
         self._numbers = itertools.count(1)
         self._sizes: dict[int, int] = {}
+        self._queue = Queue()
         self._futures: dict[int, Future[Results]] = {}
         self._greeting: Future[dict[str, Facts]] = Future()
         self._lock = threading.Lock()
@@ -77,17 +112,18 @@ class WorkerPool:
         # A session of its own: Ctrl-C reaches the host alone, and the keeper goes when the host has gone.
         self._pid = os.posix_spawn(sys.executable, command, visible_environment(os.environ, environment), setsid=True)
         theirs.close()
-        setup = Setup(tuple(functions), tuple(sys.path), num_workers, memory_mib, load_seconds)
+        setup = Setup(tuple(functions), tuple(sys.path), num_workers, limits)
         self._channel.sendall(frame(pickle.dumps(setup)))
         threading.Thread(target=self._read, name="reward answers", daemon=True).start()
 
     def ready(self) -> dict[str, Facts]:
         """Wait until the functions are loaded. ConfigError, one line each, for those that cannot be."""
+        seconds = self.limits.load_seconds + self.limits.stall_seconds
         try:
-            return self._greeting.result(self._load_seconds + GRACE_SECONDS)
+            return self._greeting.result(seconds)
         except TimeoutError:
             raise RunError(
-                f"the reward workers did not start within {self._load_seconds + GRACE_SECONDS:g} s"
+                f"the reward workers did not start within {seconds:g} s; raise reward.load_seconds"
             ) from None
 
     def submit(self, function: str, samples: Samples, *, is_messages: bool = False, step: int = 0) -> Future[Results]:
@@ -100,22 +136,32 @@ class WorkerPool:
         future: Future[Results] = Future()
         number = next(self._numbers)
         self._sizes[number], self._futures[number] = size, future
+        self._queue.grew(size)
+        head = JOB.pack(number, self.limits.timeout_seconds * size, self._places[function])
         try:
             with self._lock:
-                self._channel.sendall(frame(JOB.pack(number, self.timeout_seconds * size) + content))
+                self._channel.sendall(frame(head + content))
         except OSError:
             self._fail()
         return future
 
     def result(self, future: Future[Results]) -> Results:
-        """Wait for the scores of a job; jobs are answered about in the order in which they were submitted."""
-        deadline = self.timeout_seconds * max(self._sizes.values(), default=1) + self._load_seconds + GRACE_SECONDS
-        try:
-            return future.result(deadline)
-        except TimeoutError:
-            raise RunError(
-                f"no reward worker has answered for {deadline:g} s; the keeper of the workers hangs"
-            ) from None
+        """Wait for the scores of a job, however long, while any job is answered.
+
+        RunError where none has been for longer than the limits of a job, of its first call and of loading allow, and
+        `stall_seconds` beyond them: then the keeper itself must be broken.
+        """
+        limits, begun = self.limits, time.monotonic()
+        longest = max(list(self._sizes.values()), default=1)
+        patience = limits.timeout_seconds * longest
+        patience += limits.first_call_seconds + limits.load_seconds + limits.stall_seconds
+        while (left := max(begun, self._queue.heard) + patience - time.monotonic()) > 0 or future.done():
+            with suppress(TimeoutError):
+                return future.result(max(left, 0.0))
+        raise RunError(
+            f"no reward worker has answered for {patience:g} s ({self._queue.in_words()}); the keeper of the workers "
+            "hangs; raise reward.stall_seconds if it does not"
+        )
 
     def close(self) -> None:
         """End the keeper and with it every worker, and wait for that."""
@@ -142,6 +188,7 @@ class WorkerPool:
     def _read(self) -> None:
         while (content := receive(self._channel)) is not None:
             (number,) = NUMBER.unpack_from(content)
+            self._queue.shrank(self._sizes.get(number, 0))
             answer = json.loads(content[NUMBER.size :])
             if number == 0:
                 self._greet(answer)

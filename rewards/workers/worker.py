@@ -64,7 +64,7 @@ def main() -> None:
     channel.sendall(frame(json.dumps({"errors": errors, "functions": _facts(functions)}).encode()))
     if errors:
         return
-    _limit_memory(setup.memory_mib)
+    _limit_memory(setup.limits.memory_mib)
     pid, kept, loop = os.getpid(), _own_children(), asyncio.new_event_loop()
     while (request := receive(channel)) is not None:
         job: Job = pickle.loads(request)

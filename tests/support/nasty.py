@@ -125,6 +125,23 @@ _DEEDS = {
 }
 
 
+def takes(completions, **columns):
+    """1.0 after as many seconds as the completion says."""
+    time.sleep(float(completions[0]))
+    return [1.0]
+
+
+_WARM = []
+
+
+def warms_up(completions, **columns):
+    """`trouble` whose first call in a process takes a while."""
+    if not _WARM:
+        time.sleep(1.5)
+        _WARM.append(True)
+    return trouble(completions)
+
+
 @per_sample
 async def waits(completion: str) -> Score:
     await asyncio.sleep(1000 if completion == "sleep" else 0)

@@ -1,7 +1,10 @@
 """One signature, TRL's, and a richer form of it; whatever a function returns is checked."""
 
 import asyncio
+import json
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -157,3 +160,23 @@ def test_any_iterable_of_numbers_will_do(returned):
 def test_a_failure_names_the_error_on_one_line():
     (score,) = failure(KeyError("a\nb"), 1)
     assert score.detail == "raised KeyError: 'a\\nb'"
+
+
+def breaks(completions, **columns):
+    return [json.loads(text) for text in completions]
+
+
+@per_sample
+async def breaks_late(completion: str) -> float:
+    return float(json.loads(completion))
+
+
+@pytest.mark.parametrize("function", [breaks, breaks_late])
+def test_a_failure_names_the_line_of_the_reward(function):
+    """Not that of the library in which it ended, nor one of ours."""
+    with pytest.raises(ValueError, match="Expecting value") as caught:
+        asyncio.run(call(function, SAMPLES, is_messages=False))
+    (score,) = failure(caught.value, 1)[:1]
+    name, line = re.fullmatch(r"raised JSONDecodeError: .* \((.*):(\d+)\)", score.detail).groups()
+    assert name == __file__
+    assert "json.loads(" in Path(name).read_text().splitlines()[int(line) - 1]

@@ -9,43 +9,19 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from support.paths import NASTY
-from support.processes import below, children, kill, wait_for_end, wait_until
+from support.processes import below, kill, wait_for_end, wait_until
+from support.rewarding import kept, samples, score, spec
 
-from doubleback.rewards.contract.call import Samples
 from doubleback.rewards.contract.functions import Scope
 from doubleback.rewards.types import ConfigError, RunError, Verdict
-from doubleback.rewards.workers.messages import FunctionSpec
+from doubleback.rewards.workers.messages import FunctionSpec, Limits
 from doubleback.rewards.workers.pool import SYMBOLIC, WorkerPool
 
 LIMIT = 1.0
-
-
-def spec(attribute, name=None, **arguments):
-    return FunctionSpec(name or attribute, f"{NASTY}:{attribute}", arguments, f"reward.components.{attribute}")
-
-
-def samples(*completions, **columns):
-    return Samples(("?",) * len(completions), completions, columns)
-
-
-def score(pool, function, completion, **columns):
-    (result,) = pool.result(pool.submit(function, samples(completion, **columns)))
-    return result
-
-
-@contextmanager
-def kept(*functions, **options):
-    """A pool that has loaded its functions, and the number of its keeper."""
-    before = children()
-    with WorkerPool(functions, **options) as pool:
-        (keeper,) = children() - before
-        pool.ready()
-        yield pool, keeper
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +60,7 @@ def pool(brief):
         ("interrupt", Verdict.GRADER_ERROR, "raised KeyboardInterrupt"),
         ("close everything", Verdict.GRADER_ERROR, "the worker ended with exit code 1"),
         ("recurse", Verdict.GRADER_ERROR, "raised RecursionError"),
-        ("raise", Verdict.GRADER_ERROR, "raised ZeroDivisionError: of my own making"),
+        ("raise", Verdict.GRADER_ERROR, f"raised ZeroDivisionError: of my own making ({NASTY}:"),
         ("nan", Verdict.GRADER_ERROR, "returned nan"),
         ("infinity", Verdict.GRADER_ERROR, "returned inf"),
         ("text", Verdict.GRADER_ERROR, "returned '1.0', not a number"),
@@ -170,7 +146,8 @@ def test_a_helper_that_was_started_while_loading_may_stay():
 
 def test_several_workers_work_side_by_side(tmp_path):
     """Each of three comes back only when all three are at work."""
-    with WorkerPool((spec("Meets", folder=str(tmp_path), number=3),), num_workers=3, timeout_seconds=1000) as pool:
+    limits = Limits(timeout_seconds=1000)
+    with WorkerPool((spec("Meets", folder=str(tmp_path), number=3),), limits, num_workers=3) as pool:
         futures = [pool.submit("Meets", samples(name)) for name in "abc"]
         assert [pool.result(future)[0].value for future in futures] == [1.0] * 3
 
@@ -215,7 +192,7 @@ def test_a_module_that_hangs_or_crashes_while_loading_is_named(tmp_path):
     ):
         (tmp_path / f"{name}.py").write_text(code)
         functions = (FunctionSpec("f", f"{tmp_path / name}.py:f", {}, "reward.components.f"),)
-        with WorkerPool(functions, load_seconds=limit) as pool:
+        with WorkerPool(functions, Limits(load_seconds=limit)) as pool:
             with pytest.raises(ConfigError, match=message):
                 pool.ready()
             # Whoever asks all the same is told, and does not wait for ever.
@@ -238,8 +215,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts 
 sys.path.insert(0, {str(Path(NASTY).parent)!r})
 from doubleback.rewards.contract.call import Samples
 from doubleback.rewards.workers.pool import WorkerPool
-from doubleback.rewards.workers.messages import FunctionSpec
-pool = WorkerPool([FunctionSpec("trouble", {NASTY + ":trouble"!r}, {{}}, "k")], timeout_seconds=1000, num_workers=2)
+from doubleback.rewards.workers.messages import FunctionSpec, Limits
+spec = FunctionSpec("trouble", {NASTY + ":trouble"!r}, {{}}, "k")
+pool = WorkerPool([spec], Limits(timeout_seconds=1000), num_workers=2)
 pool.ready()
 pool.submit("trouble", Samples(("?",), ("hold the interpreter",)))
 pool.submit("trouble", Samples(("?",), ("fork and stay",)))

@@ -68,7 +68,7 @@ def test_score_with_a_reward_of_ones_own(run, tmp_path):
     lines = scored(tmp_path / "rows.scored.jsonl")
     assert [line["verdict"] for line in lines] == ["correct", "timeout", *["grader_error"] * 3, "correct"]
     assert [line["score"] for line in lines] == [1.0, None, None, None, None, 1.0]
-    assert lines[4]["detail"] == "reward: raised ZeroDivisionError: of my own making"
+    assert lines[4]["detail"].startswith(f"reward: raised ZeroDivisionError: of my own making ({NASTY}:")
     assert "timeout" in text
 
 

@@ -9,6 +9,8 @@ from doubleback.rewards.settings import MayChange, Section
 from doubleback.rl.types import ModelSource, Sampling
 
 Positive = Annotated[float, Field(gt=0)]
+MOST_TOKENS = 8192
+"""Most tokens of a microbatch on `auto`: larger ones take memory and gain no time."""
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 LAST_BITS = MayChange("the same sums in another order: last bits differ")
 
@@ -150,9 +152,10 @@ class OptimConfig(Section):
     """AdamW: decoupled decay of the adapter."""
     max_grad_norm: Positive = 1.0
     """Gradients are scaled down to this global norm."""
-    microbatch_tokens: Annotated[int, Field(ge=1), LAST_BITS] = 8192
-    """Tokens that one forward pass may hold: of the row if packed, else of the padded rectangle. This key and the ones
-    below change memory and speed, never the gradient."""
+    microbatch_tokens: Annotated[Annotated[int, Field(ge=1)] | Literal["auto"], LAST_BITS] = "auto"
+    """Tokens that one forward pass may hold: of the row if packed, else of the padded rectangle. `auto`: 8192, or as
+    many as fit into `memory_share`, and one completion at least. This key and the ones below change memory and speed,
+    never the gradient."""
     pack: Annotated[bool, LAST_BITS] = True
     """Compute no padding: the tokens of a microbatch stand in one row (`rl.learner.packing`)."""
     share_prompts: Annotated[bool, LAST_BITS] = True
@@ -161,6 +164,11 @@ class OptimConfig(Section):
     """Memory that float32 logits may take, in MiB; beyond it they are computed chunk by chunk, and again backwards."""
     gradient_checkpointing: Annotated[bool, MayChange()] = False
     """Keep the layers' inputs alone for the backward pass and compute each layer again there."""
+
+    @property
+    def most_tokens(self) -> int:
+        """microbatch_tokens as a number: of `auto`, where no memory has been asked (`rl.memory.sizes`), its most."""
+        return MOST_TOKENS if self.microbatch_tokens == "auto" else self.microbatch_tokens
 
 
 class SyncConfig(Section):

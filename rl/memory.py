@@ -3,33 +3,40 @@
 Trainer and engine live on one device, each with the base's weights. Bytes, with b the bytes of a base parameter:
 
     weights       base parameters * b, once for the trainer and once for the engine
-    kv cache      engine.kv_cache_mib, or less: what vLLM is given
+    kv cache      engine.kv_cache_mib; in main memory, which is taken when it is written, no more than can be filled:
+                  max_num_seqs completions of model.max_length, of layers * 2 * key-value heads * head width * b a token
     adapter       adapter parameters * 4, in float32; gradients the same; AdamW's two moments twice that
-    activations   tokens of a microbatch * b * (layers * (14 hidden + 8 attention width + top-k * 2 expert width), kept
-                  for the backward pass, + top-k * (3 hidden + 4 expert width), within one layer); with checkpointing
-                  layers * hidden and one layer's all
+    activations   tokens of a microbatch, or of a step where those are fewer, * b * (layers * (14 hidden + 8 attention
+                  width + top-k * 2 expert width), kept for the backward pass, + top-k * (3 hidden + 4 expert width),
+                  within one layer); with checkpointing layers * hidden and one layer's all
     logits        3 * optim.logits_mib at most: scores, their log-softmax and its gradient, in float32
     merge         merged delivery: the adapted parameters once more * b, and the largest of them twice in float32
 
 Left out: the engine's own working memory, the allocator's waste, Python and its libraries (about 1.5 GiB of main
 memory). Estimates: what the update took on models of 10 M and 50 M parameters on a CPU was 0.95 to 1.7 times
-them, the allocator's waste included, and a test holds one within a factor of two (tests/rl/test_memory.py).
+them, the allocator's waste included, and a test holds one within a factor of two (tests/rl/test_memory.py). Sizes on
+`auto` are those whose estimate fills no more than a share of the memory that base and adapter leave free (`sizes`).
 """
 
-from dataclasses import dataclass
+from bisect import bisect_right
+from dataclasses import dataclass, replace
 
-import psutil
 import torch
 from transformers import AutoModelForCausalLM, PretrainedConfig
 
-from doubleback.rl.config import LoraSettings, OptimConfig
+from doubleback.rl.config import MOST_TOKENS, LoraSettings, OptimConfig
 from doubleback.rl.engines.config import EngineConfig
 from doubleback.rl.engines.delivery import choose
 from doubleback.rl.policy import lora
-from doubleback.rl.policy.base import DTYPES, is_cuda
+from doubleback.rl.policy.base import DTYPES
+from doubleback.rl.policy.cache import FEWEST_MIB, cache_mib
 from doubleback.rl.policy.families import family_of, num_experts
+from doubleback.rl.types import ModelSource
 
 GIB = 1 << 30
+SHARE = 0.5
+"""Of the memory that base and adapter leave free, what sizes on `auto` may fill where nobody says more or less: the
+estimate is of the arithmetic, and what a process takes has been up to 1.7 times it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +89,22 @@ class Plan:
     engine: EngineConfig
     strategy: str
     """sync.strategy."""
+    max_length: int
+    """Context in tokens."""
+    step_tokens: int
+    """What a step can hold of prompts and completions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What a run takes for optim.microbatch_tokens and engine.kv_cache_mib."""
+
+    microbatch_tokens: int
+    kv_cache_mib: int
 
 
 def estimate(config: PretrainedConfig, plan: Plan, has_cuda: bool) -> Memory:
     """The formulas in the head of this file, for a base of this configuration. ConfigError where the plan cannot be."""
-    optim = plan.optim
     with torch.device("meta"):
         base = AutoModelForCausalLM.from_config(config, dtype=DTYPES[plan.dtype])
         num_parameters = base.num_parameters()
@@ -101,34 +119,94 @@ def estimate(config: PretrainedConfig, plan: Plan, has_cuda: bool) -> Memory:
         num_parameters=num_parameters,
         num_adapter=num_adapter,
         weights=num_parameters * width,
-        kv_cache=plan.engine.kv_cache_mib << 20,
+        kv_cache=_cache(config, plan, has_cuda) << 20,
         adapter=num_adapter * 4 * 3,
         gradients=num_adapter * 4,
-        activations=_activations(config, optim) * width,
-        logits=3 * min(optim.logits_mib << 20, 4 * optim.microbatch_tokens * int(config.vocab_size)),
+        activations=_activations(config, plan) * width,
+        logits=_logits(config, plan),
         merge=sum(adapted) * width + 2 * 4 * max(adapted) if delivery.name == "merged" else 0,
     )
 
 
-def _activations(config: PretrainedConfig, optim: OptimConfig) -> int:
+def sizes(config: PretrainedConfig, plan: Plan, has_cuda: bool, free: int, share: float) -> Sizes:
+    """What `auto` stands for where `free` bytes are free; numbers that the plan gives stay as they are.
+
+    Of what base and adapter leave, `share` may be filled. The cache has half of that, a microbatch what the cache
+    leaves, and the cache then what is left: no more than either has use for, and no less than one completion of full
+    length needs.
+    """
+    width = DTYPES[plan.dtype].itemsize
+    memory = estimate(config, plan, has_cuda)
+    room = int(share * (free - memory.resident + memory.kv_cache - memory.gradients))
+    given = plan.engine.kv_cache_mib
+    wanted = _wanted_cache(config, plan.engine, width, plan.max_length)
+    beside = min(wanted << 20, room // 2) if given == "auto" else memory.kv_cache
+
+    def update(tokens: int) -> int:
+        """Bytes that a microbatch of so many tokens takes, however few a step has."""
+        optim = plan.optim.model_copy(update={"microbatch_tokens": tokens})
+        filled = replace(plan, optim=optim, step_tokens=tokens)
+        return _activations(config, filled) * width + _logits(config, filled)
+
+    tokens = plan.optim.most_tokens
+    if plan.optim.microbatch_tokens == "auto":
+        tokens = max(plan.max_length, bisect_right(range(1, MOST_TOKENS + 1), room - beside, key=update))
+    merging = free - memory.sync + memory.kv_cache  # what a push leaves, of which nothing is uncertain
+    left = min(room - update(min(tokens, plan.step_tokens)), merging)
+    return Sizes(tokens, _cache_within(config, plan.engine, width, plan.max_length, left) if given == "auto" else given)
+
+
+def sampling_cache(config: PretrainedConfig, engine: EngineConfig, model: ModelSource, free: int) -> int:
+    """MiB for an engine beside a trainer that only scores, where `free` bytes are free: as given, or computed."""
+    if engine.kv_cache_mib != "auto":
+        return engine.kv_cache_mib
+    width = DTYPES[model.dtype].itemsize
+    with torch.device("meta"):
+        weights = AutoModelForCausalLM.from_config(config, dtype=DTYPES[model.dtype]).num_parameters() * width
+    return _cache_within(config, engine, width, model.max_length, int(SHARE * (free - 2 * weights)))
+
+
+def _cache_within(config: PretrainedConfig, engine: EngineConfig, width: int, max_length: int, room: int) -> int:
+    """MiB that the sequences can fill, of `room` bytes at most, but never less than one of them fills."""
+    most, fewest = _wanted_cache(config, engine, width, max_length), cache_mib(config, width, 1, max_length)
+    return max(min(most, room >> 20), fewest, 16)
+
+
+def _wanted_cache(config: PretrainedConfig, engine: EngineConfig, width: int, max_length: int) -> int:
+    """MiB that the engine's sequences can fill, and a few more where they are small."""
+    return max(FEWEST_MIB, cache_mib(config, width, engine.max_num_seqs, max_length))
+
+
+def _cache(config: PretrainedConfig, plan: Plan, has_cuda: bool) -> int:
+    """MiB of the cache that are taken."""
+    width, given = DTYPES[plan.dtype].itemsize, plan.engine.kv_cache_mib
+    wanted = _wanted_cache(config, plan.engine, width, plan.max_length)
+    if given == "auto":
+        return wanted
+    return given if has_cuda else min(given, wanted)
+
+
+def _tokens(plan: Plan) -> int:
+    """Tokens that one forward pass can hold."""
+    return min(plan.optim.most_tokens, plan.step_tokens)
+
+
+def _logits(config: PretrainedConfig, plan: Plan) -> int:
+    """Bytes of float32 logits and what is computed of them."""
+    return 3 * min(plan.optim.logits_mib << 20, 4 * _tokens(plan) * int(config.vocab_size))
+
+
+def _activations(config: PretrainedConfig, plan: Plan) -> int:
     """Numbers that are kept for the backward pass."""
-    hidden, layers, tokens = int(config.hidden_size), int(config.num_hidden_layers), optim.microbatch_tokens
+    hidden, layers, tokens = int(config.hidden_size), int(config.num_hidden_layers), _tokens(plan)
     heads = int(config.num_attention_heads)
     head_width = int(getattr(config, "head_dim", None) or hidden // heads)
     feed_forward = int(getattr(config, "moe_intermediate_size", None) or config.intermediate_size)
     active = int(getattr(config, "num_experts_per_tok", 1)) if num_experts(config) else 1
     kept = 14 * hidden + 8 * heads * head_width + active * 2 * feed_forward
     within = active * (3 * hidden + 4 * feed_forward)
-    per_token = layers * hidden + kept if optim.gradient_checkpointing else layers * kept
+    per_token = layers * hidden + kept if plan.optim.gradient_checkpointing else layers * kept
     return tokens * (per_token + within)
-
-
-def available() -> int:
-    """Bytes that are free: of the CUDA device where the run will compute, else of main memory."""
-    if is_cuda():
-        free: int = torch.cuda.mem_get_info()[0]
-        return free
-    return int(psutil.virtual_memory().available)
 
 
 def verdict(memory: Memory, free: int) -> str:

@@ -8,7 +8,7 @@ from doubleback.eval.measures.contamination import NGRAM, overlap
 from doubleback.eval.show.console import Console
 from doubleback.recipes.models.bundled import bundled_path
 from doubleback.recipes.models.configuration import configuration
-from doubleback.recipes.recipe.assembly import Assembled, Prepared, assemble, prepare, recipe_memory
+from doubleback.recipes.recipe.assembly import Assembled, Prepared, assemble, prepare, recipe_memory, sized
 from doubleback.recipes.recipe.probe import add_rows, probe, warnings
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.trl import trainer as trl_trainer
@@ -16,7 +16,9 @@ from doubleback.rewards.answers.grade import gold_answers
 from doubleback.rewards.checks.golds import listed, matched_as_text_only
 from doubleback.rewards.compose.config import RewardConfig
 from doubleback.rewards.types import Problem
-from doubleback.rl.memory import GIB, available, verdict
+from doubleback.rl.engines.table import engine_row
+from doubleback.rl.free_memory import free_memory
+from doubleback.rl.memory import GIB, verdict
 from doubleback.rl.policy import lora
 from doubleback.rl.types import ModelSource
 
@@ -27,7 +29,8 @@ def show_memory(recipe: Recipe, console: Console) -> None:
     """Parameters and memory per phase, from the configuration alone."""
     path = bundled_path(recipe.model.path)
     table = _table("memory, estimated")
-    memory = recipe_memory(recipe, configuration(path), recipe.model.dtype)
+    settings = sized(recipe, configuration(path), recipe.model.dtype)
+    memory = recipe_memory(settings, configuration(path), recipe.model.dtype)
     table.add_row("base", f"{recipe.model.path}: {memory.num_parameters:,} parameters, {recipe.model.dtype}")
     table.add_row("adapter", f"{memory.num_adapter:,} parameters")
     for label, size in (
@@ -36,7 +39,8 @@ def show_memory(recipe: Recipe, console: Console) -> None:
         ("sync", memory.sync),
     ):
         table.add_row(label, f"{size / GIB:.1f} GiB")
-    table.add_row("estimate", verdict(memory, available()))
+    table.add_row("sizes", _sizes(recipe, settings))
+    table.add_row("estimate", verdict(memory, free_memory()))
     console.print(table)
 
 
@@ -48,7 +52,8 @@ def check_recipe(recipe: Recipe, console: Console) -> None:
         table = _table("data")
         _add_data(table, recipe, prepared)
         console.print(table)
-        with assemble(recipe, prepared.model, console) as assembled:
+        settings = sized(recipe, configuration(prepared.model.path), prepared.model.dtype)
+        with assemble(settings, prepared.model, console) as assembled:
             preflight(recipe, prepared, assembled, console)
 
 
@@ -105,7 +110,18 @@ def _add_model(table: Table, recipe: Recipe, model: ModelSource, assembled: Asse
             f"{part.num_tensors} tensors on {part.num_matrices} matrices, rank {part.rank}",
         )
     table.add_row("memory", f"{verdict(assembled.memory, assembled.free)} (estimate)")
+    table.add_row("sizes", _sizes(recipe, assembled.recipe))
     table.add_row("sync", f"{assembled.strategy.name}: {assembled.strategy.reason}")
+
+
+def _sizes(recipe: Recipe, settings: Recipe) -> str:
+    """The sizes that are taken, and which of them were computed from the memory that is free."""
+    computed = {"tokens a microbatch": (recipe.optim.microbatch_tokens, settings.optim.microbatch_tokens)}
+    if "kv_cache_mib" in engine_row(recipe.engine.name).reads:
+        computed["MiB of key-value cache"] = (recipe.engine.kv_cache_mib, settings.engine.kv_cache_mib)
+    marks = {what: " (auto)" if asked == "auto" else "" for what, (asked, _) in computed.items()}
+    sizes = ", ".join(f"{taken} {what}{marks[what]}" for what, (_, taken) in computed.items())
+    return sizes + (f"; auto fills {recipe.memory_share:.0%} of what is free at most" if any(marks.values()) else "")
 
 
 def _contamination(suite: Sequence[Problem], training: Sequence[Problem]) -> str:

@@ -178,7 +178,9 @@ def evaluate(
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows out, and say which.")] = False,
     engine: Annotated[str, typer.Option(help="vllm, transformers, or path.py:attr.")] = "vllm",
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
-    kv_cache_mib: Annotated[int, typer.Option(min=16, help="vLLM: memory of the key-value cache.")] = 256,
+    kv_cache_mib: Annotated[
+        int | None, typer.Option(min=16, help="vLLM: memory of the key-value cache. Default: by what is free.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder. The same command continues there. Default: runs/eval-...")
     ] = None,
@@ -192,7 +194,8 @@ def evaluate(
     ks = list(parse_ks(k, n))
     rows = {"data": data, "limit": limit, "skip_bad": skip_bad, "prompt": prompt}
     sampling = {"n": n, "k": ks, "temperature": temperature, "max_tokens": max_tokens, "seed": seed}
-    policy = {"adapter": adapter, "endpoint": endpoint, "engine": engine, "dtype": dtype, "kv_cache_mib": kv_cache_mib}
+    cache: int | str = "auto" if kv_cache_mib is None else kv_cache_mib
+    policy = {"adapter": adapter, "endpoint": endpoint, "engine": engine, "dtype": dtype, "kv_cache_mib": cache}
     options: dict[str, Any] = {**sampling, **rows, **policy, "console": console}
     with _folder(out, f"eval-{Path(suite).stem}") as folder:
         console.print(f"folder  {folder}", soft_wrap=True)

@@ -45,8 +45,8 @@ class EvaluationOptions(Section):
     """Who generates: vllm, transformers, or an engine at path.py:attr."""
     dtype: str = "float32"
     """float32 or bfloat16; a run has its own."""
-    kv_cache_mib: Annotated[int, Field(ge=16)] = 256
-    """vLLM: memory of the key-value cache."""
+    kv_cache_mib: Annotated[int, Field(ge=16)] | Literal["auto"] = "auto"
+    """vLLM: memory of the key-value cache. `auto`: what its sequences can fill, in half of what is free at most."""
 
 
 def evaluate(

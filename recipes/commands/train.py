@@ -16,7 +16,8 @@ from doubleback.eval.summarise import headline, summary
 from doubleback.recipes.commands.check import preflight
 from doubleback.recipes.commands.display import Display
 from doubleback.recipes.commands.results import Run
-from doubleback.recipes.recipe.assembly import Prepared, assemble, prepare
+from doubleback.recipes.models.configuration import configuration
+from doubleback.recipes.recipe.assembly import Prepared, assemble, kept_sizes, prepare, sized
 from doubleback.recipes.recipe.inputs import INPUTS, changed_settings, inputs, require_same_inputs
 from doubleback.recipes.recipe.schema import TINY_FOLDER, Recipe
 from doubleback.recipes.recipe.start import initial_adapter, record_start
@@ -80,12 +81,14 @@ def _train(
     if is_trl:
         trl_trainer.refuse(recipe, prepared.longest_prompt, resume)  # before anything is written
     problems = ProblemSource(prepared.splits.train, recipe.problems, recipe.seed)
-    run = _open_run(recipe, prepared, out)
+    kept = kept_sizes(out) if resume else None
+    settings = sized(recipe, configuration(prepared.model.path), prepared.model.dtype, kept)
+    run = _open_run(recipe, settings, prepared, out)
 
     def restore(learner: Learner) -> int:
         return run.restore_latest(learner, problems) if resume else 0
 
-    settings = trl_trainer.with_peft_experts(recipe) if is_trl else recipe
+    settings = trl_trainer.with_peft_experts(settings) if is_trl else settings
     with assemble(settings, prepared.model, console, restore) as assembled:
         learner, engine, splits = assembled.learner, assembled.engine, prepared.splits
         canaries = draw_canaries(engine, splits.validation, recipe.sync, recipe.seed, recipe.step_tokens)
@@ -101,7 +104,7 @@ def _train(
             checkpoints = Checkpoints(learner, recipe.checkpoint, recipe.steps)
             journal = Journal(run, checkpoints, evaluate, [display.observe, track, *callbacks])
             if is_trl:
-                trl_trainer.train_with_trl(trl_trainer.TrlRun(recipe, prepared, learner, problems, sync, journal))
+                trl_trainer.train_with_trl(trl_trainer.TrlRun(settings, prepared, learner, problems, sync, journal))
                 return
             sampling = recipe.sampling.sampling()
             sampler = RolloutSampler(engine, problems, prepared.reward, sampling, recipe.rollout, recipe.seed)
@@ -168,7 +171,7 @@ def _refuse_another_run(recipe: Recipe, out: Path, resume: bool, console: Consol
         console.print(f"--resume: {out} has no {INPUTS}: its data, model and code are compared from now on alone")
 
 
-def _open_run(recipe: Recipe, prepared: Prepared, out: Path) -> RunDirectory:
+def _open_run(recipe: Recipe, settings: Recipe, prepared: Prepared, out: Path) -> RunDirectory:
     """The run's folder with its resolved recipe, its inputs and its problems. ConfigError where a run had others."""
     hashes = inputs(recipe, prepared)
     if (out / "recipe.yaml").exists() and (out / INPUTS).exists():
@@ -177,12 +180,12 @@ def _open_run(recipe: Recipe, prepared: Prepared, out: Path) -> RunDirectory:
     write_atomically(out / INPUTS, json.dumps(hashes, indent=2, ensure_ascii=False).encode())
     resolved = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     write_atomically(out / "recipe.yaml", resolved.encode())
-    write_atomically(out / "environment.json", json.dumps(_environment(), indent=2).encode())
+    write_atomically(out / "environment.json", json.dumps(_environment(settings), indent=2).encode())
     run.write_problems(prepared.splits.everything)
     return run
 
 
-def _environment() -> dict[str, Any]:
+def _environment(settings: Recipe) -> dict[str, Any]:
     versions: dict[str, str | None] = {}
     for name in PACKAGES:
         try:
@@ -193,5 +196,9 @@ def _environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "threads": torch.get_num_threads(),
+        "sizes": {
+            "microbatch_tokens": settings.optim.microbatch_tokens,
+            "kv_cache_mib": settings.engine.kv_cache_mib,
+        },
         "packages": versions,
     }

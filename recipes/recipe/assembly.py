@@ -1,5 +1,6 @@
 """The parts of a recipe, put together: problems, reward, base, learner, engine."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -23,8 +24,9 @@ from doubleback.rl.engines.create import create_engine
 from doubleback.rl.engines.delivery import choose
 from doubleback.rl.engines.engine import Engine, encode_prompts
 from doubleback.rl.engines.setup import Strategy
+from doubleback.rl.free_memory import free_memory
 from doubleback.rl.learner.learner import Learner
-from doubleback.rl.memory import Memory, Plan, available, estimate, verdict
+from doubleback.rl.memory import Memory, Plan, Sizes, estimate, sizes, verdict
 from doubleback.rl.policy import lora
 from doubleback.rl.policy.base import base_tensors, is_cuda, load_base, load_tokenizer
 from doubleback.rl.policy.families import family_of
@@ -50,6 +52,8 @@ class Prepared:
 class Assembled:
     """Trainer and engine on one frozen base."""
 
+    recipe: Recipe
+    """With every size as it was taken."""
     learner: Learner
     engine: Engine
     strategy: Strategy
@@ -84,8 +88,29 @@ def prepare(recipe: Recipe, tiny_folder: Path | None = None) -> Iterator[Prepare
 
 def recipe_memory(recipe: Recipe, config: PretrainedConfig, dtype: str) -> Memory:
     """The estimate of `rl.memory`, with the delivery that this machine will choose."""
-    plan = Plan(dtype, recipe.lora, recipe.optim, recipe.engine, recipe.sync.strategy)
-    return estimate(config, plan, is_cuda())
+    return estimate(config, _plan(recipe, dtype), is_cuda())
+
+
+def sized(recipe: Recipe, config: PretrainedConfig, dtype: str, kept: Sizes | None = None) -> Recipe:
+    """The recipe with numbers in the place of sizes on `auto`: those `kept`, else what the free memory has room for."""
+    found = kept or sizes(config, _plan(recipe, dtype), is_cuda(), free_memory(), recipe.memory_share)
+    optim, engine = recipe.optim, recipe.engine
+    if optim.microbatch_tokens == "auto":
+        optim = optim.model_copy(update={"microbatch_tokens": found.microbatch_tokens})
+    if engine.kv_cache_mib == "auto":
+        engine = engine.model_copy(update={"kv_cache_mib": found.kv_cache_mib})
+    return recipe.model_copy(update={"optim": optim, "engine": engine})
+
+
+def kept_sizes(out: Path) -> Sizes | None:
+    """The sizes that the run in `out` took, which it keeps when it is resumed; None where it says none."""
+    stored = json.loads((out / "environment.json").read_text(encoding="utf-8")).get("sizes")
+    return None if stored is None else Sizes(**stored)
+
+
+def _plan(recipe: Recipe, dtype: str) -> Plan:
+    length, tokens = recipe.model.max_length, recipe.held_tokens
+    return Plan(dtype, recipe.lora, recipe.optim, recipe.engine, recipe.sync.strategy, length, tokens)
 
 
 @contextmanager
@@ -97,7 +122,7 @@ def assemble(
 
     ConfigError where not even the weights will fit, before they are loaded.
     """
-    memory, free = recipe_memory(recipe, configuration(model.path), model.dtype), available()
+    memory, free = recipe_memory(recipe, configuration(model.path), model.dtype), free_memory()
     if memory.resident > free:
         raise ConfigError(f"model.path={recipe.model.path} {verdict(memory, free)}")
     with console.status(f"starting {recipe.engine.name} and the trainer"):
@@ -119,6 +144,6 @@ def assemble(
         setup = recipe.engine.setup(model, strategy, has_stop_strings)
         engine = create_engine(setup, tensors, tokenizer, is_apart=recipe.rollout.ahead)
     try:
-        yield Assembled(learner, engine, strategy, num_base, memory, free)
+        yield Assembled(recipe, learner, engine, strategy, num_base, memory, free)
     finally:
         engine.close()

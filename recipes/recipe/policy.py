@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from doubleback.eval.prompts.rendering import Prompted
 from doubleback.eval.show.console import Console
@@ -35,7 +35,7 @@ class Policy:
     """Address of an OpenAI-compatible server that has the model, adapter included."""
 
 
-def engine_settings(name: str, kv_cache_mib: int) -> EngineConfig:
+def engine_settings(name: str, kv_cache_mib: int | Literal["auto"]) -> EngineConfig:
     """The engine that a command's options name. ConfigError where they do not go together."""
     return validated(EngineConfig, {"name": name, "kv_cache_mib": kv_cache_mib}, f"--engine {name}: ")
 
@@ -101,9 +101,12 @@ def _note(console: Console) -> Callable[[str], None]:
 
 def _local_engine(policy: Policy, asked: Prompted, sampling: Sampling, seed: int) -> Any:
     """The base in the engine; with an adapter, that too, and proof that it arrived."""
+    from doubleback.recipes.models.configuration import configuration
     from doubleback.rl.config import OptimConfig
     from doubleback.rl.engines.create import create_engine
+    from doubleback.rl.free_memory import free_memory
     from doubleback.rl.learner.learner import Learner
+    from doubleback.rl.memory import sampling_cache
     from doubleback.rl.objective.config import AlgorithmConfig
     from doubleback.rl.policy.base import base_tensors, load_base, load_tokenizer
     from doubleback.rl.policy.lora import restore
@@ -118,7 +121,9 @@ def _local_engine(policy: Policy, asked: Prompted, sampling: Sampling, seed: int
     base = load_base(model) if needs_base else None
     tensors = base_tensors(base) if base is not None else {}
     try:
-        setup = policy.engine.setup(model, has_stop_strings=bool(sampling.stop))
+        cache = sampling_cache(configuration(path), policy.engine, model, free_memory())
+        settings = policy.engine.model_copy(update={"kv_cache_mib": cache})
+        setup = settings.setup(model, has_stop_strings=bool(sampling.stop))
         engine = create_engine(setup, tensors, tokenizer)
     except ValueError as error:
         reason = " ".join(str(error).split())[:300]

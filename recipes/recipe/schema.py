@@ -45,6 +45,10 @@ class Recipe(Section):
     """Training steps."""
     trainer: Literal["doubleback", "trl"] = "doubleback"
     """Who trains. `trl`: the same recipe on trl.GRPOTrainer, as a baseline; a key that it cannot honour is an error."""
+    memory_share: Annotated[float, Field(gt=0, le=1), MayChange("a run keeps the sizes that it took")] = 0.5
+    """Of the memory that base and adapter leave free, what the sizes on `auto` (optim.microbatch_tokens,
+    engine.kv_cache_mib) may fill, by an estimate that a process can exceed. A run states the sizes that it took, and
+    keeps them when it is resumed."""
     tiny: bool = False
     """Replace the base by a random one of the same architecture and a few hundred thousand parameters, to try the
     recipe anywhere in seconds. It learns nothing."""
@@ -69,6 +73,13 @@ class Recipe(Section):
     def step_tokens(self) -> int:
         """How many tokens a step samples at most."""
         return self.rollout.prompts_per_step * self.sampling.group_size * self.sampling.max_tokens
+
+    @property
+    def held_tokens(self) -> int:
+        """How many tokens of prompts and completions a step holds at most."""
+        is_shared = self.optim.pack and self.optim.share_prompts
+        num_prompts = self.rollout.prompts_per_step * (1 if is_shared else self.sampling.group_size)
+        return self.step_tokens + num_prompts * (self.model.max_length - self.sampling.max_tokens)
 
     @field_validator("trackers")
     @classmethod

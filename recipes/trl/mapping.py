@@ -67,7 +67,7 @@ GIVEN = (
 """What TRL is given ready-made (problems, reward, model with its adapter, optimiser, rates), or what goes on around it:
 evaluation by our engine, checkpoints, trackers. A section stands for all of its keys."""
 IDLE = (
-    *("description", "trainer", "algorithm.preset"),
+    *("description", "trainer", "algorithm.preset", "memory_share"),
     *(f"algorithm.{key}" for key in ("importance", "importance_floor", "importance_cap", "kl_estimator", "kl_in")),
     *(f"algorithm.{key}" for key in ("old_logprobs", "entropy_delta", "entropy_max", "drop_zero_variance")),
     *(f"optim.{key}" for key in ("pack", "share_prompts", "logits_mib")),
@@ -88,7 +88,7 @@ def arguments(recipe: Recipe, longest_prompt: int) -> dict[str, Any]:
     algorithm = recipe.algorithm
     rollouts = recipe.rollout.prompts_per_step * recipe.sampling.group_size
     tokens = longest_prompt + recipe.sampling.max_tokens
-    microbatch = largest_divisor(rollouts, recipe.optim.microbatch_tokens // tokens)
+    microbatch = largest_divisor(rollouts, recipe.optim.most_tokens // tokens)
     return {
         **{name: attrgetter(path)(recipe) for path, name in NAMED.items()},
         "loss_type": LOSSES[algorithm.surrogate, algorithm.normaliser],

@@ -1,7 +1,7 @@
 """The settings of the engine, with every default. Importing this loads no torch."""
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -18,8 +18,9 @@ class EngineConfig(Section):
     name: str = "vllm"
     """Who generates: a row of `rl.engines.table`, or an engine of yours at `path.py:attr` or `package.module:attr`.
     `transformers` is the slow, plain reference."""
-    kv_cache_mib: Annotated[int, Field(ge=16), MayChange()] = 256
-    """vLLM: memory for the key-value cache, in MiB."""
+    kv_cache_mib: Annotated[Annotated[int, Field(ge=16)] | Literal["auto"], MayChange()] = "auto"
+    """vLLM: memory for the key-value cache, in MiB. `auto`: what max_num_seqs completions of model.max_length tokens
+    fill, 256 at least, or as much as fits into `memory_share`."""
     max_num_seqs: Annotated[int, Field(ge=1), MayChange("batches of another size: last bits may differ")] = 256
     """Completions that are generated at the same time."""
     return_routed_experts: bool = True
@@ -50,7 +51,7 @@ class EngineConfig(Section):
             model=model,
             strategy=strategy,
             max_num_seqs=self.max_num_seqs,
-            kv_cache_mib=self.kv_cache_mib,
+            kv_cache_mib=None if self.kv_cache_mib == "auto" else self.kv_cache_mib,
             returns_routes=self.return_routed_experts,
             has_stop_strings=has_stop_strings,
         )

@@ -35,8 +35,9 @@ class EngineSetup:
     strategy: Strategy
     max_num_seqs: int
     """Completions that are generated at the same time."""
-    kv_cache_mib: int
-    """Memory for the key-value cache, in MiB, where the engine has one of a fixed size."""
+    kv_cache_mib: int | None
+    """Memory for the key-value cache, in MiB, where the engine has one of a fixed size. None: what max_num_seqs
+    completions of the model's length fill (`rl.policy.cache`)."""
     returns_routes: bool
     """Whether to report the experts that each token was sent to."""
     has_stop_strings: bool

@@ -35,6 +35,7 @@ from doubleback.rl.engines.setup import EngineSetup, Strategy  # noqa: E402
 from doubleback.rl.engines.vllm_adapters import MergedReload, RuntimeAdapter, correct_vllm  # noqa: E402
 from doubleback.rl.engines.vllm_routes import RouteCapture  # noqa: E402
 from doubleback.rl.policy.base import end_ids  # noqa: E402
+from doubleback.rl.policy.cache import FEWEST_MIB, cache_mib  # noqa: E402
 from doubleback.rl.policy.families import family_of, num_experts  # noqa: E402
 from doubleback.rl.policy.lora import Adapter  # noqa: E402
 from doubleback.rl.types import Group, ModelSource, Routes, Sampling, TokenSequence  # noqa: E402
@@ -60,7 +61,7 @@ class VllmEngine:
             dtype=model.dtype,
             max_model_len=model.max_length,
             max_num_seqs=setup.max_num_seqs,
-            kv_cache_memory_bytes=setup.kv_cache_mib << 20,  # the default is a share of all memory: too much on a VM
+            kv_cache_memory_bytes=_cache_mib(setup) << 20,  # the default is a share of all memory: too much on a VM
             enforce_eager=True,
             # A prompt cut over two batches draws from its seed twice: vLLM takes that back on CUDA, the CPU crashes.
             enable_chunked_prefill=None if torch.cuda.is_available() else False,
@@ -177,6 +178,14 @@ class VllmEngine:
 
 def _has_experts(path: str) -> bool:
     return num_experts(AutoConfig.from_pretrained(path)) > 0
+
+
+def _cache_mib(setup: EngineSetup) -> int:
+    if setup.kv_cache_mib is not None:
+        return setup.kv_cache_mib
+    model, width = setup.model, getattr(torch, setup.model.dtype).itemsize
+    full = cache_mib(AutoConfig.from_pretrained(model.path), width, setup.max_num_seqs, model.max_length)
+    return max(FEWEST_MIB, full)
 
 
 def _attention_options(model: ModelSource) -> dict[str, Any]:

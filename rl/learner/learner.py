@@ -160,7 +160,7 @@ class Learner:
         return old_logprobs_of_all
 
     def _microbatches(self, samples: Sequence[Sample]) -> Iterator[Microbatch]:
-        return microbatches(samples, self._optim.microbatch_tokens, self.device, self._layout)
+        return microbatches(samples, self._optim.most_tokens, self.device, self._layout)
 
     @torch.no_grad()
     def _reference(self, micro: Microbatch, temperature: float) -> Tensor:

@@ -4,24 +4,37 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
+from math import ceil
+from types import SimpleNamespace
 
 import pytest
 from support.models.families import make_family_model
 from support.paths import ROOT
 from transformers import AutoConfig
 
+from doubleback.rl import free_memory
 from doubleback.rl.config import LoraSettings, OptimConfig
 from doubleback.rl.engines.config import EngineConfig
-from doubleback.rl.memory import GIB, Memory, Plan, estimate, verdict
+from doubleback.rl.free_memory import cgroup_free, node_free
+from doubleback.rl.memory import GIB, Memory, Plan, Sizes, estimate, sampling_cache, sizes, verdict
+from doubleback.rl.policy.cache import cache_mib, token_bytes
+from doubleback.rl.types import ModelSource
 
 BENCH = ROOT / "tests" / "bench"
 
 
-def made(folder, dtype="float32", has_cuda=False, **optim):
+SMALL = EngineConfig(kv_cache_mib=64)
+
+
+def plan_of(dtype="float32", engine=SMALL, step_tokens=100_000, **optim):
     optim = OptimConfig(**{"microbatch_tokens": 1000, **optim})
     settings = LoraSettings(rank=4, alpha=8.0, expert_rank=2)
-    engine = EngineConfig(kv_cache_mib=64)
-    return estimate(AutoConfig.from_pretrained(folder), Plan(dtype, settings, optim, engine, "auto"), has_cuda)
+    return Plan(dtype, settings, optim, engine, "auto", 256, step_tokens)
+
+
+def made(folder, has_cuda=False, **plan):
+    return estimate(AutoConfig.from_pretrained(folder), plan_of(**plan), has_cuda)
 
 
 def test_every_figure_by_hand(tmp_path):
@@ -57,6 +70,81 @@ def test_what_changes_it(tmp_path):
     assert made(folder, microbatch_tokens=1_000_000, logits_mib=10).logits == 3 * (10 << 20)
 
 
+def test_only_what_can_be_filled_counts(tmp_path):
+    """Of 1,000 tokens a step of 300 fills 300; of 4 GiB of cache 256 completions of 256 tokens what they can."""
+    folder = make_family_model("qwen3_moe", tmp_path)
+    assert made(folder, step_tokens=300) == made(folder, microbatch_tokens=300)
+    large = EngineConfig(kv_cache_mib=4096)
+    # 2 layers of 2 * 1 head of 32 in float32: 512 bytes a token, 32 MiB in all, so the least
+    assert made(folder, engine=large).kv_cache == 256 << 20
+    assert made(folder, engine=large, has_cuda=True).kv_cache == 4096 << 20
+    assert made(folder, engine=EngineConfig()) == made(folder, engine=EngineConfig(kv_cache_mib=256))
+
+
+@pytest.mark.parametrize(
+    ("keys", "numbers"),
+    [
+        ({"num_key_value_heads": 2, "head_dim": 32}, 2 * 2 * 32),
+        ({"num_key_value_heads": None, "head_dim": None}, 2 * 4 * 16),
+        ({"kv_lora_rank": 512, "qk_rope_head_dim": 64}, 512 + 64),
+    ],
+)
+def test_cache_by_hand(keys, numbers):
+    shape = SimpleNamespace(num_hidden_layers=3, num_attention_heads=4, hidden_size=64, **keys)
+    assert token_bytes(shape, 2) == 3 * numbers * 2
+    # 300 tokens are three blocks of 128; one block is to spare
+    assert cache_mib(shape, 2, 1000, 300) == ceil(3001 * 128 * 6 * numbers / (1 << 20))
+
+
+AUTO = {"microbatch_tokens": "auto", "engine": EngineConfig()}
+
+
+def test_sizes_fill_the_room_and_no_more(tmp_path):
+    config = AutoConfig.from_pretrained(make_family_model("qwen3_moe", tmp_path))
+    plenty = sizes(config, plan_of(**AUTO), False, 10 * GIB, 1.0)
+    assert plenty == Sizes(8192, 256)
+    few, before, plain = plan_of(**AUTO), 0, estimate(config, plan_of(), False)
+    for mib in (20, 40, 80, 160):
+        found = sizes(config, few, False, mib << 20, 1.0)
+        fixed = 2 * plain.weights + plain.adapter + plain.gradients
+        assert found == sizes(config, few, False, fixed + 2 * ((mib << 20) - fixed), 0.5)
+        optim = few.optim.model_copy(update={"microbatch_tokens": found.microbatch_tokens})
+        filled = replace(few, optim=optim, engine=EngineConfig(kv_cache_mib=found.kv_cache_mib))
+        assert before < found.microbatch_tokens <= 8192
+        assert found.kv_cache_mib == 16 or estimate(config, filled, True).peak <= mib << 20
+        before = found.microbatch_tokens if found.microbatch_tokens < 8192 else 0
+    assert sizes(config, few, False, 0, 1.0) == Sizes(256, 16)
+
+
+def test_a_size_that_is_given_stays(tmp_path):
+    config = AutoConfig.from_pretrained(make_family_model("qwen3_moe", tmp_path))
+    assert sizes(config, plan_of(microbatch_tokens=99, engine=EngineConfig()), False, 10 * GIB, 0.5) == Sizes(99, 256)
+    given = plan_of(microbatch_tokens="auto", engine=EngineConfig(kv_cache_mib=77))
+    assert sizes(config, given, False, 10 * GIB, 0.5) == Sizes(8192, 77)
+    source = ModelSource("a model", "float32", 256)
+    assert sampling_cache(config, EngineConfig(kv_cache_mib=77), source, 0) == 77
+    assert sampling_cache(config, EngineConfig(), source, 10 * GIB) == 256
+    assert sampling_cache(config, EngineConfig(), source, 0) == 16
+
+
+def test_free_memory_is_the_least_that_anything_says(tmp_path, monkeypatch):
+    node, group = tmp_path / "meminfo", tmp_path / "cgroup"
+    assert (node_free(node), cgroup_free(group)) == (None, None)
+    node.write_text("Node 0 MemTotal: 900 kB\nNode 0 MemFree: 100 kB\nNode 0 Inactive(file): 20 kB\n")
+    assert node_free(node) == 120 << 10
+    group.mkdir()
+    (group / "memory.max").write_text("max\n")
+    assert cgroup_free(group) is None
+    (group / "memory.max").write_text("1000\n")
+    (group / "memory.current").write_text("700\n")
+    (group / "memory.stat").write_text("anon 500\ninactive_file 150\nactive_file 40\n")
+    assert cgroup_free(group) == 1000 - 700 + 190
+    monkeypatch.setattr(free_memory, "NODE", node)
+    monkeypatch.setattr(free_memory, "CGROUP", group)
+    monkeypatch.setattr(free_memory, "is_cuda", lambda: False)
+    assert free_memory.free_memory() == 490
+
+
 @pytest.mark.parametrize(
     ("free", "sentence"),
     [
@@ -83,7 +171,7 @@ def test_the_estimate_is_within_a_factor_of_two_of_the_truth(tmp_path):
     measured = float(json.loads(done.stdout.splitlines()[-1])) * (1 << 20)
     settings = LoraSettings(rank=16, alpha=32.0)
     optim = OptimConfig(microbatch_tokens=2560)
-    plan = Plan("float32", settings, optim, EngineConfig(), "auto")
+    plan = Plan("float32", settings, optim, EngineConfig(), "auto", 256, 100_000)
     memory = estimate(AutoConfig.from_pretrained(folder), plan, has_cuda=False)
     expected = memory.gradients + memory.activations + memory.logits + 8 * memory.num_adapter
     assert 0.5 < measured / expected < 2

@@ -105,7 +105,13 @@ def test_killed_and_resumed_equals_uninterrupted(attempt, uninterrupted, tmp_pat
     step, delay = rng.randrange(1, STEPS - 1), rng.uniform(0, 0.2)
     out = tmp_path / "run"
     kill_in_step(out, step, delay)
+    environment = json.loads((out / "environment.json").read_text())
+    assert environment["sizes"] == {"microbatch_tokens": 8192, "kv_cache_mib": 256}
+    # On a machine with less memory the run would have had smaller ones. They hold all of these small steps as well.
+    kept = {"microbatch_tokens": 8000, "kv_cache_mib": 200}
+    (out / "environment.json").write_text(json.dumps({**environment, "sizes": kept}))
     run_to_the_end(out, "--resume")
+    assert json.loads((out / "environment.json").read_text())["sizes"] == kept
     assert untimed_metrics(out) == untimed_metrics(uninterrupted)
     assert rollouts(out) == rollouts(uninterrupted)
     assert evaluations(out) == evaluations(uninterrupted)

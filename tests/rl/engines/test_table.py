@@ -34,7 +34,7 @@ def test_a_misspelt_engine_is_named_with_the_nearest():
 
 def test_a_key_that_the_engine_does_not_read_is_refused():
     assert refused({"name": "transformers", "kv_cache_mib": 512}) == (
-        "engine.kv_cache_mib=512 has no effect with engine.name=transformers; leave it at 256 or set name to vllm"
+        "engine.kv_cache_mib=512 has no effect with engine.name=transformers; leave it at auto or set name to vllm"
     )
 
 

@@ -1,0 +1,30 @@
+"""What the keys and values of a model's attention take in an engine, by the model's configuration."""
+
+from math import ceil
+
+from transformers import PretrainedConfig
+
+FEWEST_MIB = 256
+"""What a cache is given however small the model is."""
+BLOCK = 128
+"""Tokens of the largest block in which vLLM hands out its cache; a completion fills its last one in part."""
+
+
+def token_bytes(config: PretrainedConfig, width: int) -> int:
+    """Bytes that a token's keys and values take, at `width` bytes a number.
+
+    For example two layers with two key-value heads of 32, in float32: 2 * (2 * 2 * 32) * 4 = 1,024.
+    """
+    if latent := getattr(config, "kv_lora_rank", None):  # multi-head latent attention keeps one vector for both
+        numbers = int(latent) + int(config.qk_rope_head_dim)
+    else:
+        heads = int(config.num_attention_heads)
+        head_width = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
+        numbers = 2 * int(getattr(config, "num_key_value_heads", None) or heads) * head_width
+    return int(config.num_hidden_layers) * numbers * width
+
+
+def cache_mib(config: PretrainedConfig, width: int, num_sequences: int, max_length: int) -> int:
+    """MiB that so many sequences of at most `max_length` tokens can fill, with a block to spare."""
+    num_blocks = num_sequences * ceil(max_length / BLOCK) + 1
+    return ceil(num_blocks * BLOCK * token_bytes(config, width) / (1 << 20))

@@ -95,6 +95,7 @@ def check(
     loaded = load_recipe(str(recipe), overrides or [])
     from doubleback.recipes.commands.check import check_recipe, show_memory
 
+    STOP.done = "nothing was written"
     if memory:
         show_memory(loaded, console)
     else:
@@ -119,6 +120,7 @@ def score(
     """Grade stored completions: verdicts and which of them changed, latencies, and the rows with their scores."""
     from doubleback.recipes.commands.score import one_reward, score_completions
 
+    STOP.done = "no scores were written"
     config = one_reward(reward or "math", arguments or [], conversational, timeout)
     score_completions(path, config, out, force, console)
 
@@ -252,6 +254,7 @@ def pretrain(
         raise ConfigError(f"--out {folder} exists already; choose another folder")
     from doubleback.rl.run.owner import owned_output
 
+    STOP.done = "nothing of the base was kept"
     with owned_output(folder):
         base.run(base.settings, folder)
     console.print(f"base model  {folder}")

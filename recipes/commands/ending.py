@@ -38,7 +38,10 @@ def ended(command: Callable[[], Any], errors: Console) -> None:
         sys.exit(2)
     except RunError as error:
         errors.say("stopped:", str(error), "bold red")
-        sys.exit(1)
+        if STOP.asked is None:
+            sys.exit(1)
+        errors.print(STOP.last_line())
+        sys.exit(128 + STOP.asked)
     except _Carried as error:
         errors.say("stopped:", f"who read the output, or a process started here, is gone ({error})", "bold red")
         sys.exit(1)

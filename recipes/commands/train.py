@@ -29,7 +29,7 @@ from doubleback.recipes.trl import trainer as trl_trainer
 from doubleback.rewards.checks.golds import listed
 from doubleback.rewards.sample_lines import with_columns
 from doubleback.rewards.settings import read_yaml, require_folder
-from doubleback.rewards.types import ConfigError
+from doubleback.rewards.types import ConfigError, RunError
 from doubleback.rl.engines.engine import Sampler
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.rollout.prefetch import Rollouts
@@ -116,10 +116,12 @@ def _train(
             try:
                 with STOP.finishing():
                     train_adapter(learner, rollouts, sync, journal, range(start + 1, recipe.steps + 1))
-            except Interrupted:
-                with STOP.finishing():
-                    journal.save()
-                    STOP.done = f"step {learner.step} of {recipe.steps} is saved" if learner.step else ""
+            except (Interrupted, RunError):
+                if STOP.asked is not None:
+                    with STOP.finishing():
+                        journal.save()
+                        saved = run.checkpoint_steps()
+                        STOP.done = f"step {saved[-1]} of {recipe.steps} is saved" if saved else ""
                 raise
 
 

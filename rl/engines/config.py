@@ -26,6 +26,9 @@ class EngineConfig(Section):
     return_routed_experts: bool = True
     """Have the engine report the experts that it chose for each token: they are compared with the trainer's, and
     replayed where algorithm.routing_replay asks for it."""
+    stall_seconds: Annotated[float, Field(gt=0), MayChange()] = 60.0
+    """An engine in a process of its own (`rollout.ahead`) that neither answers nor computes for so long ends the run.
+    """
 
     @model_validator(mode="after")
     def _keys_fit_the_name(self) -> "EngineConfig":
@@ -40,7 +43,7 @@ class EngineConfig(Section):
                 f"package.module:attr); {nearest(self.name, ENGINES)}"
             )
             return
-        for key in sorted(type(self).model_fields.keys() - {"name"} - engine_row(self.name).reads):
+        for key in sorted(type(self).model_fields.keys() - {"name", "stall_seconds"} - engine_row(self.name).reads):
             readers = [name for name, row in ENGINES.items() if key in row.reads]
             yield from self.without_effect("engine", (key,), "name", " or ".join(readers))
 
@@ -54,4 +57,5 @@ class EngineConfig(Section):
             kv_cache_mib=None if self.kv_cache_mib == "auto" else self.kv_cache_mib,
             returns_routes=self.return_routed_experts,
             has_stop_strings=has_stop_strings,
+            stall_seconds=self.stall_seconds,
         )

@@ -14,6 +14,7 @@ from threading import Lock
 from time import monotonic
 from typing import Any
 
+import psutil
 import torch
 from torch import Tensor, multiprocessing
 from transformers import PreTrainedTokenizerBase
@@ -22,11 +23,16 @@ from doubleback.rewards.types import ConfigError, Problem, RunError
 from doubleback.rl.engines.engine import Engine, OnGroup
 from doubleback.rl.engines.setup import EngineSetup
 from doubleback.rl.policy.lora import Adapter
+from doubleback.rl.stopping import STOP
 from doubleback.rl.types import Group, Sampling, TokenSequence
 
 Make = Callable[[EngineSetup, Mapping[str, Tensor], PreTrainedTokenizerBase], Engine]
-STALL_SECONDS = 1800.0
-"""Longest silence: a group is told as soon as it is complete, so this is far beyond one group."""
+POLL_SECONDS = 1.0
+"""How often a process that says nothing is looked at."""
+IDLE_SHARE = 0.03
+"""A process that had the processor for less of that time is not at work: it is stopped, or waits for ever."""
+STOPPING_SECONDS = 2.0
+"""The limit on that, once the command was asked to stop."""
 CLOSE_SECONDS = 5.0
 """How long a process may take to end by itself."""
 PASSED_ON = (ConfigError, RunError, ValueError, RuntimeError)
@@ -43,16 +49,18 @@ class ProcessEngine:
         setup: EngineSetup,
         base: Mapping[str, Tensor],
         tokenizer: PreTrainedTokenizerBase,
-        stall_seconds: float = STALL_SECONDS,
     ) -> None:
         """Starts the process, in which `make(setup, base, tokenizer)` makes the engine: a function of some module.
 
-        RunError where it says nothing for `stall_seconds`; the process is then ended, as where it cannot start.
+        RunError where it neither answers nor computes for `setup.stall_seconds`; the process is then ended, as where it
+        cannot start.
         """
-        self._stall_seconds = stall_seconds
+        self._stall_seconds = setup.stall_seconds
         context = multiprocessing.get_context("spawn")
         self._pipe, far_end = context.Pipe()
         self._lock = Lock()
+        self._given_up = ""
+        """Why nothing is asked of it any more."""
         apart = second_device(torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES"))
         # What the engine's process cannot see, it cannot be given.
         shared = {name: tensor.cpu() for name, tensor in base.items()} if apart else dict(base)
@@ -95,7 +103,7 @@ class ProcessEngine:
     def close(self) -> None:
         """Free what the engine holds."""
         # While a call waits for its answer, nobody wants that any more.
-        if self._process.is_alive() and self._lock.acquire(blocking=False):
+        if self._process.is_alive() and not self._given_up and self._lock.acquire(blocking=False):
             with suppress(OSError):  # it has ended meanwhile
                 self._pipe.send(("close", ()))
             self._process.join(timeout=CLOSE_SECONDS)
@@ -104,6 +112,8 @@ class ProcessEngine:
 
     def _call(self, name: str, *arguments: Any, on_group: OnGroup | None = None) -> Any:
         with self._lock:
+            if self._given_up:
+                raise RunError(self._given_up)
             try:
                 self._pipe.send((name, arguments))
             except OSError:
@@ -111,13 +121,22 @@ class ProcessEngine:
             return self._answer(on_group)
 
     def _answer(self, on_group: OnGroup | None = None) -> Any:
-        last = monotonic()
+        last, computed = monotonic(), self._processor_seconds()
         while True:
-            if not self._pipe.poll(1.0):
+            if not self._pipe.poll(POLL_SECONDS):
                 if not self._process.is_alive():
                     raise self._ended()
-                if monotonic() - last > self._stall_seconds:
-                    raise RunError(f"the engine's process has said nothing for {self._stall_seconds:.0f} s")
+                before, computed = computed, self._processor_seconds()
+                if computed - before >= IDLE_SHARE * POLL_SECONDS:
+                    last = monotonic()
+                # A command that was asked to stop waits for an engine at work, and for no other.
+                limit = self._stall_seconds if STOP.asked is None else min(STOPPING_SECONDS, self._stall_seconds)
+                if monotonic() - last > limit:
+                    self._given_up = (
+                        f"the engine's process {self._process.pid} has neither answered nor computed for {limit:g} s "
+                        f"(engine.stall_seconds)"
+                    )
+                    raise RunError(self._given_up)
                 continue
             last = monotonic()
             try:
@@ -131,6 +150,14 @@ class ProcessEngine:
                 raise ERRORS.get(name, RunError)(text)
             if on_group is not None:
                 on_group(*value)
+
+    def _processor_seconds(self) -> float:
+        """What the engine's process has computed since it began."""
+        try:
+            times = psutil.Process(self._process.pid).cpu_times()
+        except psutil.Error:  # it has ended, which the pipe will tell
+            return 0.0
+        return float(times.user + times.system)
 
     def _ended(self) -> RunError:
         """What there is to say of a process that is gone."""

@@ -42,3 +42,5 @@ class EngineSetup:
     """Whether to report the experts that each token was sent to."""
     has_stop_strings: bool
     """Whether any sampling will ask for stop strings; vLLM then needs a tokenizer of its own."""
+    stall_seconds: float = 60.0
+    """In a process of its own: how long it may neither answer nor compute."""

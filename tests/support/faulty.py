@@ -2,6 +2,7 @@
 
 import math
 import threading
+import time
 from dataclasses import replace
 
 from doubleback.rewards.types import ConfigError
@@ -65,3 +66,13 @@ class Refusing:
 def silent(setup, base, tokenizer):
     """In place of an engine's constructor: never says anything."""
     threading.Event().wait()
+
+
+class Busy(Refusing):
+    """An engine that computes for four seconds of processor time, and says nothing meanwhile."""
+
+    def score(self, sequences):
+        start = time.process_time()
+        while time.process_time() - start < 4.0:
+            pass
+        return [(4.0,)]

@@ -168,6 +168,44 @@ def test_a_run_that_samples_ahead_resumes_exactly_and_leaves_no_process(tmp_path
     assert final_adapter(out) == final_adapter(tmp_path / "whole")
 
 
+def engine_of(process):
+    """The process in which the engine of a run with rollout.ahead samples."""
+    (engine,) = [child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())]
+    return engine
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("number", "overrides", "code", "last"),
+    [
+        (signal.SIGKILL, [], 1, "stopped: the engine's process has ended (SIGKILL: perhaps for want of memory"),
+        (signal.SIGSTOP, ["engine.stall_seconds=15"], 1, "has neither answered nor computed for 15 s (engine.stall_s"),
+        (signal.SIGSTOP, [], 130, "interrupted; "),
+    ],
+    ids=["dead", "silent", "silent and interrupted"],
+)
+def test_an_engine_that_dies_or_hangs_ends_the_run_with_a_line(number, overrides, code, last, tmp_path):
+    out = tmp_path / "run"
+    process = subprocess.Popen(
+        [*command(out), "steps=1000", "rollout.ahead=true", *overrides],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, MARK: str(out)},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    metrics = out / "metrics.jsonl"
+    wait_until(lambda: metrics.exists() and len(metrics.read_bytes().splitlines()) > 1, process)
+    engine_of(process).send_signal(number)
+    if code == 130:
+        process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode == code, err
+    assert any(last in line for line in err.splitlines()), err
+    assert "Traceback" not in err
+    wait_until(lambda: processes_of(out) == [])
+
+
 @pytest.mark.timeout(900)
 def test_a_run_keeps_its_files_and_its_recipe(uninterrupted):
     names = {path.name for path in uninterrupted.iterdir()}

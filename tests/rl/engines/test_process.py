@@ -2,10 +2,11 @@
 
 import os
 import signal
+from dataclasses import replace
 
 import psutil
 import pytest
-from support.faulty import Refusing, silent
+from support.faulty import Busy, Refusing, silent
 from support.processes import children, wait_for_end
 
 from doubleback.rewards.types import ConfigError, Problem, RunError
@@ -32,9 +33,25 @@ def engines():
 @pytest.mark.timeout(120)  # all that can be seen of a wait that never ends
 def test_an_engine_that_says_nothing_is_named_and_ended():
     before = engines()
-    with pytest.raises(RunError, match="the engine's process has said nothing for 0 s"):
-        ProcessEngine(silent, SETUP, {}, None, stall_seconds=0.0)
+    said = r"the engine's process \d+ has neither answered nor computed for 0.2 s \(engine.stall_seconds\)"
+    with pytest.raises(RunError, match=said):
+        ProcessEngine(silent, replace(SETUP, stall_seconds=0.2), {}, None)
     wait_for_end(engines() - before)
+
+
+@pytest.mark.timeout(120)
+def test_an_engine_that_computes_for_longer_is_waited_for_and_one_that_is_stopped_is_not():
+    """Work is measured in processor time, which a busy machine does not change."""
+    before = engines()
+    engine = ProcessEngine(Busy, SETUP, {}, None)
+    engine._stall_seconds = 2.0  # only now: a cold disk may keep the start waiting
+    assert engine.score([((1,), (2,))]) == [(4.0,)]  # seconds of processor time: twice the limit
+    (process,) = engines() - before
+    os.kill(process, signal.SIGSTOP)
+    with pytest.raises(RunError, match=rf"the engine's process {process} has neither answered nor computed for 2 s"):
+        engine.score([((1,), (2,))])
+    engine.close()
+    wait_for_end([process])
 
 
 def test_an_engine_is_alone_on_its_device_and_its_errors_and_its_death_have_names(monkeypatch):

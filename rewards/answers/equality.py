@@ -9,16 +9,18 @@ gigabytes.
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
 
+from doubleback.rewards.answers.notation import normalise as normalise
 from doubleback.rewards.answers.rational import (
     ALTERING_WORDS,
     Numbers,
+    currencies,
     number_in_words,
     parse_rational,
     parse_rationals,
     split_base,
     split_quantity,
+    spoken_rational,
     unit_key,
 )
 from doubleback.rewards.answers.symbolic import Equality as Equality
@@ -27,57 +29,15 @@ from doubleback.rewards.answers.symbolic import foreign_words, is_unevaluated, r
 MAX_LENGTH = 300
 """Characters of a candidate that is read any further than its text."""
 
-_WRAPPER = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mathit|mbox|operatorname)\*?\s*\{([^{}]*)\}")
-_REWRITES = tuple(
-    (re.compile(pattern), replacement)
-    for pattern, replacement in (
-        (r"(?<=[0-9])(?:\{,\}|\\,)(?=[0-9]{3})|,\\!", ","),
-        (r"\\(?:left|right|[bB]igg?[lrm]?|displaystyle)(?![A-Za-z])|(?<!\\)\\[!()\[\]]|\\?\$", ""),
-        (r"(?<!\\)\\[,;: ]|\\q?quad(?![A-Za-z])|(?<=[\w}])~", " "),
-        (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
-        (r"\\(?:leqslant|leq)(?![A-Za-z])|≤", r"\\le"),
-        (r"\\(?:geqslant|geq)(?![A-Za-z])|≥", r"\\ge"),
-        # An angle of 90 degrees may be given as 90: only the sign is dropped, never a letter behind it.
-        (r"\^\s*(?:\{\s*\\(?:circ|degree)\s*\}|\\circ(?![A-Za-z]))|\\degree(?![A-Za-z])|°", ""),
-        (r"\\%|\s*\bpercent\b", "%"),
-        (r"[−–]", "-"),
-        (r"×", r"\\times "),
-        (r"·", r"\\cdot "),
-        (r"÷", r"\\div "),
-        (r"π", r"\\pi "),
-        (r"([_^])\s*\{\s*([0-9A-Za-z])\s*\}(?![0-9A-Za-z])", r"\1\2"),
-        (r"^\s*([A-Za-z])\s*(?:\\in(?![A-Za-z])|∈)", r"\1="),
-        (r"\s+", " "),
-        # A space after a comma stays: 240, 135 are two numbers.
-        (r"(?<![0-9A-Za-z,]) | (?![0-9A-Za-z])", ""),
-    )
-)
 _CHOICE = re.compile(r"[A-J]")
-_BRACKETED_CHOICE = re.compile(r"\(([A-J])\)")
 _WORDS = re.compile(r"[Nn]o|[A-Za-z]{3,}(?:[ '-][A-Za-z]+)*")
 _NUMERIC_FRACTION = re.compile(r"([-+]?)\\frac ?(?:\{([0-9]+)\}|([0-9])) ?(?:\{([0-9]+)\}|([0-9]))")
 _ASSIGNMENT = re.compile(
     r"((?:\\[A-Za-z]+ ?)?(?:[A-Za-z]+(?: [A-Za-z]+)*)?(?:_(?:[0-9A-Za-z]|\{[^{}]*\}))?(?:\([A-Za-z]\))?)=([^=]+)"
 )
 _APPROXIMATE = re.compile(r"\\(?:approx|sim|simeq|pm|mp|neq?)(?![A-Za-z])|[≈±≠~?]|!=")
+_PRIMED = re.compile("[0-9]['’][0-9]")
 _ORDER = re.compile(r"[<>]|\\(?:le|ge|lt|gt)(?![A-Za-z])")
-
-
-@lru_cache(maxsize=1024)
-def normalise(text: str) -> str:
-    """`text` without what carries no meaning: math delimiters, spacing, sizes, fonts, the degree sign, a full stop.
-
-    A space between two letters or digits stays, for `7 2` is not `72`.
-    """
-    plain = text.strip().strip("*`")
-    plain = _WRAPPER.sub(r" \1 ", plain)
-    for pattern, replacement in _REWRITES:
-        plain = pattern.sub(replacement, plain)
-    plain = plain.strip().rstrip(".,;").strip()
-    if len(plain) > 2 and plain[0] == "{" and plain[-1] == "}" and not re.search(r"[{},]", plain[1:-1]):
-        plain = plain[1:-1].strip()
-    choice = _BRACKETED_CHOICE.fullmatch(plain)
-    return choice[1] if choice else plain
 
 
 def bare_value(text: str) -> str:
@@ -122,6 +82,8 @@ def compare(candidate: str, gold: str, question: str = "", by_text: bool = True)
         return Equality(True, "text", "same text")
     if not candidate.strip():
         return _refused("empty")
+    if currencies(gold) and currencies(candidate) not in (frozenset(), currencies(gold)):
+        return _refused("another currency")
     if len(candidate) > MAX_LENGTH:
         return _refused(f"too complex: {len(candidate)} characters, more than {MAX_LENGTH}")
     ours, theirs = normalise(candidate), normalise(gold)
@@ -199,6 +161,7 @@ def _by_value(ours: str, theirs: str, question: str) -> Equality | None:
     if gold is None:
         return None
     value = parse_rational(ours)
+    value = spoken_rational(ours) if value is None else value
     if value is None and _numbers(ours) is not None:
         # "1,234" may be a list too.
         return _exact(_same_list(ours, theirs, in_order=True))
@@ -209,7 +172,7 @@ def _by_value(ours: str, theirs: str, question: str) -> Equality | None:
         if value == gold and is_fraction and _echoes(ours, question):
             return _refused("echoes the question")
         return _exact(value == gold)
-    if is_unevaluated(ours):
+    if is_unevaluated(ours) or _PRIMED.search(ours):
         return _refused("unevaluated")
     return None
 

@@ -5,12 +5,13 @@ belongs in a process that can be killed (`doubleback.rewards.answers.symbolic`).
 """
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from doubleback.rewards.answers.equality import bare_value, compare
+from doubleback.rewards.answers.equality import bare_value, compare, normalise
 from doubleback.rewards.answers.extract import Extraction, Style, extract, last_box
 from doubleback.rewards.answers.rational import parse_rational
 from doubleback.rewards.answers.symbolic import symbolic_equal
@@ -40,9 +41,14 @@ def gold_answers(answer: Any) -> tuple[str, ...]:
     if isinstance(answer, str):
         return (_gold_of_text(answer),)
     if isinstance(answer, int | float) and not isinstance(answer, bool) and math.isfinite(answer):
-        # Through repr, so that 0.1 is not its 55 binary digits; as an integer where it is one.
-        return (f"{Decimal(repr(answer)).normalize():f}",)
+        # Through repr, so that 0.1 is not its 55 binary digits; as an integer where it is one, with all its digits.
+        return (str(answer) if isinstance(answer, int) else _decimal(answer),)
     raise ConfigError(f"answer={answer!r} is no gold answer; expected text, a finite number or a list of them")
+
+
+def _decimal(value: float) -> str:
+    digits = f"{Decimal(repr(value)):f}"
+    return digits.rstrip("0").rstrip(".") if "." in digits else digits
 
 
 def _gold_of_text(answer: str) -> str:
@@ -77,17 +83,32 @@ def gold_completion(answer: Any, style: Style | str) -> str:
 
 
 def grade_cheaply(
-    completion: str, answer: Any, style: Style | str = Style.FLEXIBLE, question: str = ""
+    completion: str, answer: Any, style: Style | str = Style.FLEXIBLE, question: str = "", is_opened: bool = False
 ) -> Score | Undecided:
     """1.0 where the extracted answer equals a gold, 0.0 where it does not or there is none, else Undecided.
 
-    `question` is the prompt, for the guard against copying from it. `detail` names the stage that decided.
+    `question` is the prompt, for the guards that ask what it asks for. `is_opened`: the prompt ends inside a thought.
+    `detail` names the stage that decided.
     """
-    extraction = extract(completion, Style(style))
+    extraction = extract(completion, Style(style), is_opened)
+    golds = gold_answers(answer)
+    listed = tuple(gold for gold in golds if 2 <= len(extraction.several) == _num_listed(gold))
+    if listed:
+        return _judge(extraction, ", ".join(extraction.several), listed, question)
     if extraction.answer is None:
         return Score(0.0, extraction.verdict or Verdict.NO_ANSWER, detail=f"extraction: {extraction.detail}")
-    golds = gold_answers(answer)
-    return _judge(extraction, extraction.answer, golds, question)
+    judged = _judge(extraction, extraction.answer, golds, question)
+    if extraction.plainer and not (isinstance(judged, Score) and judged.verdict is Verdict.CORRECT):
+        return _judge(extraction, extraction.plainer, golds, question)
+    return judged
+
+
+def _num_listed(gold: str) -> int:
+    """How many values a gold lists without brackets, or as a set; 0 where it is a tuple, an interval or one value."""
+    if parse_rational(gold) is not None:
+        return 0
+    bare = normalise(gold).removeprefix("\\{").removesuffix("\\}")
+    return 0 if re.search(r"[()\[\]]", bare) else len(bare.split(","))
 
 
 def _judge(extraction: Extraction, candidate: str, golds: Sequence[str], question: str) -> Score | Undecided:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from doubleback.rewards.hostile.answers import WRONG_ANSWERS
 from doubleback.rewards.hostile.completions import ECHOES, WRONG_COMPLETIONS
 from doubleback.rewards.hostile.controls import ECHO_CONTROLS, RIGHT_ANSWERS, RIGHT_COMPLETIONS
+from doubleback.rewards.hostile.numbers import RIGHT_NUMBERS, WRONG_NUMBERS
+from doubleback.rewards.hostile.remarks import RIGHT_REMARKS, WRONG_REMARKS
 from doubleback.rewards.hostile.sizes import build_large, build_long_but_right
 
 FRAMES: Mapping[str, str] = {
@@ -48,15 +50,18 @@ class Case:
 def cases() -> tuple[Case, ...]:
     """The whole suite, hostile cases first. Built on each call, about 35 MB: keep it no longer than needed."""
     return (
-        *_framed(WRONG_ANSWERS, is_honest=False),
+        *_framed((*WRONG_ANSWERS, *WRONG_NUMBERS), is_honest=False),
         *(
             Case(f"{kind}: {name}", kind, text, gold, False, style)
-            for kind, name, style, gold, text in WRONG_COMPLETIONS
+            for kind, name, style, gold, text in (*WRONG_COMPLETIONS, *WRONG_REMARKS)
         ),
         *_answered(ECHOES, is_honest=False),
         *(Case(f"{kind}: {name}", kind, text, "72", False, style) for kind, name, style, text in build_large()),
-        *_framed(RIGHT_ANSWERS, is_honest=True),
-        *(Case(f"honest: {name}", "honest", text, gold, True, style) for name, style, gold, text in RIGHT_COMPLETIONS),
+        *_framed((*RIGHT_ANSWERS, *RIGHT_NUMBERS), is_honest=True),
+        *(
+            Case(f"honest: {name}", "honest", text, gold, True, style)
+            for name, style, gold, text in (*RIGHT_COMPLETIONS, *RIGHT_REMARKS)
+        ),
         *_answered(ECHO_CONTROLS, is_honest=True),
         *(Case(f"honest: {name}", "honest", text, "72", True, style) for name, style, text in build_long_but_right()),
     )

@@ -3,7 +3,7 @@
 import gzip
 import json
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ from typing import Any
 from doubleback.rewards.types import ConfigError
 
 GZIPPED = ".gz"
-MAX_LISTED = 10
-"""Bad lines in one message."""
+BOM = b"\xef\xbb\xbf"
+"""Some programs begin a UTF-8 file with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,87 +28,93 @@ def to_lines(records: Iterable[Mapping[str, Any]], is_gzipped: bool = False) -> 
     """The records as JSON, a line each, in UTF-8. What JSON has no form for is written as its text."""
     # A lone surrogate, which UTF-8 has not, becomes the escape that JSON reads back.
     lines = [json.dumps(record, ensure_ascii=False, default=str) + "\n" for record in records]
-    content = "".join(lines).encode("utf-8", "backslashreplace")
+    text = "".join(lines).encode("utf-8", "backslashreplace")
     # No time stamp in the header: equal lines are equal files.
-    return gzip.compress(content, 6, mtime=0) if is_gzipped else content
+    return gzip.compress(text, 6, mtime=0) if is_gzipped else text
 
 
 def complete_lines(path: Path) -> list[dict[str, Any]]:
     """The lines of a file that `to_lines` made, but for one torn by a crash; none where there is no file."""
     if not path.exists():
         return []
-    return [json.loads(line) for line in _content(path).split(b"\n")[:-1]]
-
-
-def read_rows(path: Path, required: Sequence[Sequence[str]] = ()) -> list[Row]:
-    """The rows of a file; ConfigError lists those that `parse_rows` finds bad."""
-    rows, problems = parse_rows(path, required)
-    refuse(problems)
-    return rows
+    return [json.loads(line) for line in _unpacked(path).split(b"\n")[:-1]]
 
 
 def given_rows(values: Sequence[Any], place: str, required: Sequence[Sequence[str]] = ()) -> list[Row]:
     """Rows that are given as values, checked as those of a file are; `place` is where they were given."""
-    rows, problems = [], []
-    for number, value in enumerate(values, start=1):
-        try:
-            rows.append(Row(number, _checked(value, required)))
-        except ValueError as error:
-            problems.append(f"{place}:{number}: {error}")
-    refuse(problems or ([] if rows else [f"{place} has no rows"]))
+    rows, bad = checked_rows(enumerate(values, start=1), place, required)
+    refuse(bad or ([] if rows else [f"{place} has no rows"]))
     return rows
 
 
-def parse_rows(path: Path, required: Sequence[Sequence[str]] = ()) -> tuple[list[Row], list[str]]:
-    """The objects of a file, empty lines left out, and a line for each that is bad: no UTF-8, no JSON object, or
-    without a required key. `required`: of each group of keys, a row must have one.
+def line_values(text: bytes) -> Iterator[tuple[int, Any]]:
+    """(number from 1, value) of each line of JSON, empty lines left out; for one that is none, the ValueError why."""
+    for number, line in enumerate(text.split(b"\n"), start=1):
+        if line.strip():
+            yield number, _parsed(line)
 
-    ConfigError where the file cannot be read or has no rows.
+
+def checked_rows(
+    numbered: Iterable[tuple[int, Any]], place: str, required: Sequence[Sequence[str]] = ()
+) -> tuple[list[Row], list[str]]:
+    """The rows that are objects with the required keys, and a line for each that is bad.
+
+    `required`: of each group of keys, a row must have one (`field`).
     """
+    rows, bad = [], []
+    for number, value in numbered:
+        try:
+            rows.append(Row(number, _checked(value, required)))
+        except ValueError as error:
+            bad.append(f"{place}:{number}: {error}")
+    return rows, bad
+
+
+def field(data: Mapping[str, Any], name: str) -> Any:
+    """The value of a field, or of one inside another: `reward_model.ground_truth`. None where there is none."""
+    if name in data or "." not in name:
+        return data.get(name)
+    outer, _, inner = name.partition(".")
+    held = data.get(outer)
+    return field(held, inner) if isinstance(held, Mapping) else None
+
+
+def content(path: Path) -> bytes:
+    """The text of a file, unpacked where its name ends in .gz, without a BOM. ConfigError where it cannot be read."""
     try:
-        lines = _content(path).split(b"\n")
+        return _unpacked(path).removeprefix(BOM)
     except (OSError, EOFError, zlib.error) as error:
         raise ConfigError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    rows, problems = [], []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            rows.append(Row(number, _parse(line, required)))
-        except ValueError as error:
-            problems.append(f"{path}:{number}: {error}")
-    if not rows and not problems:
-        raise ConfigError(f"{path} has no rows")
-    return rows, problems
 
 
-def _content(path: Path) -> bytes:
-    """The bytes of a file, unpacked where its name ends in .gz."""
-    content = path.read_bytes()
-    return gzip.decompress(content) if path.suffix == GZIPPED else content
+def _unpacked(path: Path) -> bytes:
+    packed = path.read_bytes()
+    return gzip.decompress(packed) if path.suffix == GZIPPED else packed
 
 
-def refuse(problems: Sequence[str]) -> None:
-    """ConfigError with the first of these lines and the number of the others; nothing where there are none."""
-    if problems:
-        more = [f"... and {len(problems) - MAX_LISTED} more lines like these"] if len(problems) > MAX_LISTED else []
-        raise ConfigError("\n".join([*problems[:MAX_LISTED], *more]))
+def refuse(bad: Sequence[str], way_out: str = "") -> None:
+    """ConfigError with the first of the bad rows, the number of the others and the way out; nothing without any."""
+    if bad:
+        more = f" (and {len(bad) - 1:,} more bad rows)" if len(bad) > 1 else ""
+        raise ConfigError(f"{bad[0]}{more}{way_out}")
 
 
-def _parse(line: bytes, required: Sequence[Sequence[str]]) -> dict[str, Any]:
+def _parsed(line: bytes) -> Any:
+    """The value of a line, or the ValueError that says why it has none."""
     try:
-        data = json.loads(line.decode())
+        return json.loads(line.decode())
     except UnicodeDecodeError as error:
-        raise ValueError(f"not UTF-8 ({error.reason} at byte {error.start})") from error
+        return ValueError(f"not UTF-8 ({error.reason} at byte {error.start})")
     except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"no JSON ({error})") from error
-    return _checked(data, required)
+        return ValueError(f"no JSON ({error})")
 
 
 def _checked(data: Any, required: Sequence[Sequence[str]]) -> dict[str, Any]:
+    if isinstance(data, ValueError):
+        raise data
     if not isinstance(data, dict):
         raise ValueError(f"no JSON object, but {type(data).__name__}")
     for names in required:
-        if all(data.get(name) is None for name in names):
+        if all(field(data, name) is None for name in names):
             raise ValueError(f"no {' or '.join(map(repr, names))}; the row has {', '.join(data) or 'no keys'}")
     return data

@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 
 from doubleback.rewards.types import ConfigError
 
-OPTION = re.compile(r"str|int|float|bool|callable|(list|dict)\[.*\]")
+OPTION = re.compile(r"str|int|float|bool|callable|constrained-\w+|(list|dict)\[.*\]")
 """What pydantic calls the options of a type that are no sections."""
 MAX_SHOWN = 200
 """Characters of a value in a message."""

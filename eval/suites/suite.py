@@ -1,7 +1,6 @@
 """What a policy is measured on: problems from a file, a hub or an enumeration, with their golds and their judge."""
 
 import hashlib
-import json
 import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,11 +9,11 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from doubleback.eval.suites.hub import hub_rows
 from doubleback.rewards.answers.grade import gold_answers
 from doubleback.rewards.answers.messages import question_text
 from doubleback.rewards.compose.config import RewardConfig
-from doubleback.rewards.jsonl import Row, parse_rows, refuse
+from doubleback.rewards.jsonl import Row, field, refuse
+from doubleback.rewards.rows import Source, read_data
 from doubleback.rewards.settings import Section, load_section, nearest, shipped
 from doubleback.rewards.types import ConfigError, Problem
 
@@ -31,7 +30,7 @@ class SuiteConfig(Section):
     description: str
     """One line for `doubleback list`."""
     source: str | None = None
-    """A hub id or a file of JSON lines."""
+    """A file (JSON lines, .json, Parquet, CSV), a folder of `save_to_disk`, or a hub id."""
     task: dict[str, Any] | None = None
     """Instead of a source: a task with its keys, as in a recipe."""
     config: str | None = None
@@ -43,7 +42,8 @@ class SuiteConfig(Section):
     question: str = "{question}"
     """The question, made of the row's fields in braces."""
     answer: str = "answer"
-    """The field that holds the gold: text, a number, a GSM8K solution, or a list of which any is right."""
+    """The field that holds the gold: text, a number, a GSM8K solution, or a list of which any is right. `outer.inner`
+    names a field inside another, here and in the question."""
     id: str | None = None
     """The field that names a row. Default: a hash of the question."""
     prompt: str = "plain"
@@ -121,50 +121,45 @@ def load_suite(
     name, config = load_config(name)
     if data is None and config.task is not None:
         return _of_task(name, config, config.task, task_problems)
-    source = str(config.source)
-    path = data or (Path(source) if source.endswith((".jsonl", ".json")) else None)
-    if path is not None:
-        rows, bad = parse_rows(path)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    else:
-        way_out = "give the rows with --data FILE"
-        rows = hub_rows(source, config.config, config.split, config.revision, f"suite {name}", way_out)
-        bad = []
-        canonical = "\n".join(json.dumps(row.data, sort_keys=True, ensure_ascii=False) for row in rows)
-        digest = hashlib.sha256(canonical.encode()).hexdigest()
+    source = str(data or config.source)
+    read = read_data(Source(source, config.split, config.config, config.revision, "give the rows with --data FILE"))
+    bad = list(read.bad)
     items: dict[str, Item] = {}
-    for row in rows:
+    for row in read.rows:
         try:
             item = _item(row, config)
             if item.id in items:
                 raise ValueError(f"id {item.id!r} was there before")
             items[item.id] = item
         except ValueError as error:
-            bad.append(f"{path or source}:{row.number}: {error}")
-    bad.sort(key=lambda line: int(line.removeprefix(f"{path or source}:").partition(":")[0]))
+            bad.append(f"{source}:{row.number}: {error}")
+    bad.sort(key=lambda line: int(line.removeprefix(f"{source}:").partition(":")[0]))
     if bad and not skip_bad:
-        refuse([*bad[:-1], f"{bad[-1]} (--skip-bad leaves such rows out)"])
+        refuse(bad, " (--skip-bad leaves such rows out)")
     if not items:
         raise ConfigError(f"suite {name}: every row is bad; the first: {bad[0]}")
-    return Suite(name, config, tuple(items.values()), digest, tuple(bad))
+    return Suite(name, config, tuple(items.values()), read.sha256, tuple(bad))
 
 
 def _item(row: Row, config: SuiteConfig) -> Item:
     """ValueError says what is wrong with the row."""
     needed = [*_fields(config.question), config.answer, *([config.id] if config.id else [])]
-    for field in needed:
-        if row.data.get(field) is None:
-            raise ValueError(f"no {field!r}; the row has {', '.join(row.data) or 'no fields'}")
-    question = config.question.format_map({name: question_text(row.data[name]) for name in _fields(config.question)})
-    question = question.strip()
+    for name in needed:
+        if field(row.data, name) is None:
+            raise ValueError(f"no {name!r}; the row has {', '.join(row.data) or 'no fields'}")
+    question = "".join(
+        text + (question_text(field(row.data, name)) if name else "")
+        for text, name, _, _ in string.Formatter().parse(config.question)
+    ).strip()
+    answer = field(row.data, config.answer)
     if not question:
         raise ValueError("the question is empty")
     try:
-        gold_answers(row.data[config.answer])
+        gold_answers(answer)
     except ConfigError as error:
         raise ValueError(str(error)) from error
-    identity = str(row.data[config.id]) if config.id else hashlib.sha256(question.encode()).hexdigest()[:16]
-    return Item(identity, question, {**row.data, "question": question, "answer": row.data[config.answer]})
+    identity = str(field(row.data, config.id)) if config.id else hashlib.sha256(question.encode()).hexdigest()[:16]
+    return Item(identity, question, {**row.data, "question": question, "answer": answer})
 
 
 def _fields(template: str) -> list[str]:

@@ -1,18 +1,15 @@
 """What can be known of a recipe before a token is trained."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 
 from rich.table import Table
 
 from doubleback.eval.measures.contamination import NGRAM, overlap
 from doubleback.eval.show.console import Console
-from doubleback.recipes.commands.progress import Share, Standing, watching
 from doubleback.recipes.models.bundled import bundled_path
 from doubleback.recipes.models.configuration import configuration
 from doubleback.recipes.recipe.assembly import Assembled, Prepared, assemble, prepare, recipe_memory, sized
-from doubleback.recipes.recipe.probe import NUM_PROBLEMS, NUM_SERVED, add_rows, probe, warnings
+from doubleback.recipes.recipe.probe import add_rows, probe, warnings
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.trl import trainer as trl_trainer
 from doubleback.rewards.answers.grade import gold_answers
@@ -49,7 +46,7 @@ def show_memory(recipe: Recipe, console: Console) -> None:
 
 def check_recipe(recipe: Recipe, console: Console) -> None:
     """Show all of it: data, adapter, what the base does. ConfigError or RunError where it cannot train."""
-    with prepared_watched(recipe, console) as prepared:
+    with prepare(recipe) as prepared:
         if recipe.trainer == "trl":
             trl_trainer.refuse(recipe, prepared.longest_prompt)
         table = _table("data")
@@ -60,23 +57,11 @@ def check_recipe(recipe: Recipe, console: Console) -> None:
             preflight(recipe, prepared, assembled, console)
 
 
-@contextmanager
-def prepared_watched(recipe: Recipe, console: Console, tiny_folder: Path | None = None) -> Iterator[Prepared]:
-    """`prepare`, with a sign of life where there are many golds to be graded."""
-    share = Share()
-    with ExitStack() as stack:
-        with watching(console, "grading the golds", share.in_words):
-            prepared = stack.enter_context(prepare(recipe, tiny_folder, share))
-        yield prepared
-
-
 def preflight(recipe: Recipe, prepared: Prepared, assembled: Assembled, console: Console) -> None:
     """What training starts with: the adapter, the memory, and what the base does on a few problems."""
     table = _table("model, and what the base does")
     _add_model(table, recipe, prepared.model, assembled)
-    num_samples = NUM_PROBLEMS * recipe.sampling.group_size + NUM_SERVED * recipe.sampling.group_size
-    standing = Standing(assembled.engine, num_samples, recipe.sampling.max_tokens)
-    with watching(console, "sampling from the base", standing.in_words):
+    with console.status("sampling from the base"):
         probed = probe(recipe, prepared, assembled)
     add_rows(table, probed)
     console.print(table)
@@ -100,6 +85,8 @@ def _add_data(table: Table, recipe: Recipe, prepared: Prepared) -> None:
     splits, everything = prepared.splits, prepared.splits.everything
     sizes = f"{len(splits.train)} train, {len(splits.validation)} validation, {len(splits.test)} test"
     table.add_row("problems", sizes)
+    for line in prepared.skipped:
+        table.add_row("", line)
     table.add_row("golds", f"{len(everything)} of {len(everything) + len(prepared.dropped)} graded correct")
     for line in listed(prepared.dropped):
         table.add_row("", line)

@@ -107,13 +107,15 @@ def score(
     path: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE|RUN", help="Rows with `completion` (or `response`), .jsonl or .jsonl.gz; a run: its rollouts."
+            metavar="FILE|RUN",
+            help="Rows with `completion` (or `response`): JSON lines, Parquet, CSV; a run: its rollouts.",
         ),
     ],
     reward: RewardName = None,
     arguments: RewardArguments = None,
     out: Annotated[Path | None, typer.Option(help="Scored rows. Default: FILE.scored.jsonl, or in RUN/scored.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite scored rows that exist.")] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows out, counted.")] = False,
     conversational: Conversational = False,
     timeout: Timeout = 2.0,
 ) -> None:
@@ -122,7 +124,7 @@ def score(
 
     STOP.done = "no scores were written"
     config = one_reward(reward or "math", arguments or [], conversational, timeout)
-    score_completions(path, config, out, force, console)
+    score_completions(path, config, out, force, skip_bad, console)
 
 
 @app.command()

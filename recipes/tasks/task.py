@@ -7,11 +7,11 @@ a folder beside this file, `package.module:attr`, `path.py:attr`, or an entry po
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import ModelWrapValidatorHandler, model_validator
 
@@ -36,6 +36,10 @@ class Splits:
     """For choosing settings and drawing the curve."""
     test: Sequence[Problem]
     """For the table before and after; never for a choice."""
+    skipped: Sequence[str] = ()
+    """A line for each row that was left out, by file and line."""
+    places: Mapping[str, str] = field(default_factory=dict)
+    """Problem id -> file and line, where there is one."""
 
     @property
     def everything(self) -> list[Problem]:
@@ -54,6 +58,9 @@ class Task(Section):
     prompt: str = HOLE
     """How a question is put to the model: a prompt (doubleback list), a YAML file, or a text with `{question}` in it,
     where the question goes. One for chat models goes through the tokenizer's chat template."""
+    overlong: Literal["refuse", "skip"] = "refuse"
+    """What a prompt does that leaves no room for sampling.max_tokens in model.max_length: end with its line, or be left
+    out and counted."""
     drop_unscorable: bool = False
     """Leave out problems whose own gold is not graded correct, and say which. Otherwise one such stops the run."""
 

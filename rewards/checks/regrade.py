@@ -18,7 +18,7 @@ from doubleback.rewards.builtin.format import boxed_format, think_answer_format
 from doubleback.rewards.checks.golds import as_completion
 from doubleback.rewards.compose.reward import Reward
 from doubleback.rewards.contract.call import Samples, call_now
-from doubleback.rewards.jsonl import Row, read_rows, refuse
+from doubleback.rewards.jsonl import Row, checked_rows
 from doubleback.rewards.sample_lines import PROBLEMS, is_truncated, judgement, read_problems, token_ids
 from doubleback.rewards.settings import nearest
 from doubleback.rewards.types import Completion, ConfigError, Problem, Score
@@ -26,8 +26,6 @@ from doubleback.rewards.types import Completion, ConfigError, Problem, Score
 AHEAD = 256
 """Rows whose scoring has begun before the first of them is waited for."""
 _TEXT_KEYS = ("completion", "response")
-Convert = Callable[[list[Row]], list[Row]]
-"""Brings rows of another system into the form of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,23 +69,23 @@ def problems_of(path: Path) -> tuple[Path, dict[str, Problem]]:
     return path.parent, {}
 
 
-def read_completions(path: Path, needs_answer: bool, convert: Convert | None = None) -> list[Stored]:
-    """Rows with `completion` (or `response`) as text or chat messages. ConfigError names each line that is not one."""
+def stored_completions(path: Path, rows: Sequence[Row], needs_answer: bool) -> tuple[list[Stored], list[str]]:
+    """Rows of `path` with `completion` (or `response`) as text or chat messages, and a line for each without one."""
     folder, problems = problems_of(path)
-    rows = convert(read_rows(path)) if convert else read_rows(path, [_TEXT_KEYS])
-    stored, findings = [], []
-    for row in rows:
+    whole, findings = checked_rows(((row.number, row.data) for row in rows), str(path), [_TEXT_KEYS])
+    stored = []
+    for row in whole:
         try:
-            stored.append(_stored(row, problems))
+            made = _stored(row, problems)
             if needs_answer:
-                _require_answer(stored[-1])
+                _require_answer(made)
+            stored.append(made)
         except KeyError as error:
             place = folder / PROBLEMS
             findings.append(f"{path}:{row.number}: problem {error} is not in {place}; rows of others go elsewhere")
         except ConfigError as error:
             findings.append(f"{path}:{row.number}: {error}")
-    refuse(findings)
-    return stored
+    return stored, findings
 
 
 def group_names(rows: Sequence[Row]) -> list[str]:

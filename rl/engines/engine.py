@@ -1,8 +1,7 @@
 """What an engine is: it samples groups, scores given tokens, and takes a new adapter. One contract test for all."""
 
 from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from transformers import PreTrainedTokenizerBase
 
@@ -37,27 +36,6 @@ class Sampler(Protocol):
         """Free what the engine holds. The engine is unusable afterwards."""
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
-    """How an engine stands at this moment, in completions and their tokens."""
-
-    running: int
-    waiting: int
-    done: int
-    """Since the engine was made, as all below."""
-    tokens: int
-    """Of what is done and of what is running."""
-    done_tokens: int
-
-
-@runtime_checkable
-class Watched(Protocol):
-    """A sampler that can be asked how it stands, from another thread, while `sample` goes on."""
-
-    def load(self) -> Load:
-        """What is running, waiting and done."""
-
-
 class Engine(Sampler, Protocol):
     """A sampler with an adapter: the frozen base plus the adapter last loaded. A new one serves the bare base."""
 
@@ -75,7 +53,7 @@ def encode_prompts(
 
     ConfigError names the first prompt that is too long, or that the tokenizer has no words for.
     """
-    prompts = [_encoded(problem, tokenizer) for problem in problems]
+    prompts = [encode_prompt(problem, tokenizer) for problem in problems]
     for problem, prompt in zip(problems, prompts, strict=True):
         if len(prompt) + max_tokens > max_length:
             raise ConfigError(
@@ -85,7 +63,8 @@ def encode_prompts(
     return prompts
 
 
-def _encoded(problem: Problem, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+def encode_prompt(problem: Problem, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """The same for one problem, however long. ConfigError where the tokenizer has no words for it."""
     try:
         return tuple(tokenizer(problem.prompt)["input_ids"])
     except Exception as error:

@@ -106,14 +106,14 @@ def test_an_unreachable_hub_is_one_line_with_the_way_out(run):
     code, _, err = run("check", "gsm8k")
     assert code == 2
     (line,) = errors(err)
-    assert line.startswith("error: the recipe reads openai/gsm8k from the hub, which failed (")
-    assert line.endswith("give files of JSON lines: task.train=FILE task.test=FILE")
+    assert line.startswith("error: openai/gsm8k:main:train is no file or folder here, and on the hub it failed (")
+    assert "give a file: task.train=FILE, or write OWNER/NAME:CONFIG:SPLIT" in line
 
 
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["task.train=hub:openai/gsm8k"], "write it as hub:OWNER/NAME:CONFIG:SPLIT, for example hub:openai/gsm8k"),
+        (["task.train=hub:openai/gsm8k"], "hub:openai/gsm8k: write it without hub:, as openai/gsm8k:main:train"),
         (
             ["task.prompt=r1"],
             "task.prompt=r1 is for chat models, and the tokenizer of model.path has no chat template; take a prompt",

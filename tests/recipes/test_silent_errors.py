@@ -5,8 +5,8 @@ import peft
 import pytest
 import transformers
 
-from doubleback.eval.suites.hub import hub_rows
 from doubleback.recipes.models.configuration import configuration
+from doubleback.rewards.rows import Source, read_data
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.policy import lora
 from doubleback.rl.policy.base import load_tokenizer
@@ -20,7 +20,7 @@ CALLS = {
     "configuration": (transformers.AutoConfig, "from_pretrained", lambda: configuration("someone/something")),
     "tokenizer": (transformers.AutoTokenizer, "from_pretrained", lambda: load_tokenizer("someone/something")),
     "adapter": (peft.PeftModel, "from_pretrained", lambda: lora.restore(None, "nowhere")),
-    "hub": (datasets, "load_dataset", lambda: hub_rows("someone/rows", None, "test", None, "suite x", "try --data")),
+    "hub": (datasets, "load_dataset", lambda: read_data(Source("someone/rows"))),
 }
 
 

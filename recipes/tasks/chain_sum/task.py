@@ -95,7 +95,8 @@ class ChainSum(Task):
             "test": self.test_problems,
         }
         drawn = [self._draw(level, wanted) for level in self.levels]
-        return Splits(**{name: [*chain.from_iterable(level[name] for level in drawn)] for name in wanted})
+        train, validation, test = ([*chain.from_iterable(level[name] for level in drawn)] for name in wanted)
+        return Splits(train, validation, test)
 
     def gold(self, problem: Problem) -> str:
         """Every step of the chain, then the answer."""

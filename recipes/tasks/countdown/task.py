@@ -53,7 +53,10 @@ class Countdown(Task):
 
     def splits(self) -> Splits:
         """All problems of this size but those of pre-training."""
-        return Splits(*(problems(self.num_numbers, split) for split in (Split.TRAIN, Split.VALIDATION, Split.TEST)))
+        train, validation, test = (
+            problems(self.num_numbers, split) for split in (Split.TRAIN, Split.VALIDATION, Split.TEST)
+        )
+        return Splits(train, validation, test)
 
     def gold(self, problem: Problem) -> str:
         """A right path and the answer, as in the traces of pre-training."""

@@ -2,35 +2,39 @@
 
 import hashlib
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from doubleback.eval.prompts.prompt import HOLE, read_prompt
-from doubleback.eval.suites.hub import hub_rows
+from doubleback.recipes.tasks.math.reading import HASH_DIGITS, Read, divided, refuse_by_source
 from doubleback.recipes.tasks.task import Splits, Task
 from doubleback.rewards.answers.grade import gold_answers, gold_completion
 from doubleback.rewards.answers.messages import question_text
-from doubleback.rewards.jsonl import Row, given_rows, read_rows, refuse
+from doubleback.rewards.jsonl import Row, field, given_rows
+from doubleback.rewards.rows import Source, read_data
 from doubleback.rewards.types import ConfigError, Problem
-
-HUB, EXAMPLE = "hub:", "hub:openai/gsm8k:main:train"
 
 
 class Math(Task):
     """Questions with answers, from files of JSON lines or from the hub."""
 
-    train: str | list[dict[str, Any]]
-    """The training problems: a file of JSON lines, hub:OWNER/NAME:CONFIG:SPLIT, or the rows themselves."""
-    test: str | list[dict[str, Any]]
-    """The test problems, for the table before and after; given in the same way."""
+    train: str | list[str | dict[str, Any]]
+    """The training problems: a file (JSON lines, .json, Parquet, CSV; .gz too), a folder of `save_to_disk`, a hub id as
+    OWNER/NAME:CONFIG:SPLIT, a list of these, or the rows themselves."""
+    test: Annotated[float, Field(gt=0, lt=1)] | str | list[str | dict[str, Any]]
+    """The test problems, for the table before and after: given in the same way, or the share of the training problems
+    that is held out for them, chosen by a hash of the question."""
+    duplicates: Literal["refuse", "skip"] = "refuse"
+    """What a question that stands twice does, in one source or in both: end with its line, or be left out and counted;
+    one that is tested is left out of training."""
     validation_problems: Annotated[int, Field(ge=1)] = 64
     """Training problems that are kept for validation instead, chosen by a hash of the question."""
     question: str = "question"
-    """The field that holds the question."""
+    """The field that holds the question, as text or as a chat message of the user; `outer.inner` for one inside."""
     answer: str = "answer"
-    """The field that holds the gold: text, a number, a GSM8K solution, or a list of which any is right."""
+    """The field that holds the gold: text, a number, a GSM8K solution, or a list of which any is right. Inside another
+    as for the question."""
     prompt: str = "{question}\nPut the final answer in \\boxed{}.\n"
     """As for every task."""
     style: Literal["think_answer", "boxed", "hash", "answer_is", "last_number", "flexible"] | None = None
@@ -39,20 +43,43 @@ class Math(Task):
 
     def splits(self) -> Splits:
         """The problems of both sources. ConfigError where they share a question, or too few are left to train on."""
-        training, test = self._read("train"), self._read("test")
-        both = {problem.id for problem in training} & {problem.id for problem in test}
-        if both:
-            places = f"{self._place('train')} and {self._place('test')}"
-            raise ConfigError(f"{places} share {len(both)} questions; leave them out of one")
-        by_hash = sorted(training, key=lambda problem: problem.id)
+        training = self._read("train")
+        if isinstance(self.test, float):
+            test, training = divided(training, self.test)
+            if not test.problems:
+                raise ConfigError(f"task.test={self.test} holds none of {self._place('train')} out; raise it")
+        else:
+            test = self._read("test")
+            training = self._apart(training, test)
+        by_hash = sorted(training.problems)
         if len(by_hash) <= self.validation_problems:
             raise ConfigError(
                 f"task.validation_problems={self.validation_problems} leaves none of the {len(by_hash)} problems of "
                 f"{self._place('train')} for training; lower it"
             )
-        chosen = {problem.id for problem in by_hash[: self.validation_problems]}
-        train = [problem for problem in training if problem.id not in chosen]
-        return Splits(train, [problem for problem in training if problem.id in chosen], test)
+        chosen = set(by_hash[: self.validation_problems])
+        train = [problem for problem in training.problems.values() if problem.id not in chosen]
+        validation = [problem for problem in training.problems.values() if problem.id in chosen]
+        skipped = (*training.skipped, *test.skipped)
+        places = {**training.places, **test.places}
+        return Splits(train, validation, list(test.problems.values()), skipped, places)
+
+    def _apart(self, training: Read, test: Read) -> Read:
+        """The training problems that are not tested. ConfigError where there are others, unless they may be skipped."""
+        both = training.problems.keys() & test.problems.keys()
+        if both and self.duplicates == "refuse":
+            places = f"{self._place('train')} and {self._place('test')}"
+            raise ConfigError(
+                f"{places} share {len(both)} questions; leave them out of one, or out of training with "
+                "task.duplicates=skip"
+            )
+        kept = {identity: problem for identity, problem in training.problems.items() if identity not in both}
+        lines = [
+            f"{training.places[it]}: the question is tested, at {test.places[it]}"
+            for it in training.problems
+            if it in both
+        ]
+        return Read(kept, training.places, (*training.skipped, *lines))
 
     def gold(self, problem: Problem) -> str:
         """The gold answer in the form of task.style."""
@@ -67,41 +94,49 @@ class Math(Task):
         source = getattr(self, key)
         return f"task.{key}={source}" if isinstance(source, str) else f"task.{key}"
 
-    def _read(self, key: str) -> list[Problem]:
-        """The problems of `train` or `test`. ConfigError names bad rows, and questions that come twice."""
-        read: dict[str, Problem] = {}
-        bad = []
-        source = getattr(self, key)
-        place = source if isinstance(source, str) else f"task.{key}"
-        for row in self._rows(source, place):
+    def _read(self, key: str) -> Read:
+        """The problems of `train` or `test`. ConfigError names bad rows and questions that come twice."""
+        problems: dict[str, Problem] = {}
+        places: dict[str, str] = {}
+        bad: dict[str, list[str]] = {}
+        twice: dict[str, list[str]] = {}
+        for source, row in self._rows(key):
+            place = f"{source}:{row.number}"
             try:
-                question = question_text(row.data[self.question])
-                gold_answers(row.data[self.answer])
+                problem = self._problem(row)
             except (ConfigError, ValueError) as error:
-                bad.append(f"{place}:{row.number}: {error}")
+                bad.setdefault(source, []).append(f"{place}: {error}")
                 continue
-            identity = hashlib.sha256(question.encode()).hexdigest()[:16]
-            columns = {**row.data, "question": question, "answer": row.data[self.answer]}
-            if identity in read:
-                bad.append(f"{place}:{row.number}: the same question as problem {identity} before")
-            read[identity] = Problem(identity, question, columns)
-        refuse(bad)
-        return list(read.values())
+            if problem.id in problems:
+                line = f"{place}: the same question as problem {problem.id} before, at {places[problem.id]}"
+                twice.setdefault(source, []).append(line)
+                continue
+            problems[problem.id], places[problem.id] = problem, place
+        refuse_by_source(bad)
+        if self.duplicates == "refuse":
+            refuse_by_source(twice, "; task.duplicates=skip leaves such rows out")
+        return Read(problems, places, tuple(line for lines in twice.values() for line in lines))
 
-    def _rows(self, source: str | list[dict[str, Any]], place: str) -> list[Row]:
-        """The rows of a file or of a dataset on the hub, or those given."""
+    def _problem(self, row: Row) -> Problem:
+        """ConfigError or ValueError where the row has no question, or no gold."""
+        question, answer = question_text(field(row.data, self.question)), field(row.data, self.answer)
+        gold_answers(answer)
+        identity = hashlib.sha256(question.encode()).hexdigest()[:HASH_DIGITS]
+        return Problem(identity, question, {**row.data, "question": question, "answer": answer})
+
+    def _rows(self, key: str) -> list[tuple[str, Row]]:
+        """(source, row) of everything that the key gives."""
+        given = getattr(self, key)
         fields = [(self.question,), (self.answer,)]
-        if not isinstance(source, str):
-            return given_rows(source, place, fields)
-        if not source.startswith(HUB):
-            return read_rows(Path(source), fields)
-        parts = source.removeprefix(HUB).split(":")
-        if len(parts) != 3 or not all(parts):
-            raise ConfigError(f"task source {source}: write it as hub:OWNER/NAME:CONFIG:SPLIT, for example {EXAMPLE}")
-        name, config, split = parts
-        way_out = "give files of JSON lines: task.train=FILE task.test=FILE"
-        rows = hub_rows(name, config, split, None, "the recipe", way_out)
-        absent = [field for (field,) in fields if rows and field not in rows[0].data]
-        if absent:
-            raise ConfigError(f"{source} has no field {absent[0]!r} but {', '.join(rows[0].data)}; see task.question")
-        return rows
+        if isinstance(given, list) and not all(isinstance(item, str) for item in given):
+            return [(f"task.{key}", row) for row in given_rows(given, f"task.{key}", fields)]
+        read = []
+        bad: dict[str, list[str]] = {}
+        for name in [given] if isinstance(given, str) else given:
+            data = read_data(Source(name, key, way_out=f"give a file: task.{key}=FILE"), fields)
+            bad[name] = data.bad
+            read += [(name, row) for row in data.rows]
+        refuse_by_source(bad)
+        if not read:
+            raise ConfigError(f"task.{key} names no source; give a file")
+        return read

@@ -144,7 +144,7 @@ def test_a_hub_that_cannot_be_reached_is_named_with_the_way_out(monkeypatch):
 
     monkeypatch.setattr(datasets, "load_dataset", fail)
     with pytest.raises(
-        ConfigError, match=r"math500 reads HuggingFaceH4/MATH-500 from the hub, which failed .*--data FILE"
+        ConfigError, match=r"HuggingFaceH4/MATH-500 is no file or folder here, and on the hub it failed .*--data FILE"
     ):
         load_suite("math500")
 

@@ -2,7 +2,6 @@
 
 import json
 import math
-from contextlib import nullcontext
 from io import StringIO
 
 import pytest
@@ -21,10 +20,6 @@ from doubleback.rl.run.directory import RunDirectory
 
 PROBLEMS = [Problem(name, f"{name}?", {"answer": "1"}) for name in ("p", "q")]
 CORRECT, WRONG, TIMEOUT = Score(1.0, Verdict.CORRECT), Score(0.0, Verdict.WRONG), Score(None, Verdict.TIMEOUT)
-
-
-def unwatched(what, words):
-    return nullcontext()
 
 
 def counting():
@@ -47,7 +42,7 @@ def in_training(scores, folder):
     n = len(scores)
     recipe = load_recipe("countdown", [f"eval.n={n}", "eval.k=[1]", f"eval.validation_n={n}", "steps=5"])
     run = RunDirectory(folder)
-    evaluate = evaluator(recipe, Splits([], PROBLEMS, []), counting(), judging(*scores), run, unwatched)
+    evaluate = evaluator(recipe, Splits([], PROBLEMS, []), counting(), judging(*scores), run, lambda text: None)
     metrics = evaluate(4) or evaluate(10)  # not due at step 4; due at the tenth as every tenth is
     lines = complete_lines(folder / "eval" / "validation-step-00010.jsonl.gz")
     return metrics, json.loads((folder / "eval" / "validation-step-00010.json").read_text()), lines
@@ -88,7 +83,7 @@ def test_what_cannot_be_estimated_is_undefined_in_training(tmp_path):
     recipe = load_recipe("countdown", ["eval.n=3", "eval.k=[1,3]", "steps=5"])
     reward, run = judging(CORRECT, WRONG, TIMEOUT), RunDirectory(tmp_path)
     asked = recipe.model_copy(update={"eval": recipe.eval.model_copy(update={"validation_n": 3})})
-    metrics = evaluator(asked, Splits([], PROBLEMS, PROBLEMS), counting(), reward, run, unwatched)(0)
+    metrics = evaluator(asked, Splits([], PROBLEMS, PROBLEMS), counting(), reward, run, print)(0)
     assert metrics["eval/test/pass@1"] == 0.5
     assert math.isnan(metrics["eval/test/pass@3"])
 
@@ -98,7 +93,7 @@ def test_training_reports_the_measures_of_its_task(tmp_path):
     recipe = load_recipe("countdown", ["eval.validation_n=1", "steps=5"])
     problems = recipe.task.splits().validation[:2]
     run = RunDirectory(tmp_path)
-    metrics = evaluator(recipe, Splits([], problems, []), counting(), judging(CORRECT), run, unwatched)(10)
+    metrics = evaluator(recipe, Splits([], problems, []), counting(), judging(CORRECT), run, lambda text: None)(10)
     assert {name: metrics[f"eval/validation/{name}"] for name in ("verified_backtrack", "arithmetic_error_rate")} == {
         "verified_backtrack": 0.0,
         "arithmetic_error_rate": 0.0,

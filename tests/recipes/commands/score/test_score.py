@@ -101,10 +101,7 @@ def test_rows_of_a_group_may_stand_apart_and_come_back_in_their_order(run, tmp_p
         ),
         (
             b'{"answer": "1"}\n[1]\n\n{"completion": 5, "answer": "1"}',
-            [
-                "rows.jsonl:1: no 'completion' or 'response'; the row has answer",
-                "rows.jsonl:2: no JSON object, but list",
-            ],
+            ["rows.jsonl:1: no 'completion' or 'response'; the row has answer (and 2 more bad rows)"],
         ),
         (b'{"completion": "a", "answer": "\xff"}', ["rows.jsonl:1: not UTF-8 (invalid start byte at byte 31)"]),
         (
@@ -115,7 +112,7 @@ def test_rows_of_a_group_may_stand_apart_and_come_back_in_their_order(run, tmp_p
         (b'{"completion": "a", "answer": "1", "style": "box"}', ["rows.jsonl:1: style='box'; did you mean boxed?"]),
         (b"{", ["rows.jsonl:1: no JSON (Expecting property name"]),
         (b"", ["rows.jsonl has no rows"]),
-        (b"{\n" * 14, [*[f"rows.jsonl:{n}: no JSON" for n in range(1, 11)], "... and 4 more lines like these"]),
+        (b"{\n" * 14, ["rows.jsonl:1: no JSON"]),
     ],
 )
 def test_bad_rows_are_named_and_nothing_is_written(run, tmp_path, content, lines):

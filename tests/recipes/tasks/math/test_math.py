@@ -118,7 +118,7 @@ def test_it_is_dropped_if_the_recipe_says_so_and_listed(run, recipe, tmp_path):
         (
             None,
             {"prompt": "{qestion}"},
-            "task.prompt: prompt '{qestion}' is no YAML file and not shipped; known: boxed",
+            "task.prompt: prompt '{qestion}' has no {question}: write it where the question goes",
         ),
         (
             None,
@@ -132,7 +132,11 @@ def test_it_is_dropped_if_the_recipe_says_so_and_listed(run, recipe, tmp_path):
             "task.prompt: prompt '{question} {question}': text holds {question} 2",
         ),
         (None, {"prompt": "{question} {{}}"}, "task.prompt: prompt '{question} {{}}': braces stand as they are, write"),
-        (None, {"test": None}, "task.test=None: input should be a valid string or input should be a valid list"),
+        (
+            None,
+            {"test": None},
+            "task.test=None: input should be a valid number or input should be a valid string or",
+        ),
         (None, {"train": "nowhere.jsonl"}, "nowhere.jsonl cannot be read: No such file"),
     ],
 )

@@ -1,0 +1,180 @@
+"""The rows of a data set as people have it: one reader for task.train and task.test, suites, `--data` and `score`.
+
+train.jsonl  train.jsonl.gz        JSON, a line each; a bad line is named by its number
+train.json                         the same, or one array
+train.parquet  train.csv  .tsv     as pyarrow reads them
+FOLDER  FOLDER:SPLIT               of `save_to_disk`
+OWNER/NAME  OWNER/NAME:CONFIG:SPLIT   on the Hugging Face hub
+"""
+
+import gzip
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from doubleback.rewards.jsonl import GZIPPED, Row, checked_rows, content, line_values
+from doubleback.rewards.types import ConfigError, first_line
+
+COLUMNS = (".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
+LINES = (".jsonl", ".jsonl.gz", ".json", ".json.gz")
+SAVED = ("dataset_info.json", "dataset_dict.json")
+"""What a folder of `save_to_disk` holds: of one data set, of several splits."""
+HUB = re.compile(r"[\w.-]+/[\w.-]+(:[^:]+){0,2}")
+EXAMPLE = "openai/gsm8k:main:train"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What was asked for, and what is said where it fails."""
+
+    name: str
+    """A path, a folder of `save_to_disk` (its split behind it), or a hub id (configuration and split behind it)."""
+    split: str = "train"
+    """The split of a folder or of the hub where the name has none."""
+    config: str | None = None
+    """Hub: the configuration where the name has none."""
+    revision: str | None = None
+    """Hub: branch, tag or commit."""
+    way_out: str = "give a file"
+    """What to do where the hub cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What was read."""
+
+    rows: list[Row]
+    bad: list[str]
+    """A line for each row that is bad: no JSON object, or without a required key."""
+    sha256: str
+    """Of the file's bytes; of the rows as canonical JSON where there is no file."""
+
+
+def read_data(source: Source, required: Sequence[Sequence[str]] = ()) -> Data:
+    """The rows of a source. `required`: of each group of keys (`field`), a row must have one.
+
+    ConfigError where the source cannot be read, or has no rows.
+    """
+    if source.name.startswith("hub:"):
+        raise ConfigError(f"{source.name}: write it without hub:, as {EXAMPLE}")
+    path = Path(source.name)
+    is_saved, is_file = saved(path) is not None, path.is_file()
+    if is_saved or (not is_file and HUB.fullmatch(source.name) and path.suffix not in (*LINES, *COLUMNS, GZIPPED)):
+        values = _saved_values(source) if is_saved else _hub_values(source)
+        canonical = "\n".join(json.dumps(value, sort_keys=True, ensure_ascii=False, default=str) for value in values)
+        digest = hashlib.sha256(canonical.encode("utf-8", "backslashreplace")).hexdigest()
+        rows, bad = checked_rows(enumerate(values, start=1), source.name, required)
+    else:
+        whole = _bytes(path)
+        numbered = _file_values(path, whole)
+        digest = hashlib.sha256(whole).hexdigest()
+        rows, bad = checked_rows(numbered, source.name, required)
+    if not rows and not bad:
+        raise ConfigError(f"{source.name} has no rows")
+    return Data(rows, bad, digest)
+
+
+def stem(path: Path) -> str:
+    """The name of a file without what says its form."""
+    name = path.resolve().name
+    ending = next((ending for ending in sorted((*LINES, *COLUMNS), key=len)[::-1] if name.endswith(ending)), GZIPPED)
+    return name.removesuffix(ending)
+
+
+def saved(path: Path) -> tuple[Path, str | None] | None:
+    """The folder of `save_to_disk` that a path is, and the split behind it; None where it is none."""
+    folder, _, split = str(path).rpartition(":")
+    for found, part in ((path, None), (Path(folder), split)):
+        if any((found / name).is_file() for name in SAVED):
+            return found, part
+    return None
+
+
+def _bytes(path: Path) -> bytes:
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder, but not one of save_to_disk; give a file, or that folder")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _file_values(path: Path, whole: bytes) -> Iterable[tuple[int, Any]]:
+    """(number, row) of a file by its ending; anything unknown is JSON lines."""
+    ending = path.name.removesuffix(GZIPPED).rpartition(".")[2].lower()
+    if ending in ("csv", "tsv"):
+        return enumerate(_or_config_error(path, lambda: _csv_values(whole, path, "\t" if ending == "tsv" else ",")), 1)
+    if ending == "parquet":
+        return enumerate(_or_config_error(path, lambda: _parquet_values(path)), 1)
+    text = content(path)
+    if ending == "json" and text.lstrip().startswith(b"["):
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(f"{path} is no JSON array ({error})") from error
+        return enumerate(found, start=1)
+    return line_values(text)
+
+
+def _csv_values(whole: bytes, path: Path, delimiter: str) -> list[Any]:
+    import pyarrow.csv
+
+    text = gzip.decompress(whole) if path.suffix == GZIPPED else whole
+    table = pyarrow.csv.read_csv(
+        pyarrow.BufferReader(text),
+        parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+    )
+    found: list[Any] = table.to_pylist()
+    return found
+
+
+def _parquet_values(path: Path) -> list[Any]:
+    import pyarrow.parquet
+
+    found: list[Any] = pyarrow.parquet.read_table(path).to_pylist()
+    return found
+
+
+def _saved_values(source: Source) -> list[Any]:
+    from datasets import DatasetDict, load_from_disk
+
+    folder, split = saved(Path(source.name)) or (Path(source.name), None)
+    found = _or_config_error(folder, lambda: load_from_disk(str(folder)))
+    if isinstance(found, DatasetDict):
+        wanted = split or source.split
+        if wanted not in found:
+            raise ConfigError(f"{source.name} has no split {wanted!r} but {', '.join(found)}; write it as FOLDER:SPLIT")
+        found = found[wanted]
+    elif split is not None:
+        raise ConfigError(f"{source.name}: that folder has no splits; give {folder}")
+    return [dict(row) for row in found]
+
+
+def _hub_values(source: Source) -> list[Any]:
+    from datasets import load_dataset  # 1 s that a run from a file does not spend
+
+    name, *parts = source.name.split(":")
+    config = parts[0] if parts else source.config
+    split = parts[1] if len(parts) > 1 else source.split
+    try:
+        rows: Iterable[Mapping[str, Any]] = load_dataset(
+            name, config, split=split, revision=source.revision, streaming=True
+        )
+        return [dict(row) for row in rows]
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300] if "onfig name is missing" in str(error) else first_line(error)
+        raise ConfigError(
+            f"{source.name} is no file or folder here, and on the hub it failed ({reason}); {source.way_out}, or write "
+            f"OWNER/NAME:CONFIG:SPLIT, as {EXAMPLE}"
+        ) from error
+
+
+def _or_config_error(path: Path, read: Callable[[], Any]) -> Any:
+    try:
+        return read()
+    except (OSError, EOFError, ValueError, RuntimeError) as error:  # ArrowInvalid is a ValueError
+        raise ConfigError(f"{path} cannot be read: {first_line(error)}") from error

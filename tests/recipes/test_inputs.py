@@ -27,11 +27,11 @@ def differing(*overrides, before=("steps=4",)):
     [
         (
             "optim.microbatch_tokens=4096",
-            r"is 4096 from now on, it was \d+ \(the same sums in another order: last bits",
+            r"is 4096 from now on, it was 'auto' \(the same sums in another order: last bits",
         ),
         ("optim.logits_mib=64", r"is 64 from now on, it was 256 \(the same sums in another order: last bits differ\)"),
         ("optim.gradient_checkpointing=true", "is True from now on, it was False"),
-        ("engine.kv_cache_mib=64", r"is 64 from now on, it was \d+"),
+        ("engine.kv_cache_mib=64", "is 64 from now on, it was 'auto'"),
         ("engine.max_num_seqs=16", r"is 16 from now on, it was \d+ \(batches of another size: last bits may differ\)"),
         ("checkpoint.every=3", r"is 3 from now on, it was \d+"),
         ("checkpoint.keep=9", "is 9 from now on, it was 2"),
@@ -183,9 +183,12 @@ def test_a_run_goes_on_with_what_it_began_with_alone(run, own):
         assert all(line.startswith("error: --resume: ") and " is not what the run began with" in line for line in lines)
         for words in said[name]:
             assert any(words in line for line in lines), (words, lines)
+    environment = own / "run" / "environment.json"
+    environment.write_text(environment.read_text().replace('"threads": ', '"threads": 9'))
     code, out, err = run(*COMMAND, "steps=2", "optim.microbatch_tokens=512", "engine.max_num_seqs=8", "--resume")
     assert code == 0, out + err
     text = " ".join(out.split())
     assert "--resume: optim.microbatch_tokens is 512 from now on, it was " in text
     assert "--resume: steps is 2 from now on, it was 1" in text
+    assert re.search(r"--resume: threads is \d+ from now on, it was 9\d+ \(last bits may differ\)", text)
     assert [json.loads(line)["step"] for line in (own / "run" / "metrics.jsonl").read_text().splitlines()] == [0, 1, 2]

@@ -29,7 +29,7 @@ warnings.filterwarnings("ignore", category=FutureWarning, module=r"vllm\.")
 from vllm import LLM, SamplingParams  # noqa: E402
 from vllm.sampling_params import RequestOutputKind  # noqa: E402
 
-from doubleback.rewards.types import Completion, Problem  # noqa: E402
+from doubleback.rewards.types import Completion, ConfigError, Problem  # noqa: E402
 from doubleback.rl.engines.engine import NO_ADAPTER, OnGroup, completion_text, encode_prompts  # noqa: E402
 from doubleback.rl.engines.setup import EngineSetup, Strategy  # noqa: E402
 from doubleback.rl.engines.vllm_adapters import MergedReload, RuntimeAdapter, correct_vllm  # noqa: E402
@@ -56,7 +56,8 @@ class VllmEngine:
         self._version, self._adapter_hash = 0, NO_ADAPTER
         reports_routes = setup.returns_routes and _has_experts(model.path)
         threads, random_state = torch.get_num_threads(), torch.get_rng_state()
-        self._llm = LLM(
+        self._llm = _started(
+            setup,
             model=model.path,
             dtype=model.dtype,
             max_model_len=model.max_length,
@@ -174,6 +175,24 @@ class VllmEngine:
             adapter_hash=self._adapter_hash,
             seed=seed + sample.index,
         )
+
+
+def _started(setup: EngineSetup, **options: Any) -> LLM:
+    """vLLM with these options. ConfigError where the cache is larger than the memory, or too small for a sequence."""
+    try:
+        return LLM(**options)
+    except ValueError as error:
+        asked, said = options["kv_cache_memory_bytes"] >> 20, " ".join(str(error).split())
+        if "less than requested memory for kv" in said:
+            raise ConfigError(
+                f"engine.kv_cache_mib={asked} is more than there is: {said[:200]}; lower it, or leave it at auto"
+            ) from error
+        if "KV cache is needed" in said:
+            raise ConfigError(
+                f"engine.kv_cache_mib={asked} holds no sequence of model.max_length={setup.model.max_length}; raise "
+                "the first, lower the second, or leave the first at auto"
+            ) from error
+        raise
 
 
 def _has_experts(path: str) -> bool:

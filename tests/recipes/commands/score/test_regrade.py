@@ -116,7 +116,7 @@ def test_what_is_missing_is_named(run, trained, tmp_path):
     code, _, err = run("score", trained / "rollouts" / "step-00001.jsonl.gz", "--reward", "math")
     assert code == 2
     assert "step-00001.jsonl.gz:1: " in errors(err)[0]
-    assert errors(err)[0].endswith("no 'answer'; the problem has parity")
+    assert "no 'answer'; the problem has parity (and 11 more bad rows)" in errors(err)[0]
     code, _, err = run("score", tmp_path, "--reward", f"{tmp_path}/mine.py:has_parity")
     assert (code, errors(err)) == (
         2,

@@ -1,6 +1,6 @@
 # ruff: noqa: TID251 (lazy_loader reads relative imports alone)
 from .commands.measure import compare as compare
 from .commands.measure import evaluate as evaluate
-from .commands.results import Run as Run
 from .commands.train import train as train
 from .recipe.loading import load_recipe as load_recipe
+from .recipe.results import Run as Run

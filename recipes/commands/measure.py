@@ -9,8 +9,8 @@ from doubleback.eval.compare import ComparedEvaluations, Evaluated, load_evaluat
 from doubleback.eval.compare import compare as compare_evaluated
 from doubleback.eval.show.console import Console
 from doubleback.recipes.commands.evaluate import Options, evaluate_policy
-from doubleback.recipes.commands.results import Run
 from doubleback.recipes.recipe.policy import engine_settings, find_policy
+from doubleback.recipes.recipe.results import Run
 from doubleback.rewards.settings import Section, validated
 
 

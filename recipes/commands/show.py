@@ -13,7 +13,7 @@ from doubleback.eval.show.console import Console
 from doubleback.eval.show.pictures import learning_curve
 from doubleback.eval.show.tables import before_after
 from doubleback.recipes.commands.display import figures, sample_pair
-from doubleback.recipes.commands.results import Run
+from doubleback.recipes.recipe.results import Run
 from doubleback.recipes.tasks.task import find_task
 from doubleback.rewards.jsonl import complete_lines
 from doubleback.rewards.sample_lines import read_problems, with_columns

@@ -15,10 +15,10 @@ from doubleback.eval.show.console import Console
 from doubleback.eval.summarise import headline, summary
 from doubleback.recipes.commands.check import preflight
 from doubleback.recipes.commands.display import Display
-from doubleback.recipes.commands.results import Run
 from doubleback.recipes.models.configuration import configuration
 from doubleback.recipes.recipe.assembly import Prepared, assemble, kept_sizes, prepare, sized
 from doubleback.recipes.recipe.inputs import INPUTS, changed_settings, inputs, require_same_inputs
+from doubleback.recipes.recipe.results import Run
 from doubleback.recipes.recipe.schema import TINY_FOLDER, Recipe
 from doubleback.recipes.recipe.start import initial_adapter, record_start
 from doubleback.recipes.recipe.trackers import TrackedRun, start_trackers

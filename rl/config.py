@@ -191,6 +191,24 @@ class CheckpointConfig(Section):
     """Steps between checkpoints; the last step is always saved."""
     keep: Annotated[int, Field(ge=1), MayChange()] = 2
     """Checkpoints kept; older ones are deleted after a newer one is safely on disk."""
+    best: Annotated[Annotated[str, Field(pattern=r"^eval/[^/]+/.+$")] | None, MayChange()] = None
+    """Metric of which the highest is best, as `eval/validation/pass@1`: that step's checkpoint is never deleted, and
+    `doubleback eval RUN --checkpoint best` measures it. `null`: none is marked."""
+    patience: Annotated[Annotated[int, Field(ge=1)] | None, MayChange()] = None
+    """Evaluations in a row without an improvement of checkpoint.best after which the run ends. `null`: it goes on."""
+
+    @model_validator(mode="after")
+    def _patience_is_for_a_metric(self) -> "CheckpointConfig":
+        if self.patience is not None and self.best is None:
+            raise ValueError(
+                f"checkpoint.patience={self.patience} waits for an improvement, and checkpoint.best=null names no "
+                "metric; set it to eval/validation/pass@1"
+            )
+        if self.best is not None and self.best.startswith("eval/test/"):
+            raise ValueError(
+                f"checkpoint.best={self.best}: test problems are never for a choice; take one of eval/validation/"
+            )
+        return self
 
     def is_due(self, step: int, steps: int) -> bool:
         """Whether `step` of `steps` is saved."""

@@ -36,6 +36,9 @@ Timeout = Annotated[float, typer.Option(min=0.01, help="Wall-clock limit in seco
 PolicyName = Annotated[
     str, typer.Argument(metavar="MODEL|RUN", help="Folder, hub id, bundled:NAME, or a run directory.")
 ]
+CheckpointName = Annotated[
+    str | None, typer.Option("--checkpoint", metavar="best|STEP", help="Of a run: which. Default: its newest.")
+]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[key.path=value ...]", help="Settings to change.")]
 
 
@@ -168,6 +171,7 @@ def evaluate(
     adapter: Annotated[
         Path | None, typer.Option(help="LoRA adapter in PEFT's layout. Default: a run's newest.")
     ] = None,
+    checkpoint: CheckpointName = None,
     endpoint: Annotated[str | None, typer.Option(help="OpenAI-compatible server that serves MODEL: .../v1")] = None,
     n: Annotated[int, typer.Option(min=1, help="Samples per problem.")] = 1,
     k: Annotated[str, typer.Option(help="Which pass@k and maj@k to show: 1,4,16. Default: 1 and n.")] = "",
@@ -199,8 +203,9 @@ def evaluate(
     rows = {"data": data, "limit": limit, "skip_bad": skip_bad, "prompt": prompt}
     sampling = {"n": n, "k": ks, "temperature": temperature, "max_tokens": max_tokens, "seed": seed}
     cache: int | str = "auto" if kv_cache_mib is None else kv_cache_mib
-    policy = {"adapter": adapter, "endpoint": endpoint, "engine": engine, "dtype": dtype, "kv_cache_mib": cache}
-    options: dict[str, Any] = {**sampling, **rows, **policy, "console": console}
+    policy = {"adapter": adapter, "checkpoint": checkpoint, "endpoint": endpoint}
+    served = {"engine": engine, "dtype": dtype, "kv_cache_mib": cache}
+    options: dict[str, Any] = {**sampling, **rows, **policy, **served, "console": console}
     with _folder(out, f"eval-{Path(suite).stem}") as folder:
         console.print(f"folder  {folder}", soft_wrap=True)
         go_on_in(folder)
@@ -219,13 +224,15 @@ def merge(
     adapter: Annotated[
         Path | None, typer.Option(help="LoRA adapter in PEFT's layout. Default: a run's newest.")
     ] = None,
+    checkpoint: CheckpointName = None,
     dtype: Annotated[str | None, typer.Option(help="float32 or bfloat16. Default: as the base is stored.")] = None,
 ) -> None:
     """Write base + adapter as a plain transformers checkpoint, summed in float32, and say how exact it is."""
     from doubleback.recipes.recipe.policy import find_policy, merge_policy
     from doubleback.rl.engines.config import EngineConfig
 
-    policy = find_policy(model, adapter=adapter, endpoint=None, engine=EngineConfig(), dtype=dtype or "float32")
+    engine, stored = EngineConfig(), dtype or "float32"
+    policy = find_policy(model, adapter=adapter, endpoint=None, engine=engine, dtype=stored, checkpoint=checkpoint)
     merge_policy(policy, dtype, out, console)
 
 

@@ -39,6 +39,8 @@ class EvaluationOptions(Section):
     """The mode of a model that can think or not; what its template does by itself where it is not given."""
     adapter: str | Path | None = None
     """A LoRA adapter in PEFT's layout. Default: a run's newest."""
+    checkpoint: str | None = None
+    """Of a run: `best`, as checkpoint.best says, or a step, instead of the newest."""
     endpoint: str | None = None
     """Address of an OpenAI-compatible server that serves the model."""
     engine: str = "vllm"
@@ -65,6 +67,7 @@ def evaluate(
         endpoint=given.endpoint,
         engine=engine_settings(given.engine, given.kv_cache_mib),
         dtype=given.dtype,
+        checkpoint=given.checkpoint,
     )
     shared = {"prompt", "n", "temperature", "max_tokens", "seed", "limit", "skip_bad"}
     data = None if given.data is None else Path(given.data)

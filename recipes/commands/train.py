@@ -26,7 +26,7 @@ from doubleback.recipes.tasks.task import Splits
 from doubleback.recipes.trl import trainer as trl_trainer
 from doubleback.rewards.checks.golds import listed
 from doubleback.rewards.sample_lines import with_columns
-from doubleback.rewards.settings import read_yaml, require_folder
+from doubleback.rewards.settings import nearest, read_yaml, require_folder
 from doubleback.rewards.types import ConfigError, RunError
 from doubleback.rl.engines.engine import Sampler
 from doubleback.rl.learner.learner import Learner
@@ -34,6 +34,7 @@ from doubleback.rl.rollout.prefetch import Rollouts
 from doubleback.rl.rollout.problems import ProblemSource
 from doubleback.rl.rollout.sampler import RolloutSampler
 from doubleback.rl.rollout.scoring import Scorer
+from doubleback.rl.run.best import has_stalled, standing
 from doubleback.rl.run.directory import RunDirectory, step_name
 from doubleback.rl.run.files import write_atomically
 from doubleback.rl.run.journal import Checkpoints, Journal, Observe
@@ -106,13 +107,14 @@ def _train(
             journal = Journal(run, checkpoints, evaluate, [display.observe, track, *callbacks])
             if is_trl:
                 trl_trainer.train_with_trl(trl_trainer.TrlRun(settings, prepared, learner, problems, sync, journal))
+                _say_where_it_stands(run, recipe, console)
                 return
             sampling = recipe.sampling.sampling()
             sampler = RolloutSampler(engine, problems, prepared.reward, sampling, recipe.rollout, recipe.seed)
             rollouts = Rollouts(sampler, recipe.rollout)
             try:
                 with STOP.finishing():
-                    train_adapter(learner, rollouts, sync, journal, range(start + 1, recipe.steps + 1))
+                    train_adapter(learner, rollouts, sync, journal, journal.steps())
             except (Interrupted, RunError):
                 if STOP.asked is not None:
                     with STOP.finishing():
@@ -120,6 +122,19 @@ def _train(
                         saved = run.checkpoint_steps()
                         STOP.done = f"step {saved[-1]} of {recipe.steps} is saved" if saved else ""
                 raise
+        _say_where_it_stands(run, recipe, console)
+
+
+def _say_where_it_stands(run: RunDirectory, recipe: Recipe, console: Console) -> None:
+    """The best step, where the recipe asks for one, and whether the run ended since nothing was better."""
+    if recipe.checkpoint.best is None:
+        return
+    lines = run.metrics_lines()
+    found = standing(lines, recipe.checkpoint.best)
+    console.print(f"best  {recipe.checkpoint.best} {found.value:.3f} at step {found.best_step}", highlight=False)
+    if has_stalled(lines, recipe.checkpoint):
+        since = f"checkpoint.patience={recipe.checkpoint.patience}: no improvement in {found.num_since} evaluations"
+        console.print(f"ended at step {lines[-1]['step']}, {since}", highlight=False)
 
 
 def evaluator(
@@ -127,10 +142,10 @@ def evaluator(
 ) -> Callable[[int], dict[str, float]]:
     """The function that measures a step where that is due: its summaries and samples in the run, its metrics returned.
 
-    Validation problems every `eval.every` steps; test problems at the start and at the end alone. `phase` is told what
-    goes on.
+    Validation problems every `eval.every` steps; test problems at the start and at the end alone, be that the last
+    step or the end of `checkpoint.patience`. `phase` is told what goes on.
     """
-    settings = recipe.eval
+    settings, best = recipe.eval, recipe.checkpoint.best
     asked = {
         "validation": (splits.validation[: settings.validation_problems], settings.validation_n, [1]),
         "test": (splits.test[: settings.test_problems], settings.n, settings.k),
@@ -153,8 +168,12 @@ def evaluator(
 
     def measure_if_due(step: int) -> dict[str, float]:
         is_end = step in (0, recipe.steps)
-        suites = [*(["validation"] if is_end or step % settings.every == 0 else []), *(["test"] if is_end else [])]
-        return {name: value for suite in suites for name, value in measure(suite, step).items()}
+        found = measure("validation", step) if is_end or step % settings.every == 0 else {}
+        if found and best is not None and best not in found:
+            raise ConfigError(f"checkpoint.best={best} is not measured; {nearest(best, found)}")
+        if is_end or has_stalled([*run.metrics_lines(), {"step": step, **found}], recipe.checkpoint):
+            found |= measure("test", step)
+        return found
 
     return measure_if_due
 

@@ -12,11 +12,13 @@ from doubleback.eval.show.console import Console
 from doubleback.recipes.models.bundled import bundled_path
 from doubleback.recipes.recipe.schema import TINY_FOLDER, Recipe
 from doubleback.recipes.recipe.start import newest_adapter
+from doubleback.rewards.jsonl import complete_lines
 from doubleback.rewards.settings import read_yaml, require_folder, validated
 from doubleback.rewards.types import ConfigError
-from doubleback.rl.config import SyncConfig
+from doubleback.rl.config import CheckpointConfig, SyncConfig
 from doubleback.rl.engines.config import EngineConfig
 from doubleback.rl.engines.table import engine_row
+from doubleback.rl.run.best import best_step
 from doubleback.rl.types import ModelSource, Sampling
 
 DTYPES = ("float32", "bfloat16")
@@ -40,16 +42,28 @@ def engine_settings(name: str, kv_cache_mib: int | Literal["auto"]) -> EngineCon
     return validated(EngineConfig, {"name": name, "kv_cache_mib": kv_cache_mib}, f"--engine {name}: ")
 
 
-def find_policy(model: str, *, adapter: Path | None, endpoint: str | None, engine: EngineConfig, dtype: str) -> Policy:
-    """The policy that MODEL or RUN names: of a run, its newest adapter on its base."""
+def find_policy(
+    model: str,
+    *,
+    adapter: Path | None,
+    endpoint: str | None,
+    engine: EngineConfig,
+    dtype: str,
+    checkpoint: str | None = None,
+) -> Policy:
+    """The policy that MODEL or RUN names: of a run, its newest adapter on its base, or that of `checkpoint`."""
     if dtype not in DTYPES:
         raise ConfigError(f"--dtype {dtype}: choose {' or '.join(DTYPES)}")
     if adapter is not None:
         require_folder(adapter, "--adapter ")
     recipe_path = Path(model) / "recipe.yaml"
     if endpoint is not None or not recipe_path.is_file():
+        if checkpoint is not None:
+            raise ConfigError(f"--checkpoint {checkpoint} is one of a run, and {model} is none; give --adapter DIR")
         return Policy(model, adapter, dtype, engine, endpoint)
     recipe = validated(Recipe, read_yaml(recipe_path, "recipe"), f"recipe {recipe_path}: ")
+    if checkpoint is not None:
+        adapter = _checkpoint(Path(model), checkpoint, recipe.checkpoint)
     newest = newest_adapter(Path(model))
     if adapter is None and newest is None:
         raise ConfigError(f"{model} is a run without a checkpoint; train it further, or give --adapter DIR")
@@ -57,6 +71,20 @@ def find_policy(model: str, *, adapter: Path | None, endpoint: str | None, engin
     if recipe.tiny:
         base, dtype = str(Path(model) / TINY_FOLDER), "float32"
     return Policy(base, adapter or newest, dtype, engine, None)
+
+
+def _checkpoint(run: Path, asked: str, config: CheckpointConfig) -> Path:
+    """The checkpoint of a run that `best` or a step names. ConfigError where it is not there, with those that are."""
+    if asked != "best" and not asked.isdecimal():
+        raise ConfigError(f"--checkpoint {asked}: give best, or a step")
+    if asked == "best" and config.best is None:
+        raise ConfigError(f"--checkpoint best: {run} marked none; train with checkpoint.best=eval/validation/pass@1")
+    step = best_step(complete_lines(run / "metrics.jsonl"), config) if asked == "best" else int(asked)
+    folder = run / "checkpoints" / f"step-{step or 0:05d}"
+    if not folder.is_dir():
+        kept = ", ".join(str(int(path.name[-5:])) for path in sorted(folder.parent.glob("step-*[0-9]")))
+        raise ConfigError(f"--checkpoint {asked}: {run} has none of step {step}; it has those of: {kept or 'none'}")
+    return folder
 
 
 def policy_tokenizer(model: str) -> Any:

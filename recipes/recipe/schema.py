@@ -137,6 +137,19 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _best_is_measured_and_saved(self) -> "Recipe":
+        if (best := self.checkpoint.best) is None:
+            return self
+        if (suite := best.split("/")[1]) != "validation":
+            raise ValueError(f"checkpoint.best={best}: {suite} is not measured; take one of eval/validation/")
+        if self.eval.every % self.checkpoint.every:
+            raise ValueError(
+                f"checkpoint.best={best} needs a checkpoint of every step that is measured, and checkpoint.every="
+                f"{self.checkpoint.every} does not divide eval.every={self.eval.every}; set the first to the second"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _completion_fits_the_context(self) -> "Recipe":
         if self.sampling.max_tokens >= self.model.max_length:
             raise ValueError(

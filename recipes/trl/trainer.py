@@ -198,6 +198,7 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
             require_finite(self._run.learner.step + 1, {"the loss": learned["learner/loss"]})
             self._logged.clear()
             self._record(learned)
+            control.should_training_stop = self._run.journal.has_stalled() or control.should_training_stop
 
     def _is_due(self, update: int) -> bool:
         return update % self._run.recipe.algorithm.updates_per_batch == 0

@@ -14,9 +14,11 @@ from typing import Any
 from doubleback.rewards.jsonl import complete_lines, to_lines
 from doubleback.rewards.sample_lines import PROBLEMS, ROLLOUTS, problem_line
 from doubleback.rewards.types import Problem
+from doubleback.rl.config import CheckpointConfig
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.rollout.problems import ProblemSource
 from doubleback.rl.run import checkpoint
+from doubleback.rl.run.best import best_step
 from doubleback.rl.run.files import append, explained, remove_unfinished, to_json, write_atomically
 from doubleback.rl.run.samples import write_rollouts
 from doubleback.rl.types import Group
@@ -51,12 +53,14 @@ class RunDirectory:
         for observe in observers:
             observe(step, metrics)
 
-    def save_checkpoint(self, learner: Learner, source_state: Mapping[str, Any], keep: int) -> None:
-        """A checkpoint of the learner's step; afterwards all but the newest `keep` are deleted."""
+    def save_checkpoint(self, learner: Learner, source_state: Mapping[str, Any], config: CheckpointConfig) -> None:
+        """A checkpoint of the learner's step; afterwards all but the newest `keep`, and the best, are deleted."""
         with explained(self.path / "checkpoints"):
             checkpoint.save(learner, source_state, self.path / "checkpoints" / step_name(learner.step))
-        for step in self.checkpoint_steps()[:-keep]:
-            shutil.rmtree(self.path / "checkpoints" / step_name(step))
+        best = best_step(self.metrics_lines(), config)
+        for step in self.checkpoint_steps()[: -config.keep]:
+            if step != best:
+                shutil.rmtree(self.path / "checkpoints" / step_name(step))
 
     def restore_latest(self, learner: Learner, problems: ProblemSource) -> int:
         """Load the newest checkpoint, forget everything after it, return its step: 0 where there is none."""

@@ -1,13 +1,15 @@
 """What a run writes down: a report of each step into the run's folder, evaluations, checkpoints; and who is told."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from doubleback.rl.config import CheckpointConfig
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.rollout.sampler import Rollout
+from doubleback.rl.run.best import has_stalled
 from doubleback.rl.run.directory import UNMEASURED, RunDirectory
 from doubleback.rl.run.metrics import rollout_metrics
 from doubleback.rl.stopping import STOP, Interrupted
@@ -91,6 +93,15 @@ class Journal:
             self._write(step, [], metrics)
         self._step_began = time.perf_counter()
 
+    def steps(self) -> Iterator[int]:
+        """The steps that are left: those behind the learner's own, to the last or until patience ends."""
+        first, last = self._checkpoints.learner.step + 1, self._checkpoints.last_step
+        return takewhile(lambda step: not self.has_stalled(), range(first, last + 1))
+
+    def has_stalled(self) -> bool:
+        """Whether the run is over before its last step, for want of an improvement."""
+        return has_stalled(self._run.metrics_lines(), self._checkpoints.config)
+
     def saves(self, step: int) -> bool:
         """Whether a checkpoint follows `step`: where one is due, and where the command is asked to stop."""
         return STOP.asked is not None or self._checkpoints.config.is_due(step, self._checkpoints.last_step)
@@ -107,7 +118,7 @@ class Journal:
         """A checkpoint of the last step that was written down; nothing where there is one, or the learner is beyond."""
         learner = self._checkpoints.learner
         if self._unsaved is not None and self._unsaved[0] == learner.step:
-            self._run.save_checkpoint(learner, self._unsaved[1], self._checkpoints.config.keep)
+            self._run.save_checkpoint(learner, self._unsaved[1], self._checkpoints.config)
             self._unsaved = None
 
     def _write(self, step: int, groups: Sequence[Group], metrics: Mapping[str, float]) -> None:

@@ -84,6 +84,7 @@ class Loop:
         lr=1e-2,
         num_problems=7,
         optim=None,
+        evaluate=lambda step: {"eval/test/pass@1": step / 10},
     ):
         algorithm = AlgorithmConfig(**algorithm or {})
         self.learner = Learner(
@@ -101,7 +102,7 @@ class Loop:
         self.journal = Journal(
             self.run,
             checkpoints,
-            lambda step: {"eval/test/pass@1": step / 10},
+            evaluate,
             [lambda step, _: self.seen.append(step)],
         )
 

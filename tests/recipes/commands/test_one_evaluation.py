@@ -15,7 +15,7 @@ from doubleback.recipes.commands.train import evaluator
 from doubleback.recipes.recipe.loading import load_recipe
 from doubleback.recipes.tasks.task import Splits
 from doubleback.rewards.jsonl import complete_lines
-from doubleback.rewards.types import Completion, Problem, Score, Verdict
+from doubleback.rewards.types import Completion, ConfigError, Problem, Score, Verdict
 from doubleback.rl.run.directory import RunDirectory
 
 PROBLEMS = [Problem(name, f"{name}?", {"answer": "1"}) for name in ("p", "q")]
@@ -46,6 +46,28 @@ def in_training(scores, folder):
     metrics = evaluate(4) or evaluate(10)  # not due at step 4; due at the tenth as every tenth is
     lines = complete_lines(folder / "eval" / "validation-step-00010.jsonl.gz")
     return metrics, json.loads((folder / "eval" / "validation-step-00010.json").read_text()), lines
+
+
+def test_where_patience_ends_the_test_problems_are_measured(tmp_path):
+    """As at a last step: the second evaluation is no better than the first, and patience is one."""
+    best = ["checkpoint.best=eval/validation/pass@1", "checkpoint.patience=1"]
+    recipe = load_recipe("countdown", ["eval.n=1", "eval.k=[1]", "eval.validation_n=1", "steps=90", *best])
+    run = RunDirectory(tmp_path)
+    evaluate = evaluator(recipe, Splits([], PROBLEMS, PROBLEMS), counting(), judging(CORRECT), run, lambda text: None)
+    suites = []
+    for step in (0, 5, 10, 20):
+        metrics = evaluate(step)
+        run.record(step, [], metrics, [])
+        suites.append({name.split("/")[1] for name in metrics})
+    assert suites == [{"validation", "test"}, set(), {"validation"}, {"validation", "test"}]
+
+
+def test_a_metric_for_the_best_that_nothing_measures_is_named(tmp_path):
+    recipe = load_recipe("countdown", ["checkpoint.best=eval/validation/pas@1", "eval.validation_n=1"])
+    splits = Splits([], PROBLEMS, PROBLEMS)
+    evaluate = evaluator(recipe, splits, counting(), judging(CORRECT), RunDirectory(tmp_path), lambda text: None)
+    with pytest.raises(ConfigError, match=r"is not measured; did you mean eval/validation/pass@1\?"):
+        evaluate(0)
 
 
 def by_eval(scores, path):

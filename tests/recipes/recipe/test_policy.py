@@ -1,6 +1,7 @@
 """Which policy a name stands for, and what is refused before anything is loaded."""
 
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,29 @@ def test_a_run_is_its_newest_whole_checkpoint_on_its_own_base(make_run):
     assert find(run, adapter=run / "checkpoints").adapter == run / "checkpoints"
     with pytest.raises(ConfigError, match="--adapter mine: there is no such folder"):
         find(run, adapter=Path("mine"))
+
+
+def test_a_checkpoint_is_named_by_its_step_or_as_the_best(make_run):
+    """The third step was the best, the fourth undefined."""
+    run = make_run("step-00003", "step-00005", overrides=["checkpoint.best=eval/validation/pass@1"])
+    values = {0: 0.9, 2: 0.3, 3: 0.6, 4: None, 5: 0.5}
+    lines = [{"step": step, "eval/validation/pass@1": value} for step, value in values.items()]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert find(run, checkpoint="best").adapter == find(run, checkpoint="3").adapter == run / "checkpoints/step-00003"
+    assert find(run).adapter == find(run, checkpoint="5").adapter == run / "checkpoints/step-00005"
+    for checkpoint, said in (
+        ("4", "none of step 4; it has those of: 3, 5"),
+        ("last", "--checkpoint last: give best, or a step"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            find(run, checkpoint=checkpoint)
+    with pytest.raises(ConfigError, match="--checkpoint 3 is one of a run, and someone/base is none"):
+        find("someone/base", checkpoint="3")
+
+
+def test_no_best_is_marked_unless_the_recipe_asks(make_run):
+    with pytest.raises(ConfigError, match=r"marked none; train with checkpoint.best=eval/validation/pass@1"):
+        find(make_run("step-00001"), checkpoint="best")
 
 
 def test_a_tiny_run_is_on_the_tiny_model_that_it_kept(make_run):

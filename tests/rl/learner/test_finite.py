@@ -9,7 +9,7 @@ from support.loop import Loop
 from support.rollouts import random_groups
 
 from doubleback.rewards.types import ConfigError, RunError
-from doubleback.rl.config import OptimConfig
+from doubleback.rl.config import CheckpointConfig, OptimConfig
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.run import checkpoint
 
@@ -92,7 +92,7 @@ def test_a_rate_far_too_high_stops_the_run_and_keeps_the_healthy_checkpoints(loo
 def test_a_state_that_is_not_finite_is_never_saved_and_never_pruned_for(loop, place):
     run = loop()
     run.learner.update(batch_of(run.learner))
-    run.run.save_checkpoint(run.learner, run.problems.state(), keep=1)
+    run.run.save_checkpoint(run.learner, run.problems.state(), CheckpointConfig(keep=1))
     run.learner.step += 1
     if place == "adapter":
         spoil(run.learner)
@@ -101,7 +101,7 @@ def test_a_state_that_is_not_finite_is_never_saved_and_never_pruned_for(loop, pl
     with pytest.raises(
         RunError, match=r"^step 2: .*lora_A\S* is not finite; nothing is saved, earlier checkpoints are"
     ):
-        run.run.save_checkpoint(run.learner, run.problems.state(), keep=1)
+        run.run.save_checkpoint(run.learner, run.problems.state(), CheckpointConfig(keep=1))
     assert [path.name for path in (run.run.path / "checkpoints").iterdir()] == ["step-00001"]
 
 

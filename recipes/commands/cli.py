@@ -134,7 +134,7 @@ def score(
 def train(
     recipe: RecipeName,
     overrides: Overrides = None,
-    out: Annotated[Path | None, typer.Option(help="Run directory. Default: runs/RECIPE-DATE-TIME.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run directory. Default: runs/NAME-DATE-TIME.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in --out exactly where it stopped.")
     ] = False,
@@ -148,7 +148,7 @@ def train(
     from doubleback.recipes.commands.show import show_result
     from doubleback.recipes.commands.train import train as train_recipe
 
-    with _folder(out, Path(recipe).stem) as folder:
+    with _folder(out, loaded.name or Path(recipe).stem) as folder:
         console.print(f"folder  {folder}", soft_wrap=True)
         go_on_in(folder, is_resumed=loaded.trainer != "trl")
         train_recipe(loaded, folder, resume=resume, console=console)

@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,8 @@ from doubleback.recipes.recipe.inputs import INPUTS, changed_settings, inputs, r
 from doubleback.recipes.recipe.results import Run
 from doubleback.recipes.recipe.schema import TINY_FOLDER, Recipe
 from doubleback.recipes.recipe.start import initial_adapter, record_start
+from doubleback.recipes.recipe.suites import MeasuredSuite
 from doubleback.recipes.recipe.trackers import TrackedRun, start_trackers
-from doubleback.recipes.tasks.task import Splits
 from doubleback.recipes.trl import trainer as trl_trainer
 from doubleback.rewards.checks.golds import listed
 from doubleback.rewards.sample_lines import with_columns
@@ -33,8 +33,7 @@ from doubleback.rl.learner.learner import Learner
 from doubleback.rl.rollout.prefetch import Rollouts
 from doubleback.rl.rollout.problems import ProblemSource
 from doubleback.rl.rollout.sampler import RolloutSampler
-from doubleback.rl.rollout.scoring import Scorer
-from doubleback.rl.run.best import has_stalled, standing
+from doubleback.rl.run.best import best_so_far, has_stalled
 from doubleback.rl.run.directory import RunDirectory, step_name
 from doubleback.rl.run.files import write_atomically
 from doubleback.rl.run.journal import Checkpoints, Journal, Observe
@@ -102,7 +101,7 @@ def _train(
             preflight(recipe, prepared, assembled, console)
         tracked = TrackedRun(out, recipe.model_dump(mode="json"), start)
         with Display(console, recipe.steps, start) as display, start_trackers(recipe.trackers, tracked) as track:
-            evaluate = evaluator(recipe, splits, engine, prepared.reward, run, display.phase)
+            evaluate = evaluator(recipe, prepared.suites, engine, run, display.phase)
             checkpoints = Checkpoints(learner, recipe.checkpoint, recipe.steps)
             journal = Journal(run, checkpoints, evaluate, [display.observe, track, *callbacks])
             if is_trl:
@@ -130,7 +129,7 @@ def _say_where_it_stands(run: RunDirectory, recipe: Recipe, console: Console) ->
     if recipe.checkpoint.best is None:
         return
     lines = run.metrics_lines()
-    found = standing(lines, recipe.checkpoint.best)
+    found = best_so_far(lines, recipe.checkpoint.best)
     console.print(f"best  {recipe.checkpoint.best} {found.value:.3f} at step {found.best_step}", highlight=False)
     if has_stalled(lines, recipe.checkpoint):
         since = f"checkpoint.patience={recipe.checkpoint.patience}: no improvement in {found.num_since} evaluations"
@@ -138,28 +137,29 @@ def _say_where_it_stands(run: RunDirectory, recipe: Recipe, console: Console) ->
 
 
 def evaluator(
-    recipe: Recipe, splits: Splits, engine: Sampler, reward: Scorer, run: RunDirectory, phase: Callable[[str], None]
+    recipe: Recipe,
+    suites: Mapping[str, MeasuredSuite],
+    engine: Sampler,
+    run: RunDirectory,
+    phase: Callable[[str], None],
 ) -> Callable[[int], dict[str, float]]:
     """The function that measures a step where that is due: its summaries and samples in the run, its metrics returned.
 
-    Validation problems every `eval.every` steps; test problems at the start and at the end alone, be that the last
-    step or the end of `checkpoint.patience`. `phase` is told what goes on.
+    Validation problems and `eval.suites` every `eval.every` steps; test problems at the start and at the end alone, be
+    that the last step or the end of `checkpoint.patience`. `phase` is told what goes on.
     """
     settings, best = recipe.eval, recipe.checkpoint.best
-    asked = {
-        "validation": (splits.validation[: settings.validation_problems], settings.validation_n, [1]),
-        "test": (splits.test[: settings.test_problems], settings.n, settings.k),
-    }
+    regular = [name for name in suites if name != "test"]
 
     def measure(suite: str, step: int) -> dict[str, float]:
-        problems, n, ks = asked[suite]
-        phase(f"step {step}: {len(problems)} {suite} problems x {n}")
-        groups = generate(engine, Request(suite, problems, recipe.sampling.sampling(n), recipe.seed), reward)
+        asked = suites[suite]
+        problems, ks = asked.problems, asked.ks
+        phase(f"step {step}: {len(problems)} {suite} problems x {asked.sampling.group_size}")
+        groups = generate(engine, Request(suite, problems, asked.sampling, recipe.seed), asked.scorer)
         adapter_hash = groups[0].completions[0].adapter_hash
         lines = with_columns([line for group in groups for line in sample_lines(group)], problems)
-        summarised = summary(
-            lines, {"suite": suite, "step": step, "adapter_hash": adapter_hash}, ks, recipe.task.measures
-        )
+        known = {"suite": suite, "step": step, "adapter_hash": adapter_hash}
+        summarised = summary(lines, known, ks, asked.measures)
         stem = run.path / "eval" / f"{suite}-{step_name(step)}"
         write_rollouts(stem.with_suffix(".jsonl.gz"), step, groups)
         write_atomically(stem.with_suffix(".json"), json.dumps(summarised, indent=2).encode())
@@ -168,10 +168,12 @@ def evaluator(
 
     def measure_if_due(step: int) -> dict[str, float]:
         is_end = step in (0, recipe.steps)
-        found = measure("validation", step) if is_end or step % settings.every == 0 else {}
+        due = regular if is_end or step % settings.every == 0 else []
+        found = {name: value for suite in due for name, value in measure(suite, step).items()}
         if found and best is not None and best not in found:
             raise ConfigError(f"checkpoint.best={best} is not measured; {nearest(best, found)}")
-        if is_end or has_stalled([*run.metrics_lines(), {"step": step, **found}], recipe.checkpoint):
+        is_over = found and has_stalled([*run.metrics_lines(), {"step": step, **found}], recipe.checkpoint)
+        if is_end or is_over:
             found |= measure("test", step)
         return found
 
@@ -201,10 +203,12 @@ def _open_run(recipe: Recipe, settings: Recipe, prepared: Prepared, out: Path) -
     run = RunDirectory(out)
     write_atomically(out / INPUTS, json.dumps(hashes, indent=2, ensure_ascii=False).encode())
     sizes = {"microbatch_tokens": settings.optim.microbatch_tokens, "kv_cache_mib": settings.engine.kv_cache_mib}
-    write_atomically(out / ENVIRONMENT, json.dumps({**_machine(), "sizes": sizes}, indent=2).encode())
+    named = {"name": recipe.name, "tags": recipe.tags}
+    write_atomically(out / ENVIRONMENT, json.dumps({**named, **_machine(), "sizes": sizes}, indent=2).encode())
     resolved = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     write_atomically(out / "recipe.yaml", resolved.encode())
-    run.write_problems(prepared.splits.everything)
+    further = [problem for name in recipe.eval.suites for problem in prepared.suites[Path(name).stem].problems]
+    run.write_problems([*prepared.splits.everything, *further])
     return run
 
 

@@ -1,7 +1,7 @@
 """The parts of a recipe, put together: problems, reward, base, learner, engine."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from doubleback.recipes.models.configuration import configuration
 from doubleback.recipes.recipe.problems import asked, fitting, in_template, scorable
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.recipe.start import initial_adapter
+from doubleback.recipes.recipe.suites import MeasuredSuite, further_suites, own_suites
 from doubleback.recipes.recipe.tiny import make_tiny
 from doubleback.recipes.tasks.task import Splits
 from doubleback.rewards.checks.golds import Unscorable
@@ -49,6 +50,8 @@ class Prepared:
     """The recipe's, from the folder of a bundled base or of a tiny one."""
     longest_prompt: int
     """Tokens."""
+    suites: Mapping[str, MeasuredSuite]
+    """What is measured in training, by name."""
 
     @property
     def skipped(self) -> list[str]:
@@ -92,7 +95,8 @@ def prepare(recipe: Recipe, tiny_folder: Path | None = None) -> Iterator[Prepare
         tokenizer = load_tokenizer(model.path)
         splits = in_template(splits, recipe.task, tokenizer)
         splits, longest_prompt = fitting(splits, recipe, tokenizer)
-        yield Prepared(splits, dropped, reward, model, longest_prompt)
+        suites = own_suites(recipe, splits, reward) | further_suites(recipe, tokenizer, model.max_length, stack)
+        yield Prepared(splits, dropped, reward, model, longest_prompt, suites)
 
 
 def recipe_memory(recipe: Recipe, config: PretrainedConfig, dtype: str) -> Memory:
@@ -149,7 +153,7 @@ def assemble(
         strategy = choose(recipe.sync.strategy, targets, family_of(base.config), recipe.engine.name, is_cuda())
         if restore(learner) == 0 and recipe.lora.init is not None:
             start_from(learner.model, initial_adapter(recipe, model.path))
-        tokenizer, has_stop_strings = load_tokenizer(model.path), bool(recipe.sampling.stop)
+        tokenizer, has_stop_strings = load_tokenizer(model.path), bool(recipe.sampling.stop or recipe.eval.suites)
         setup = recipe.engine.setup(model, strategy, has_stop_strings)
         engine = create_engine(setup, tensors, tokenizer, is_apart=recipe.rollout.ahead)
     try:

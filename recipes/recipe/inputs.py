@@ -106,7 +106,8 @@ def inputs(recipe: Recipe, prepared: Prepared) -> dict[str, str]:
         digest = hashlib.sha256(to_lines(map(problem_line, problems))).hexdigest()
         hashes[f"the set of {split} problems"] = f"{len(problems)} problems (SHA-256 {digest})"
     for key, value in [*_leaves(recipe.model_dump(mode="json")), *_named_code(recipe)]:
-        if (place := _file_of(value)) is not None:
+        # Where a run started is in its first checkpoint, and then in init.json: what lies there may go on, or go.
+        if key != "lora.init" and (place := _file_of(value)) is not None:
             hashes[f"{key}={value}"] = _hash_of(place)
     for name, component in recipe.reward.components.items():
         if (code := _source(component.function)) is not None:

@@ -1,5 +1,6 @@
 """The schema of a recipe: the sections of each layer, and the checks that need several of them. Loads no torch."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
@@ -39,6 +40,10 @@ class Recipe(Section):
 
     description: Annotated[str, Field(min_length=1), MayChange()]
     """One line for `doubleback list`."""
+    name: Annotated[Annotated[str, Field(pattern=r"^[^/\\\s]([^/\\]{0,78}[^/\\\s])?$")] | None, MayChange()] = None
+    """What the run is called in its default folder and in trackers. `null`: as the recipe, and as its folder."""
+    tags: Annotated[list[Annotated[str, Field(min_length=1)]], MayChange()] = []  # noqa: RUF012  (frozen, validated, never shared)
+    """Words by which runs are found again: in environment.json, and in trackers."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Everything random derives from it: adapter, order of problems, samples."""
     steps: Annotated[int, Field(ge=1), MayChange(only_up=True, where=("optim.schedule", "constant"))]
@@ -140,8 +145,10 @@ class Recipe(Section):
     def _best_is_measured_and_saved(self) -> "Recipe":
         if (best := self.checkpoint.best) is None:
             return self
-        if (suite := best.split("/")[1]) != "validation":
-            raise ValueError(f"checkpoint.best={best}: {suite} is not measured; take one of eval/validation/")
+        suites = ["validation", *(Path(suite).stem for suite in self.eval.suites)]
+        if (suite := best.split("/")[1]) not in suites:
+            ways_out = ", ".join(f"eval/{known}/" for known in suites)
+            raise ValueError(f"checkpoint.best={best}: {suite} is not measured; take one of {ways_out}")
         if self.eval.every % self.checkpoint.every:
             raise ValueError(
                 f"checkpoint.best={best} needs a checkpoint of every step that is measured, and checkpoint.every="

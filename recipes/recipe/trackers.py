@@ -31,7 +31,7 @@ class TrackedRun:
     """What a tracker is told of a run when it starts."""
 
     out: Path
-    """The run's folder; its name is the run's."""
+    """The run's folder; where the recipe gives the run no name, it has that of its folder."""
     settings: Mapping[str, Any]
     """The recipe, section by section."""
     start: int
@@ -39,8 +39,13 @@ class TrackedRun:
 
     @property
     def name(self) -> str:
-        """The name of the run: that of its folder."""
-        return self.out.resolve().name
+        """The name of the run: the recipe's, or that of its folder."""
+        return self.settings.get("name") or self.out.resolve().name
+
+    @property
+    def tags(self) -> list[str]:
+        """The recipe's."""
+        return list(self.settings.get("tags", ()))
 
     @property
     def folder(self) -> Path:
@@ -71,7 +76,14 @@ def _tensorboard(run: TrackedRun, run_id: str) -> dict[str, Any]:
 
 def _wandb(run: TrackedRun, run_id: str) -> dict[str, Any]:
     # Without `dir` it writes into the working directory.
-    return {"run_name": PROJECT, "name": run.name, "id": run_id, "resume": "allow", "dir": str(run.folder)}
+    return {
+        "run_name": PROJECT,
+        "name": run.name,
+        "tags": run.tags,
+        "id": run_id,
+        "resume": "allow",
+        "dir": str(run.folder),
+    }
 
 
 def _trackio(run: TrackedRun, run_id: str) -> dict[str, Any]:

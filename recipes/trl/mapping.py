@@ -67,12 +67,12 @@ GIVEN = (
 """What TRL is given ready-made (problems, reward, model with its adapter, optimiser, rates), or what goes on around it:
 evaluation by our engine, checkpoints, trackers. A section stands for all of its keys."""
 IDLE = (
-    *("description", "trainer", "algorithm.preset", "memory_share"),
+    *("description", "name", "tags", "trainer", "algorithm.preset", "memory_share"),
     *(f"algorithm.{key}" for key in ("importance", "importance_floor", "importance_cap", "kl_estimator", "kl_in")),
     *(f"algorithm.{key}" for key in ("old_logprobs", "entropy_delta", "entropy_max", "drop_zero_variance")),
     *(f"optim.{key}" for key in ("pack", "share_prompts", "logits_mib")),
     *(f"problems.{key}" for key in ("memory", "rest_epochs", "promote_at")),
-    *("lora.expert_compute", "engine.return_routed_experts", "rollout.max_lag"),
+    *("lora.expert_compute", "engine.return_routed_experts", "engine.stall_seconds", "rollout.max_lag"),
 )
 """Keys without an effect on TRL's result: they change speed alone, belong to a key that is off, or correct a difference
 between sampler and trainer that TRL's generation with transformers does not have."""

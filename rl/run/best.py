@@ -9,7 +9,7 @@ from doubleback.rl.config import CheckpointConfig
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Best:
     """Which step is the best so far, and for how long."""
 
     best_step: int | None
@@ -20,31 +20,31 @@ class Standing:
     """Evaluations after it, none of which was higher. One that is undefined (NaN) is never an improvement."""
 
 
-def standing(lines: Iterable[Mapping[str, Any]], metric: str) -> Standing:
+def best_so_far(lines: Iterable[Mapping[str, Any]], metric: str) -> Best:
     """Where the lines of metrics.jsonl stand by `metric`. Step 0, which has no checkpoint, does not count.
 
     Of .4 at step 2, .6 at step 4, undefined at step 6 and .6 at step 8: step 4, and two evaluations since.
     """
-    found = Standing(None, -math.inf, 0)
+    found = Best(None, -math.inf, 0)
     for line in lines:
         if line["step"] == 0 or metric not in line:
             continue
         value = line[metric]
         # So put, what is undefined, null or NaN, is no improvement.
         if value is not None and value > found.value:
-            found = Standing(line["step"], value, 0)
+            found = Best(line["step"], value, 0)
         else:
-            found = Standing(found.best_step, found.value, found.num_since + 1)
+            found = Best(found.best_step, found.value, found.num_since + 1)
     return found
 
 
 def best_step(lines: Iterable[Mapping[str, Any]], config: CheckpointConfig) -> int | None:
     """The step whose checkpoint is never deleted; None where there is none, or none is asked for."""
-    return None if config.best is None else standing(lines, config.best).best_step
+    return None if config.best is None else best_so_far(lines, config.best).best_step
 
 
 def has_stalled(lines: Iterable[Mapping[str, Any]], config: CheckpointConfig) -> bool:
     """Whether `checkpoint.patience` evaluations in a row have brought no improvement."""
     if config.best is None or config.patience is None:
         return False
-    return standing(lines, config.best).num_since >= config.patience
+    return best_so_far(lines, config.best).num_since >= config.patience

@@ -100,7 +100,8 @@ class Journal:
 
     def has_stalled(self) -> bool:
         """Whether the run is over before its last step, for want of an improvement."""
-        return has_stalled(self._run.metrics_lines(), self._checkpoints.config)
+        config = self._checkpoints.config
+        return config.patience is not None and has_stalled(self._run.metrics_lines(), config)
 
     def saves(self, step: int) -> bool:
         """Whether a checkpoint follows `step`: where one is due, and where the command is asked to stop."""

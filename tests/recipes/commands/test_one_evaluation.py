@@ -13,6 +13,7 @@ from doubleback.eval.summarise import summary
 from doubleback.recipes.commands.progress import EvalProgress
 from doubleback.recipes.commands.train import evaluator
 from doubleback.recipes.recipe.loading import load_recipe
+from doubleback.recipes.recipe.suites import own_suites
 from doubleback.recipes.tasks.task import Splits
 from doubleback.rewards.jsonl import complete_lines
 from doubleback.rewards.types import Completion, ConfigError, Problem, Score, Verdict
@@ -37,12 +38,17 @@ def judging(*scores):
     return FakeReward(lambda problem, completions: scores)
 
 
+def measuring(recipe, splits, reward, run):
+    """What a step of a run of `recipe` is measured by."""
+    return evaluator(recipe, own_suites(recipe, splits, reward), counting(), run, lambda text: None)
+
+
 def in_training(scores, folder):
     """(metrics of step 0, its summary, its samples) by the evaluations of a training run."""
     n = len(scores)
     recipe = load_recipe("countdown", [f"eval.n={n}", "eval.k=[1]", f"eval.validation_n={n}", "steps=5"])
     run = RunDirectory(folder)
-    evaluate = evaluator(recipe, Splits([], PROBLEMS, []), counting(), judging(*scores), run, lambda text: None)
+    evaluate = measuring(recipe, Splits([], PROBLEMS, []), judging(*scores), run)
     metrics = evaluate(4) or evaluate(10)  # not due at step 4; due at the tenth as every tenth is
     lines = complete_lines(folder / "eval" / "validation-step-00010.jsonl.gz")
     return metrics, json.loads((folder / "eval" / "validation-step-00010.json").read_text()), lines
@@ -53,7 +59,7 @@ def test_where_patience_ends_the_test_problems_are_measured(tmp_path):
     best = ["checkpoint.best=eval/validation/pass@1", "checkpoint.patience=1"]
     recipe = load_recipe("countdown", ["eval.n=1", "eval.k=[1]", "eval.validation_n=1", "steps=90", *best])
     run = RunDirectory(tmp_path)
-    evaluate = evaluator(recipe, Splits([], PROBLEMS, PROBLEMS), counting(), judging(CORRECT), run, lambda text: None)
+    evaluate = measuring(recipe, Splits([], PROBLEMS, PROBLEMS), judging(CORRECT), run)
     suites = []
     for step in (0, 5, 10, 20):
         metrics = evaluate(step)
@@ -65,7 +71,7 @@ def test_where_patience_ends_the_test_problems_are_measured(tmp_path):
 def test_a_metric_for_the_best_that_nothing_measures_is_named(tmp_path):
     recipe = load_recipe("countdown", ["checkpoint.best=eval/validation/pas@1", "eval.validation_n=1"])
     splits = Splits([], PROBLEMS, PROBLEMS)
-    evaluate = evaluator(recipe, splits, counting(), judging(CORRECT), RunDirectory(tmp_path), lambda text: None)
+    evaluate = measuring(recipe, splits, judging(CORRECT), RunDirectory(tmp_path))
     with pytest.raises(ConfigError, match=r"is not measured; did you mean eval/validation/pass@1\?"):
         evaluate(0)
 
@@ -105,7 +111,7 @@ def test_what_cannot_be_estimated_is_undefined_in_training(tmp_path):
     recipe = load_recipe("countdown", ["eval.n=3", "eval.k=[1,3]", "steps=5"])
     reward, run = judging(CORRECT, WRONG, TIMEOUT), RunDirectory(tmp_path)
     asked = recipe.model_copy(update={"eval": recipe.eval.model_copy(update={"validation_n": 3})})
-    metrics = evaluator(asked, Splits([], PROBLEMS, PROBLEMS), counting(), reward, run, print)(0)
+    metrics = measuring(asked, Splits([], PROBLEMS, PROBLEMS), reward, run)(0)
     assert metrics["eval/test/pass@1"] == 0.5
     assert math.isnan(metrics["eval/test/pass@3"])
 
@@ -115,7 +121,7 @@ def test_training_reports_the_measures_of_its_task(tmp_path):
     recipe = load_recipe("countdown", ["eval.validation_n=1", "steps=5"])
     problems = recipe.task.splits().validation[:2]
     run = RunDirectory(tmp_path)
-    metrics = evaluator(recipe, Splits([], problems, []), counting(), judging(CORRECT), run, lambda text: None)(10)
+    metrics = measuring(recipe, Splits([], problems, []), judging(CORRECT), run)(10)
     assert {name: metrics[f"eval/validation/{name}"] for name in ("verified_backtrack", "arithmetic_error_rate")} == {
         "verified_backtrack": 0.0,
         "arithmetic_error_rate": 0.0,

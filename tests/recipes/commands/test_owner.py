@@ -74,11 +74,12 @@ def test_default_folders_of_one_second_differ(run, tmp_path, monkeypatch):
     monkeypatch.setattr(cli, "datetime", Stopped)
     monkeypatch.setattr("doubleback.recipes.commands.train.train", train)
     monkeypatch.setattr("doubleback.recipes.commands.show.show_result", lambda *_: None)
-    for _ in range(2):
-        assert run("train", "countdown")[0] == 0
+    for more in ([], [], ["name=longer"]):
+        assert run("train", "countdown", *more)[0] == 0
     assert [str(folder) for folder in folders] == [
         "runs/countdown-20260102-000000",
         "runs/countdown-20260102-000000-2",
+        "runs/longer-20260102-000000",
     ]
 
 

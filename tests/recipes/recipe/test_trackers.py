@@ -112,6 +112,25 @@ def test_a_resumed_run_goes_on_under_its_id_and_tells_no_step_twice(name, tmp_pa
     assert first.options["resume"] == "allow"
 
 
+def test_a_run_is_called_as_its_recipe_says_and_keeps_its_tags(tmp_path):
+    recipe = load_recipe("countdown", ["name=longer", "tags=[paper, 2nd try]", "trackers=[tensorboard]"])
+    run = TrackedRun(tmp_path / "folder", recipe.model_dump(mode="json"), 0)
+    assert run.name == "longer"
+    options = TRACKERS["wandb"].options(run, "0123456789")
+    assert (options["name"], options["tags"]) == ("longer", ["paper", "2nd try"])
+    assert TRACKERS["trackio"].options(run, "0123456789")["name"] == "longer-012345"
+    with start_trackers(["tensorboard"], run) as track:
+        track(1, {REWARD: 0.5})
+    (stored,) = (run.folder / "tensorboard" / "longer").rglob("hparams.yml")
+    assert yaml.safe_load(stored.read_text())["tags"] == '["paper", "2nd try"]'
+
+
+@pytest.mark.parametrize("name", ["a/b", "", " a", "x" * 81])
+def test_a_name_is_one_of_a_folder(name):
+    with pytest.raises(ConfigError, match="name="):
+        load_recipe("countdown", {"name": name})
+
+
 def test_every_tracker_is_finished_and_nothing_else(tmp_path, monkeypatch):
     """The process group is vLLM's: ending it made every run end in a traceback."""
     monkeypatch.setattr(Recorder, "made", [])

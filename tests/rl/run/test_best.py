@@ -9,7 +9,7 @@ from support.loop import Loop
 from doubleback.recipes.recipe.loading import load_recipe
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.config import CheckpointConfig
-from doubleback.rl.run.best import Standing, best_step, has_stalled, standing
+from doubleback.rl.run.best import Best, best_so_far, best_step, has_stalled
 
 METRIC = "eval/validation/pass@1"
 BEST = {"every": 1, "keep": 1, "best": METRIC}
@@ -23,16 +23,16 @@ def lines(*values):
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ([0.9], Standing(None, -math.inf, 0)),  # before training
-        ([0.9, 0.4, ..., 0.6, ...], Standing(3, 0.6, 0)),
-        ([0.0, 0.4, 0.6, None, 0.6], Standing(2, 0.6, 2)),  # undefined, and equal
-        ([0.0, 0.4, math.nan, 0.3], Standing(1, 0.4, 2)),
-        ([0.0, math.nan, None], Standing(None, -math.inf, 2)),
-        ([0.0, math.nan, 0.0, 0.5], Standing(3, 0.5, 0)),
+        ([0.9], Best(None, -math.inf, 0)),  # before training
+        ([0.9, 0.4, ..., 0.6, ...], Best(3, 0.6, 0)),
+        ([0.0, 0.4, 0.6, None, 0.6], Best(2, 0.6, 2)),  # undefined, and equal
+        ([0.0, 0.4, math.nan, 0.3], Best(1, 0.4, 2)),
+        ([0.0, math.nan, None], Best(None, -math.inf, 2)),
+        ([0.0, math.nan, 0.0, 0.5], Best(3, 0.5, 0)),
     ],
 )
 def test_where_a_run_stands(values, expected):
-    assert standing(lines(*values), METRIC) == expected
+    assert best_so_far(lines(*values), METRIC) == expected
 
 
 def test_patience_is_counted_in_evaluations():

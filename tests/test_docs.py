@@ -63,6 +63,16 @@ def test_every_test_named_by_the_table_of_algorithms_exists():
     assert missing == []
 
 
+def test_every_row_of_the_table_of_faults_names_a_test_that_exists():
+    rows = re.findall(r"^\| (?!fault |---).*$", (ROOT / "docs/faults.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(rows) > 20
+    named = [re.search(r"\| `(tests/[\w/]+\.py)::(test_\w+)` \|$", row) for row in rows]
+    assert [row for row, test in zip(rows, named, strict=True) if test is None] == []
+    tests = [test.groups() for test in named if test is not None]
+    files = {path: (ROOT / path).read_text(encoding="utf-8") for path, _ in tests}
+    assert [(path, name) for path, name in tests if f"def {name}(" not in files[path]] == []
+
+
 def test_every_row_of_the_table_of_algorithms_names_a_test():
     rows = [line for line in algorithms().split("\n## A function")[0].splitlines() if line.startswith("| ")]
     assert [row for row in rows if "::test_" not in row and "| tested |" not in row] == []

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from doubleback.eval.show.console import Console
-from doubleback.recipes.commands.ending import Commands, ended, go_on_in
+from doubleback.eval.show.ending import Commands, ended, go_on_in
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.stopping import STOP
 

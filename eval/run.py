@@ -7,7 +7,7 @@ again, so that the batches inside the engine, and with them every rounding, are 
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ def generate_into(path: Path, engine: Sampler, request: Request, scorer: Scorer,
     `observe` gets the lines of each problem as it is finished, those of an earlier run first.
     """
     n = request.sampling.group_size
-    blocks = list(_blocks(request.problems, max(1, BLOCK_SAMPLES // n)))
+    blocks = _blocks_of(request)
     done = _keep_finished_blocks(path, blocks, n, observe)
     for block in blocks[done:]:
         # The whole block at once, and only where its faults are let pass: the same command would not look at it again.
@@ -78,6 +78,11 @@ def generate_into(path: Path, engine: Sampler, request: Request, scorer: Scorer,
 
         request.sample(engine, block, scorer, write)
         append(path, to_lines(finished))
+
+
+def num_kept(path: Path, request: Request) -> int:
+    """How many samples `generate_into` will keep of what stands in `path`: those of its finished blocks."""
+    return sum(_finished(len(complete_lines(path)), _blocks_of(request), request.sampling.group_size))
 
 
 class _InOrder:
@@ -108,20 +113,27 @@ class _InOrder:
         self._write_group(scored)
 
 
-def _blocks(problems: Sequence[Problem], size: int) -> Iterator[Sequence[Problem]]:
-    for start in range(0, len(problems), size):
-        yield problems[start : start + size]
+def _blocks_of(request: Request) -> list[Sequence[Problem]]:
+    size = max(1, BLOCK_SAMPLES // request.sampling.group_size)
+    return [request.problems[start : start + size] for start in range(0, len(request.problems), size)]
+
+
+def _finished(num_lines: int, blocks: Sequence[Sequence[Problem]], n: int) -> list[int]:
+    """The samples of each block that stands whole in so many lines."""
+    sizes, kept = [len(block) * n for block in blocks], 0
+    for done, size in enumerate(sizes):
+        if kept + size > num_lines:
+            return sizes[:done]
+        kept += size
+    return sizes
 
 
 def _keep_finished_blocks(path: Path, blocks: Sequence[Sequence[Problem]], n: int, observe: Observe) -> int:
     """Cut the file behind its last complete block, report what stays, and return how many blocks that is."""
     lines = complete_lines(path)
-    done = kept = 0
-    for block in blocks:
-        if kept + len(block) * n > len(lines):
-            break
-        done, kept = done + 1, kept + len(block) * n
+    finished = _finished(len(lines), blocks, n)
+    kept = sum(finished)
     write_atomically(path, to_lines(lines[:kept]))
     for start in range(0, kept, n):
         observe(lines[start : start + n])
-    return done
+    return len(finished)

@@ -1,15 +1,18 @@
 """What can be known of a recipe before a token is trained."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from rich.table import Table
 
 from doubleback.eval.measures.contamination import NGRAM, overlap
 from doubleback.eval.show.console import Console
+from doubleback.recipes.commands.progress import Share, Standing, watching
 from doubleback.recipes.models.bundled import bundled_path
 from doubleback.recipes.models.configuration import configuration
 from doubleback.recipes.recipe.assembly import Assembled, Prepared, assemble, prepare, recipe_memory, sized
-from doubleback.recipes.recipe.probe import add_rows, probe, warnings
+from doubleback.recipes.recipe.probe import NUM_PROBLEMS, NUM_SERVED, add_rows, probe, warnings
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.trl import trainer as trl_trainer
 from doubleback.rewards.answers.grade import gold_answers
@@ -46,7 +49,7 @@ def show_memory(recipe: Recipe, console: Console) -> None:
 
 def check_recipe(recipe: Recipe, console: Console) -> None:
     """Show all of it: data, adapter, what the base does. ConfigError or RunError where it cannot train."""
-    with prepare(recipe) as prepared:
+    with prepared_watched(recipe, console) as prepared:
         if recipe.trainer == "trl":
             trl_trainer.refuse(recipe, prepared.longest_prompt)
         table = _table("data")
@@ -57,11 +60,23 @@ def check_recipe(recipe: Recipe, console: Console) -> None:
             preflight(recipe, prepared, assembled, console)
 
 
+@contextmanager
+def prepared_watched(recipe: Recipe, console: Console, tiny_folder: Path | None = None) -> Iterator[Prepared]:
+    """`prepare`, with a sign of life where there are many golds to be graded."""
+    share = Share()
+    with ExitStack() as stack:
+        with watching(console, "grading the golds", share.in_words):
+            prepared = stack.enter_context(prepare(recipe, tiny_folder, share))
+        yield prepared
+
+
 def preflight(recipe: Recipe, prepared: Prepared, assembled: Assembled, console: Console) -> None:
     """What training starts with: the adapter, the memory, and what the base does on a few problems."""
     table = _table("model, and what the base does")
     _add_model(table, recipe, prepared.model, assembled)
-    with console.status("sampling from the base"):
+    num_samples = NUM_PROBLEMS * recipe.sampling.group_size + NUM_SERVED * recipe.sampling.group_size
+    standing = Standing(assembled.engine, num_samples, recipe.sampling.max_tokens)
+    with watching(console, "sampling from the base", standing.in_words):
         probed = probe(recipe, prepared, assembled)
     add_rows(table, probed)
     console.print(table)

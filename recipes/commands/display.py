@@ -1,15 +1,16 @@
 """What a person sees while a run goes on, and at its end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
 from rich.console import RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
 from doubleback.eval.measures.measure import Measure
 from doubleback.eval.show.console import Console, panel, visible
+from doubleback.recipes.commands.progress import progress_bar, ticking
 from doubleback.rewards.types import Verdict
 
 FIGURES = (
@@ -18,21 +19,6 @@ FIGURES = (
     ("entropy", "learner/entropy", "{:.3f}"),
     ("tokens/s", "speed/rollout_tokens_per_s", "{:,.0f}"),
 )
-
-
-def progress_bar(console: Console) -> Progress:
-    """A bar with the field `figures` behind it; silent where the output goes to a file."""
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[figures]}", markup=False),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )
 
 
 def figures(metrics: Mapping[str, float]) -> str:
@@ -61,9 +47,19 @@ class Display:
     ) -> None:
         self._progress.stop()
 
-    def phase(self, text: str) -> None:
-        """Say what is going on."""
-        self._progress.update(self._task, description=text)
+    @contextmanager
+    def watching(self, what: str, words: Callable[[], str]) -> Iterator[None]:
+        """Within the block, say what goes on in the place of training, and how it stands."""
+        self._progress.update(self._task, description=what)
+
+        def show() -> None:
+            self._progress.update(self._task, description=f"{what}: {words()}")
+            if not self._console.is_terminal:
+                self._console.print(f"{what}: {words()}", highlight=False, soft_wrap=True)
+
+        with ticking(self._console, show):
+            yield
+        self._progress.update(self._task, description="training")
 
     def observe(self, step: int, metrics: dict[str, float]) -> None:
         """Show a finished step."""

@@ -11,13 +11,13 @@ from doubleback.eval.compare import SAMPLES, SUMMARY, compare, load_evaluated
 from doubleback.eval.judge import load_judge
 from doubleback.eval.prompts.prompt import PromptConfig, read_prompt
 from doubleback.eval.prompts.rendering import Prompted, prompted, prompted_for_endpoint
-from doubleback.eval.run import Request, generate_into
+from doubleback.eval.run import Request, generate_into, num_kept
 from doubleback.eval.show.console import Console
 from doubleback.eval.show.pictures import pass_at_k_curves
 from doubleback.eval.show.tables import comparison_table, evaluation_table, flips_table
 from doubleback.eval.suites.suite import Suite, load_suite
 from doubleback.eval.summarise import summary
-from doubleback.recipes.commands.progress import EvalProgress
+from doubleback.recipes.commands.progress import EvalProgress, Standing
 from doubleback.recipes.recipe.policy import Policy, adapter_hash, open_policy, policy_tokenizer
 from doubleback.recipes.recipe.problems import task_problems
 from doubleback.recipes.tasks.task import shipped_measures
@@ -136,12 +136,13 @@ def _planned(policy: Policy, options: Options, suite: Suite, thinking: bool | No
 
 def _sample(plan: _Plan, out: Path, console: Console) -> None:
     """Start judge and policy, then fill samples.jsonl."""
-    problems, sampling = plan.request.problems, plan.request.sampling
+    problems, sampling, n = plan.request.problems, plan.request.sampling, plan.request.sampling.group_size
+    num_left = len(problems) * n - num_kept(out / SAMPLES, plan.request)
     with load_judge(plan.suite.config, plan.prompt, plan.settings["thinking"]) as judge:
         judge.require_columns(problems)
         with (
             open_policy(plan.policy, plan.asked, sampling, plan.request.seed, console) as engine,
-            EvalProgress(console, len(problems), sampling.group_size) as progress,
+            EvalProgress(console, len(problems), n, Standing(engine, num_left, sampling.max_tokens)) as progress,
         ):
             # Only now: a policy that cannot start leaves no folder behind.
             write_atomically(out / SETTINGS, json.dumps(plan.settings, indent=2).encode())

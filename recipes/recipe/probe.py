@@ -27,6 +27,8 @@ from doubleback.rl.sync import BOUNDS
 from doubleback.rl.types import Group
 
 NUM_PROBLEMS = 8
+NUM_SERVED = 2
+"""Problems of the adapter that makes the trip."""
 MOST, FEW = 0.75, 0.05
 """Shares beyond which a finding is worth a warning."""
 PROBE_STD = 0.02
@@ -64,7 +66,7 @@ def probe(recipe: Recipe, prepared: Prepared, assembled: Assembled) -> Probe:
     bound = recipe.sync.bound if recipe.sync.bound is not None else BOUNDS[prepared.model.dtype]
     _require(base, bound, "the bare base")
     with _random_adapter(assembled, recipe.seed):
-        served = assembled.engine.sample(problems[:2], recipe.sampling.sampling(), seeds[:2])
+        served = assembled.engine.sample(problems[:NUM_SERVED], recipe.sampling.sampling(), seeds[:NUM_SERVED])
         adapter = assembled.learner.compare(served, temperature)
         _require(
             adapter,

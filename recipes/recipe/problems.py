@@ -90,14 +90,16 @@ def task_problems(section: Mapping[str, Any], split: str) -> Sequence[Problem]:
     return problems
 
 
-def scorable(splits: Splits, task: Task, reward: Reward) -> tuple[Splits, list[Unscorable]]:
+def scorable(
+    splits: Splits, task: Task, reward: Reward, observe: Callable[[float], None] = lambda share: None
+) -> tuple[Splits, list[Unscorable]]:
     """The problems whose gold is graded correct, and the others. ConfigError where there are others to be kept.
 
     A problem without a gold is taken as it is.
     """
     reward.require_columns(splits.everything)
     golds = {problem.id: gold for problem in splits.everything if (gold := task.gold(problem)) is not None}
-    rejected = unscorable([problem for problem in splits.everything if problem.id in golds], golds, reward)
+    rejected = unscorable([problem for problem in splits.everything if problem.id in golds], golds, reward, observe)
     if not task.drop_unscorable:
         refuse_unscorable(rejected, "mend the data or the reward, or leave them out with task.drop_unscorable=true")
     dropped = {item.problem.id for item in rejected}

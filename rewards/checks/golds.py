@@ -1,6 +1,6 @@
 """Golds are graded first: a gold that its own verifier rejects would punish every right answer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,10 +25,23 @@ class Unscorable:
     score: Score
 
 
-def unscorable(problems: Sequence[Problem], golds: Mapping[str, str], reward: Reward) -> list[Unscorable]:
-    """The problems whose gold is rejected. `golds`: problem id -> a completion that states the gold."""
-    waiting = [(problem, reward.start(problem, [as_completion(golds[problem.id])])) for problem in problems]
-    judged = [(problem, finish()[0]) for problem, finish in waiting]
+def unscorable(
+    problems: Sequence[Problem],
+    golds: Mapping[str, str],
+    reward: Reward,
+    observe: Callable[[float], None] = lambda share: None,
+) -> list[Unscorable]:
+    """The problems whose gold is rejected. `golds`: problem id -> a completion that states the gold.
+
+    `observe` is told how much is done: half of it is beginning, which is all where the reward runs here, half waiting.
+    """
+    waiting, judged = [], []
+    for number, problem in enumerate(problems, 1):
+        waiting.append((problem, reward.start(problem, [as_completion(golds[problem.id])])))
+        observe(number / len(problems) / 2)
+    for number, (problem, finish) in enumerate(waiting, 1):
+        judged.append((problem, finish()[0]))
+        observe((1 + number / len(problems)) / 2)
     return [Unscorable(it, golds[it.id], score) for it, score in judged if score.verdict != Verdict.CORRECT]
 
 

@@ -1,7 +1,8 @@
 """What an engine is: it samples groups, scores given tokens, and takes a new adapter. One contract test for all."""
 
 from collections.abc import Callable, Container, Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from transformers import PreTrainedTokenizerBase
 
@@ -34,6 +35,27 @@ class Sampler(Protocol):
 
     def close(self) -> None:
         """Free what the engine holds. The engine is unusable afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How an engine stands at this moment, in completions and their tokens."""
+
+    running: int
+    waiting: int
+    done: int
+    """Since the engine was made, as all below."""
+    tokens: int
+    """Of what is done and of what is running."""
+    done_tokens: int
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """A sampler that can be asked how it stands, from another thread, while `sample` goes on."""
+
+    def load(self) -> Load:
+        """What is running, waiting and done."""
 
 
 class Engine(Sampler, Protocol):

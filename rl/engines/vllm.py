@@ -30,7 +30,7 @@ from vllm import LLM, SamplingParams  # noqa: E402
 from vllm.sampling_params import RequestOutputKind  # noqa: E402
 
 from doubleback.rewards.types import Completion, ConfigError, Problem  # noqa: E402
-from doubleback.rl.engines.engine import NO_ADAPTER, OnGroup, completion_text, encode_prompts  # noqa: E402
+from doubleback.rl.engines.engine import NO_ADAPTER, Load, OnGroup, completion_text, encode_prompts  # noqa: E402
 from doubleback.rl.engines.setup import EngineSetup, Strategy  # noqa: E402
 from doubleback.rl.engines.vllm_adapters import MergedReload, RuntimeAdapter, correct_vllm  # noqa: E402
 from doubleback.rl.engines.vllm_routes import RouteCapture  # noqa: E402
@@ -54,6 +54,7 @@ class VllmEngine:
         self._tokenizer, self._model = tokenizer, model
         self._ends = end_ids(model.path, tokenizer)
         self._version, self._adapter_hash = 0, NO_ADAPTER
+        self._num_done = self._num_done_tokens = 0
         reports_routes = setup.returns_routes and _has_experts(model.path)
         threads, random_state = torch.get_num_threads(), torch.get_rng_state()
         self._llm = _started(
@@ -135,9 +136,18 @@ class VllmEngine:
                 completions = tuple(self._completion(sample, seeds[row], sampling.stop) for sample in output.outputs)
                 routes = tuple(self._routes(row, prompts[row], sample) for sample in output.outputs)
                 groups[row] = Group(problems[row], prompts[row], completions, routes=routes)
+                self._num_done += len(completions)
+                self._num_done_tokens += sum(len(completion.token_ids) for completion in completions)
                 if on_group is not None:
                     on_group(row, groups[row])
         return [groups[row] for row in range(len(problems))]
+
+    def load(self) -> Load:
+        """How the engine stands, as `rl.engines.engine.Watched` says: its scheduler runs in this process."""
+        scheduler = self._llm.llm_engine.engine_core.engine_core.scheduler
+        running, waiting = scheduler.get_request_counts()
+        under_way = sum(request.num_output_tokens for request in list(scheduler.running))
+        return Load(running, waiting, self._num_done, self._num_done_tokens + under_way, self._num_done_tokens)
 
     def score(self, sequences: Sequence[TokenSequence]) -> list[tuple[float, ...]]:
         """Log-probabilities of given completions, as `rl.engines.engine.Engine` says."""

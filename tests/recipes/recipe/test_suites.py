@@ -1,7 +1,7 @@
 """Further suites in training: `eval.suites`, each with its own prompt and judge, measured as `doubleback eval` does."""
 
 import json
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 
 import pytest
 from support.commands import SMALL_COUNTDOWN
@@ -67,7 +67,7 @@ def test_a_suite_in_training_is_the_suite_of_eval(four, tokenizer, tmp_path):
     suite = load_suite(str(four), task_problems=task_problems)
     with ExitStack() as stack:
         suites = further_suites(recipe, tokenizer, 256, stack)
-        metrics = evaluator(recipe, suites, answering(), run, lambda text: None)(10)
+        metrics = evaluator(recipe, suites, answering(), run, lambda what, words: nullcontext())(10)
         sampled = suites["four"]
     assert (sampled.sampling.max_tokens, sampled.sampling.group_size) == (64, 2)
     assert [problem.id for problem in sampled.problems] == [f"four/{item.id}" for item in suite.items[:3]]

@@ -10,6 +10,7 @@ gigabytes.
 import re
 from collections.abc import Callable
 
+from doubleback.rewards.answers.expression import end_of_chain
 from doubleback.rewards.answers.notation import normalise as normalise
 from doubleback.rewards.answers.rational import (
     ALTERING_WORDS,
@@ -25,6 +26,7 @@ from doubleback.rewards.answers.rational import (
 )
 from doubleback.rewards.answers.symbolic import Equality as Equality
 from doubleback.rewards.answers.symbolic import foreign_words, is_unevaluated, refusal, variables
+from doubleback.rewards.answers.words import chosen_letter, offers_a_choice, says_word, wants_percentage, wants_rounding
 
 MAX_LENGTH = 300
 """Characters of a candidate that is read any further than its text."""
@@ -36,6 +38,15 @@ _ASSIGNMENT = re.compile(
     r"((?:\\[A-Za-z]+ ?)?(?:[A-Za-z]+(?: [A-Za-z]+)*)?(?:_(?:[0-9A-Za-z]|\{[^{}]*\}))?(?:\([A-Za-z]\))?)=([^=]+)"
 )
 _APPROXIMATE = re.compile(r"\\(?:approx|sim|simeq|pm|mp|neq?)(?![A-Za-z])|[≈±≠~?]|!=")
+_ROUGHLY = re.compile(
+    r"^(?:[a-z] ?)?(?:\\(?:approx|sim|simeq)(?![A-Za-z])|[≈~]|(?:approximately|about|roughly|around)\b) ?"
+)
+_QUALIFIER = re.compile(r",? ?\b(?:for (?:all|every|any)|where)\b(?!.*\b(?:or|else|otherwise|unless|except|not)\b).*")
+_GROUPED = re.compile(r"-?[0-9]{1,3}(?:,[0-9]{3})+")
+_DENOMINATOR = re.compile(r"/ ?([0-9]+)|\\frac ?\{?[-+]?[0-9]+?\}? ?\{?([0-9]+)\}?$")
+_NAMES_BEFORE = re.compile(r"\([A-Za-z](?:, ?[A-Za-z])+\)=(.+)")
+_NAMED = re.compile(r"([A-Za-z]{1,3}(?:_?[0-9])?)=([^=]+)")
+_RATIO = re.compile("[0-9]+:[0-9]+")
 _PRIMED = re.compile("[0-9]['’][0-9]")
 _ORDER = re.compile(r"[<>]|\\(?:le|ge|lt|gt)(?![A-Za-z])")
 
@@ -82,18 +93,28 @@ def compare(candidate: str, gold: str, question: str = "", by_text: bool = True)
         return Equality(True, "text", "same text")
     if not candidate.strip():
         return _refused("empty")
-    if currencies(gold) and currencies(candidate) not in (frozenset(), currencies(gold)):
-        return _refused("another currency")
     if len(candidate) > MAX_LENGTH:
         return _refused(f"too complex: {len(candidate)} characters, more than {MAX_LENGTH}")
+    if currencies(gold) and currencies(candidate) not in (frozenset(), currencies(gold)):
+        return _refused("another currency")
     ours, theirs = normalise(candidate), normalise(gold)
+    ours = re.sub(r"(?<=[0-9]) to (?=[0-9])", ":", ours) if _RATIO.fullmatch(theirs) else ours
+    if _is_list_for_a_number(ours, theirs):
+        return _refused("a list for a number")
     if by_text and _squash(ours) == _squash(theirs):
         return Equality(True, "text", "same text but for notation")
-    for stage in _STAGES:
-        comparison = stage(ours, theirs, question)
-        if comparison is not None:
-            return comparison
-    return Equality(None, "symbolic", "undecided by text and rational value")
+    ours = ours if _QUALIFIER.search(theirs) else _QUALIFIER.sub("", ours).strip()
+    found = (stage(ours, theirs, question) for stage in _STAGES)
+    undecided = Equality(None, "symbolic", "undecided by text and rational value")
+    return next((comparison for comparison in found if comparison is not None), undecided)
+
+
+def _is_list_for_a_number(ours: str, theirs: str) -> bool:
+    """Whether one side is a grouped number, `1,250`, and the other two numbers: `1, 250`, `(1,250)`, `1 and 250`."""
+    is_grouped = _GROUPED.fullmatch(theirs) is not None
+    if is_grouped:
+        return re.search(r"[0-9], +[0-9]|^\\?[({\[].*,.*[)}\]]$|[0-9] (?:and|or) [0-9]", ours) is not None
+    return _GROUPED.fullmatch(ours) is not None and re.match(r"[(\[{\\].*,", theirs) is not None
 
 
 def _refused(reason: str) -> Equality:
@@ -103,18 +124,21 @@ def _refused(reason: str) -> Equality:
 def _by_words(ours: str, theirs: str, question: str) -> Equality | None:
     """Golds that are words, or the letter of a choice, are compared as text."""
     if _WORDS.fullmatch(theirs):
-        is_equal = ours.casefold() == theirs.casefold()
+        is_equal = says_word(ours, theirs)
         return Equality(is_equal, "text", "same words" if is_equal else "not the gold's words")
     if len(foreign_words(theirs)) > 1:
         return _refused("the gold is prose, and this is not its text")
-    if _CHOICE.fullmatch(theirs) and _split_assignment(ours)[1] != theirs:
-        return _refused("not the gold's letter")
+    if _CHOICE.fullmatch(theirs):
+        is_chosen = _split_assignment(ours)[1] == theirs or chosen_letter(ours, question) == theirs
+        return Equality(True, "text", "the gold's letter") if is_chosen else _refused("not the gold's letter")
     return None
 
 
 def _by_marks(ours: str, theirs: str, question: str) -> Equality | None:
     """Signs that change what a number means must stand on both sides: percent, a base, a relation."""
     if ("%" in ours) != ("%" in theirs):
+        if ours.count("%") + theirs.count("%") == 1 and wants_percentage(question):
+            return compare(ours.replace("%", " ").strip(), theirs.replace("%", " ").strip(), question)
         return _refused("percent on one side only")
     if "%" in ours:
         value = parse_rational(ours.replace("%", "", 1).strip())
@@ -127,6 +151,8 @@ def _by_marks(ours: str, theirs: str, question: str) -> Equality | None:
         return _refused("another base, or a base on one side only")
     if our_base is not None:
         return Equality(our_digits.upper() == their_digits.upper(), "text", "digits in the same base")
+    if _ROUGHLY.match(ours) and wants_rounding(question):
+        return compare(_ROUGHLY.sub("", ours), theirs, question)
     if _APPROXIMATE.search(ours) and not _APPROXIMATE.search(theirs):
         return _refused("an approximation or a hedge")
     if _ORDER.search(ours) and not _ORDER.search(theirs):
@@ -141,8 +167,13 @@ def _by_equation(ours: str, theirs: str, question: str) -> Equality | None:
         if "=" in theirs and value[0] is None and "," not in theirs:
             return _refused("a value for an equation")
         return compare(ours, value[1], question) if value[0] else None
-    if parse_rationals(theirs) and _same_list(ours, theirs):
+    if parse_rational(theirs) is not None and (end := end_of_chain(ours)) is not None:
+        return compare(end, theirs, question)
+    is_one = ours.count("=") == 1 or not theirs.startswith("(")
+    if is_one and parse_rationals(theirs) and _same_list(ours, theirs):
         return _exact(True)
+    if "=" not in theirs and (named := _without_names(ours)) is not None:
+        return compare(named, theirs, question)
     if ours.count("=") > max(1, theirs.count("=")):
         return _refused("several equations")
     (our_name, our_value), (their_name, their_value) = _split_assignment(ours), _split_assignment(theirs)
@@ -168,7 +199,10 @@ def _by_value(ours: str, theirs: str, question: str) -> Equality | None:
     if value is None and (number := number_in_words(ours)) is not None:
         value = parse_rational(number)
     if value is not None:
-        is_fraction = "/" in ours or "frac" in ours
+        # A reduced fraction is a value; `48/2` is a division that was left to the grader.
+        found = _DENOMINATOR.search(ours)
+        is_reduced = found is not None and int(found[1] or found[2]) == value.denominator
+        is_fraction = ("/" in ours or "frac" in ours) and not is_reduced
         if value == gold and is_fraction and _echoes(ours, question):
             return _refused("echoes the question")
         return _exact(value == gold)
@@ -202,7 +236,7 @@ def _by_unit(ours: str, theirs: str, question: str) -> Equality | None:
 
 def _by_admission(ours: str, theirs: str, question: str) -> Equality | None:
     """What may not reach math-verify: copied, long to evaluate, or with words and letters that it would drop."""
-    if _echoes(ours, question):
+    if _echoes(ours, question) and not offers_a_choice(question):
         return _refused("echoes the question")
     reason = refusal(ours, theirs)
     return _refused(reason) if reason else None
@@ -221,6 +255,16 @@ _STAGES: tuple[Callable[[str, str, str], Equality | None], ...] = (
 
 def _exact(is_equal: bool) -> Equality:
     return Equality(is_equal, "rational", "same value" if is_equal else "another value")
+
+
+def _without_names(text: str) -> str | None:
+    """The tuple that `(x,y)=(2,-1)` and `x=2, y=-1` state, in the order of the names; None for anything else."""
+    if match := _NAMES_BEFORE.fullmatch(text):
+        return match[1]
+    named = [_NAMED.fullmatch(part.strip()) for part in re.split(r",| and ", text)]
+    names = [match[1] for match in named if match]
+    is_in_order = len(names) == len(named) >= 2 and names == sorted(set(names))
+    return f"({', '.join(match[2] for match in named if match)})" if is_in_order else None
 
 
 def _same_list(ours: str, theirs: str, in_order: bool = False) -> bool:

@@ -117,3 +117,40 @@ def _parse_atom(tokens: list[str], position: int, depth: int) -> tuple[Fraction,
     if position == len(tokens) or tokens[position] != ")":
         raise ExpressionError("'(' without ')'")
     return value, position + 1
+
+
+MAX_LINKS = 8
+"""Equality signs of a chain."""
+_DECIMAL = re.compile(r"([0-9]{0,20})\.([0-9]{1,20})")
+_GROUPED = re.compile(r"(?<![0-9])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])")
+_NAME_BEFORE = re.compile(r"^[A-Za-z][A-Za-z ]{0,40}=(?=[^=]*=)")
+_FRACTION = re.compile(r"\\frac ?\{([0-9]{1,20})\} ?\{([0-9]{1,20})\}")
+_TIMES = re.compile(r"\\(?:times|cdot|ast) ?")
+_DIVIDED = re.compile(r"\\div ?")
+_UNIT_BEHIND = re.compile(r"(?<=[0-9]) ?[a-z]{2,12}$")
+
+
+def end_of_chain(text: str) -> str | None:
+    r"""The last side of `17 - 5 = 12` or `x = 5 + 5 + 1 = 11`, where exact arithmetic makes all sides equal.
+
+    None for anything else: a link that is false, a side that is no arithmetic, a last side that is not evaluated. So
+    the last side alone is the answer, and what stands before it is how the answer was found.
+    """
+    sides = _NAME_BEFORE.sub("", text, count=1).split("=")
+    last = sides[-1].strip()
+    if not 2 <= len(sides) <= MAX_LINKS + 1 or re.search(r"[+*()^]|(?<=[0-9]) ?-|\\(?:times|cdot|div)", last):
+        return None
+    try:
+        values = {_side_value(side) for side in (*sides[:-1], _UNIT_BEHIND.sub("", last))}
+    except ExpressionError:
+        return None
+    return last if len(values) == 1 else None
+
+
+def _side_value(side: str) -> Fraction:
+    plain = _GROUPED.sub(lambda match: match[0].replace(",", ""), side)
+    plain = _FRACTION.sub(r"(\1/\2)", plain)
+    plain = _DECIMAL.sub(lambda match: f"({int(match[1] + match[2])}/{10 ** len(match[2])})", plain)
+    plain = _DIVIDED.sub("/", _TIMES.sub("*", plain)).strip()
+    plain = plain.replace("(-", "(0-")
+    return parse_expression(f"0{plain}" if plain.startswith(("-", "+")) else plain).value

@@ -88,6 +88,13 @@ _REWRITES = tuple(
         (r"(\\(?:begin|end) ?\{)bmatrix\}", r"\1pmatrix}"),
         (r"([_^])\s*\{\s*([0-9A-Za-z])\s*\}(?![0-9A-Za-z])", r"\1\2"),
         (r"^\s*([A-Za-z])\s*(?:\\in(?![A-Za-z])|∈)", r"\1="),
+        (r"(?<=:[0-9][0-9])\s?[aA]\.?\s?[mM]\b\.?", " AM"),
+        (r"(?<=:[0-9][0-9])\s?[pP]\.?\s?[mM]\b\.?", " PM"),
+        (
+            r"\b((?:Jan|Febr)uary|March|April|May|June|July|August|(?:Septem|Octo|Novem|Decem)ber) ([0-9]{1,2})"
+            r"(?:st|nd|rd|th)\b",
+            r"\1 \2",
+        ),
         (r"\s+", " "),
         # A space after a comma stays: 240, 135 are two numbers.
         (r"(?<![0-9A-Za-z,]) | (?![0-9A-Za-z])", ""),

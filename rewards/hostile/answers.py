@@ -94,7 +94,7 @@ WRONG_ANSWERS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("percent", "think_answer", "0.5", ("50%", "50\\%", "0.5%", "50", "50 percent")),
     ("base", "think_answer", "52_8", ("52", "52_7", "52_{10}", "52_9", "25_8")),
     ("base", "think_answer", "52", ("52_8", "52_{8}", "52_{16}")),
-    ("equation", "think_answer", "72", ("73 = 72", "72 = 73", "71+1=72", "71 + 1 = 72", "0 = 72", "x = 73 = 72")),
+    ("equation", "think_answer", "72", ("73 = 72", "72 = 73", "71+1=73", "71 + 2 = 72", "0 = 72", "x = 73 = 72")),
     (
         "equation",
         "think_answer",
@@ -107,8 +107,8 @@ WRONG_ANSWERS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
         "72",
         ("x = 72 or x = -72", "x^2 = 72", "2x = 72", "x = -72", "-x = 72", "x = x", "1 = 1"),
     ),
-    ("equation", "boxed", "72", ("73 = 72", "71+1=72", "x \\neq 72", "x = \\pm 72")),
-    ("equation", "hash", "72", ("73 = 72", "48 + 24 = 72", "72 = 73")),
+    ("equation", "boxed", "72", ("73 = 72", "71+2=72", "x \\neq 72", "x = \\pm 72")),
+    ("equation", "hash", "72", ("73 = 72", "48 + 25 = 72", "72 = 73")),
     (
         "arithmetic",
         "think_answer",

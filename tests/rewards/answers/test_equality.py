@@ -74,7 +74,8 @@ def test_equal(candidate, gold, stage):
         ("52_{10}", "52_8", "base"),
         ("73 = 72", "72", "equation"),
         ("72 = 73", "72", "equation"),
-        ("2 + 3 = 5", "5", "equation"),
+        ("2 + 4 = 5", "5", "equation"),
+        ("5 = 2 + 3", "5", "equation"),
         ("x = 73 = 72", "72", "several equations"),
         ("y = 5", "x = 5", "another variable"),
         # Arithmetic that was left to the grader.

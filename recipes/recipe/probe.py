@@ -7,7 +7,7 @@ an adapter, whether the engine serves the model that is trained. A wrong name in
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 import torch
@@ -27,6 +27,8 @@ from doubleback.rl.sync import BOUNDS
 from doubleback.rl.types import Group
 
 NUM_PROBLEMS = 8
+NUM_TINY = 4
+"""Problems, and samples of each, of a tiny stand-in: enough to compare both sides, and it says nothing of a policy."""
 NUM_SERVED = 2
 """Problems of the adapter that makes the trip."""
 MOST, FEW = 0.75, 0.05
@@ -56,17 +58,20 @@ class Probe:
 
 def probe(recipe: Recipe, prepared: Prepared, assembled: Assembled) -> Probe:
     """Sample, score and compare. RunError where engine and trainer disagree; the learner is left as it was."""
-    problems = list(prepared.splits.train[:NUM_PROBLEMS])
+    problems = list(prepared.splits.train[: NUM_TINY if recipe.tiny else NUM_PROBLEMS])
+    sampling = recipe.sampling.sampling()
+    if recipe.tiny:
+        sampling = replace(sampling, group_size=min(NUM_TINY, sampling.group_size))
     seeds = [sample_seed(recipe.seed, "preflight", problem.id) for problem in problems]
     scoring = Scoring(prepared.reward)
-    groups = assembled.engine.sample(problems, recipe.sampling.sampling(), seeds, on_group=scoring.start)
+    groups = assembled.engine.sample(problems, sampling, seeds, on_group=scoring.start)
     groups = scoring.finish(groups)
     temperature = recipe.sampling.temperature
     base = assembled.learner.compare(groups, temperature, frozenset())
     bound = recipe.sync.bound if recipe.sync.bound is not None else BOUNDS[prepared.model.dtype]
     _require(base, bound, "the bare base")
     with _random_adapter(assembled, recipe.seed):
-        served = assembled.engine.sample(problems[:NUM_SERVED], recipe.sampling.sampling(), seeds[:NUM_SERVED])
+        served = assembled.engine.sample(problems[:NUM_SERVED], sampling, seeds[:NUM_SERVED])
         adapter = assembled.learner.compare(served, temperature)
         _require(
             adapter,
@@ -78,7 +83,7 @@ def probe(recipe: Recipe, prepared: Prepared, assembled: Assembled) -> Probe:
     shapes = [score.parts["format"] for score in scores if "format" in score.parts]
     return Probe(
         num_problems=len(problems),
-        group_size=recipe.sampling.group_size,
+        group_size=sampling.group_size,
         pass_rate=interval([_pass_rate(group) for group in groups], is_single=False),
         no_signal=sum(len({score.value for score in group.scores}) == 1 for group in groups) / len(groups),
         format_rate=fmean(shapes) if shapes else math.nan,

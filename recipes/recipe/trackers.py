@@ -134,7 +134,8 @@ def _started(name: str, run: TrackedRun) -> Iterator[Track]:
         shutil.rmtree(run.folder / name, ignore_errors=True)  # an earlier try, which came to no checkpoint
         note.unlink(missing_ok=True)
     is_new = not note.exists()
-    state: dict[str, Any] = {"id": uuid4().hex, "last_step": -1} if is_new else json.loads(note.read_text())
+    new = {"id": uuid4().hex, "last_step": -1}
+    state: dict[str, Any] = new if is_new else json.loads(note.read_text(encoding="utf-8"))
     run.folder.mkdir(parents=True, exist_ok=True)
     module, _, attribute = row.location.partition(":")
     tracker = getattr(import_module(module), attribute)(**row.options(run, state["id"]))

@@ -58,7 +58,7 @@ def test_a_command_says_what_was_kept_and_how_to_go_on(name, commands):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate()
     assert process.returncode == 130, err
-    assert err.splitlines()[-1] == f"interrupted; {last}", err
+    assert f"interrupted; {last}" in err.splitlines(), err
     assert "Traceback" not in err
 
 
@@ -75,4 +75,4 @@ def test_check_stops_while_it_reads():
     process.send_signal(signal.SIGINT)
     _, err = process.communicate()
     assert process.returncode == 130, err
-    assert err.splitlines()[-1] == f"interrupted; nothing was written; {AGAIN}"
+    assert f"interrupted; nothing was written; {AGAIN}" in err.splitlines(), err

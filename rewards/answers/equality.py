@@ -10,7 +10,7 @@ gigabytes.
 import re
 from collections.abc import Callable
 
-from doubleback.rewards.answers.expression import end_of_chain
+from doubleback.rewards.answers.expression import as_interval, end_of_chain
 from doubleback.rewards.answers.notation import normalise as normalise
 from doubleback.rewards.answers.rational import (
     ALTERING_WORDS,
@@ -47,6 +47,10 @@ _DENOMINATOR = re.compile(r"/ ?([0-9]+)|\\frac ?\{?[-+]?[0-9]+?\}? ?\{?([0-9]+)\
 _NAMES_BEFORE = re.compile(r"\([A-Za-z](?:, ?[A-Za-z])+\)=(.+)")
 _NAMED = re.compile(r"([A-Za-z]{1,3}(?:_?[0-9])?)=([^=]+)")
 _RATIO = re.compile("[0-9]+:[0-9]+")
+_AND_BETWEEN = re.compile(r"(?<=\)) ?and ?(?=\()")
+_AND_UNITS = re.compile(r"(?<=[a-z]),?(?: and)? (?=[0-9])")
+_QUANTITIES = re.compile(r"[0-9]{1,9} [a-z]{1,12}(?: [0-9]{1,9} [a-z]{1,12})+")
+_SET = re.compile(r"[(\[].*,.*[)\]]")
 _PRIMED = re.compile("[0-9]['’][0-9]")
 _ORDER = re.compile(r"[<>]|\\(?:le|ge|lt|gt)(?![A-Za-z])")
 
@@ -99,6 +103,8 @@ def compare(candidate: str, gold: str, question: str = "", by_text: bool = True)
         return _refused("another currency")
     ours, theirs = normalise(candidate), normalise(gold)
     ours = re.sub(r"(?<=[0-9]) to (?=[0-9])", ":", ours) if _RATIO.fullmatch(theirs) else ours
+    ours = _AND_BETWEEN.sub(",", ours) if "," in theirs else ours
+    ours = _AND_UNITS.sub(" ", ours) if _QUANTITIES.fullmatch(theirs) else ours
     if _is_list_for_a_number(ours, theirs):
         return _refused("a list for a number")
     if by_text and _squash(ours) == _squash(theirs):
@@ -132,6 +138,13 @@ def _by_words(ours: str, theirs: str, question: str) -> Equality | None:
         is_chosen = _split_assignment(ours)[1] == theirs or chosen_letter(ours, question) == theirs
         return Equality(True, "text", "the gold's letter") if is_chosen else _refused("not the gold's letter")
     return None
+
+
+def _by_interval(ours: str, theirs: str, question: str) -> Equality | None:
+    r"""`x > 3` and `(3, \infty)` are one set."""
+    is_set = _SET.fullmatch(theirs) or _ORDER.search(theirs)
+    intervals = (as_interval(ours), as_interval(theirs)) if is_set else (ours, theirs)
+    return None if intervals == (ours, theirs) else compare(*intervals, question)
 
 
 def _by_marks(ours: str, theirs: str, question: str) -> Equality | None:
@@ -230,7 +243,6 @@ def _by_unit(ours: str, theirs: str, question: str) -> Equality | None:
         return _refused("the unit is missing") if parse_rational(ours) is not None else None
     if unit_key(value.unit) == unit_key(gold.unit):
         return _exact(parse_rational(value.number) == parse_rational(gold.number))
-    # 2ab and 2ba are the same product.
     return None if variables(ours) == variables(theirs) else _refused("another unit")
 
 
@@ -238,12 +250,12 @@ def _by_admission(ours: str, theirs: str, question: str) -> Equality | None:
     """What may not reach math-verify: copied, long to evaluate, or with words and letters that it would drop."""
     if _echoes(ours, question) and not offers_a_choice(question):
         return _refused("echoes the question")
-    reason = refusal(ours, theirs)
-    return _refused(reason) if reason else None
+    return _refused(reason) if (reason := refusal(ours, theirs)) else None
 
 
 _STAGES: tuple[Callable[[str, str, str], Equality | None], ...] = (
     _by_words,
+    _by_interval,
     _by_marks,
     _by_equation,
     _by_value,

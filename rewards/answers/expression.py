@@ -154,3 +154,51 @@ def _side_value(side: str) -> Fraction:
     plain = _DIVIDED.sub("/", _TIMES.sub("*", plain)).strip()
     plain = plain.replace("(-", "(0-")
     return parse_expression(f"0{plain}" if plain.startswith(("-", "+")) else plain).value
+
+
+_LESS = {"<": ")", "\\le": "]"}
+_MORE = {">": "(", "\\ge": "["}
+_RELATION = re.compile(r"(<|>|\\le(?![A-Za-z])|\\ge(?![A-Za-z]))")
+_BOUND = re.compile(
+    r"-?(?:[0-9]{1,20}(?:\.[0-9]{1,20})?|\\infty|\\frac\{[0-9]{1,20}\}\{[0-9]{1,20}\}|[0-9]{1,20}/[0-9]{1,20})"
+)
+_OPEN_INTERVAL = re.compile(r"([\])\[(])([^\[\]()]{1,80}),([^\[\]()]{1,80})([\])\[(])")
+
+
+def as_interval(text: str) -> str:
+    r"""The interval that an inequality of one variable states: `x>3` is `(3,\infty)`, `-2\le x<5` is `[-2,5)`,
+    `]3,4[` is `(3,4)`, and `x<1 or x>4` a union. The text itself where it is no such thing. `text` is normalised.
+    """
+    parts = re.split(r" ?\bor\b ?|\\lor ?|\\cup ?", text)
+    found = [_one_interval(part.strip()) for part in parts]
+    names = {name for _, name in found if name}
+    if len(names) > 1 or any(interval is None for interval, _ in found):
+        return text
+    return "\\cup".join(interval for interval, _ in found if interval)
+
+
+def _one_interval(text: str) -> tuple[str | None, str]:
+    """The interval and the name of its variable; None where the text states none."""
+    if match := _OPEN_INTERVAL.fullmatch(text):
+        left, right = {"]": "("}.get(match[1], match[1]), {"[": ")"}.get(match[4], match[4])
+        is_one = left in "([" and right in ")]"
+        return (f"{left}{match[2].strip()},{match[3].strip()}{right}" if is_one else None), ""
+    sides = [side.strip() for side in _RELATION.split(text)]
+    if len(sides) == 3 and re.fullmatch("[A-Za-z]", sides[2]):
+        turned = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}[sides[1]]
+        sides = [sides[2], turned, sides[0]]
+    if len(sides) == 3 and re.fullmatch("[A-Za-z]", sides[0]) and _BOUND.fullmatch(sides[2]):
+        is_above = sides[1] in _MORE
+        interval = f"{_MORE[sides[1]]}{sides[2]},\\infty)" if is_above else f"(-\\infty,{sides[2]}{_LESS[sides[1]]}"
+        return interval, sides[0]
+    if (
+        len(sides) == 5
+        and re.fullmatch("[A-Za-z]", sides[2])
+        and _BOUND.fullmatch(sides[0])
+        and _BOUND.fullmatch(sides[4])
+    ):
+        if sides[1] in _LESS and sides[3] in _LESS:
+            return f"{'(' if sides[1] == '<' else '['}{sides[0]},{sides[4]}{_LESS[sides[3]]}", sides[2]
+        if sides[1] in _MORE and sides[3] in _MORE:
+            return f"{_MORE[sides[3]]}{sides[4]},{sides[0]}{')' if sides[1] == '>' else ']'}", sides[2]
+    return None, ""

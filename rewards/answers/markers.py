@@ -49,6 +49,8 @@ _NUMBER = re.compile(
     r"(?:\\[dt]?frac\{[-+]?\d+\}\{\d+\}|\.?\d(?:[\d,]*\d)?(?:\.\d+)?(?:/\d+)?)"
     r"(?:\s?\\?%|\s+(?:percent|hundred|thousand|million|billion|trillion|dozen)\b)?"
 )
+# The exponent of a unit, `48 cm^2`, is no number of its own.
+_UNIT_POWER = re.compile(r"[0-9] ?(?:mm|cm|dm|m|km|ft|in|yd)\^\{?$")
 _INSIDE_BEFORE = re.compile(r"(?:[\^_{]|\\[a-z]+)\s*$")
 _INSIDE_AFTER = re.compile(r"\s*[\^_}!]|[eE][-+]?\d")
 _MATH_AT_END = re.compile(r"(?:\$([^$]{1,300})\$|\\\(([^$]{1,300}?)\\\)|\\\[([^$]{1,300}?)\\\])[\s.*_]*\Z")
@@ -228,7 +230,8 @@ def has_later_answer_line(region: str) -> bool:
 def from_last_number(region: str) -> Extraction | None:
     """The last number, or all of the formula in which the text ends."""
     readable = with_ascii_digits(region)
-    matches = list(_NUMBER.finditer(readable))
+    found = _NUMBER.finditer(readable)
+    matches = [each for each in found if not _UNIT_POWER.search(readable, max(0, each.start() - 8), each.start())]
     if not matches:
         return None
     style, last, answer = Style.LAST_NUMBER, matches[-1], matches[-1][0].strip()

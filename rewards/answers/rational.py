@@ -36,6 +36,8 @@ ALTERING_WORDS = frozenset(
 _INTEGER = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)"
 _DECIMAL = rf"(?:{_INTEGER}(?:\.[0-9]*)?|\.[0-9]+)"
 _FRAC = r"\\[dtc]?frac\s*(?:\{\s*([-+]?[0-9]+)\s*\}|([0-9]))\s*(?:\{\s*([-+]?[0-9]+)\s*\}|([0-9]))"
+_REPEATING = re.compile(r"([0-9]{0,20})\.([0-9]{0,20})\\(?:overline|bar|dot) ?\{?([0-9]{1,20})\}?")
+_POWER_OF_TEN = re.compile(r"10\^\{?(-[0-9]{1,3})\}?")
 _PLAIN = re.compile(_DECIMAL)
 _SCIENTIFIC = re.compile(
     rf"({_DECIMAL})(?:[eE]|\s*(?:\\times|\\cdot|\*|×|·)\s*10\s*\^)(?:\{{([-+]?[0-9]{{1,3}})\}}|([-+]?[0-9]{{1,3}}))"
@@ -204,9 +206,20 @@ def _magnitude(text: str) -> Fraction | None:
         return Fraction(match[1].replace(",", "")) * Fraction(10) ** exponent if abs(exponent) <= MAX_EXPONENT else None
     if match := _SLASH.fullmatch(text.removesuffix(".")):
         return _mixed(match[1], match[2].replace(",", ""), match[3].replace(",", ""))
+    if match := _REPEATING.fullmatch(text):
+        return _repeating(match[1] or "0", match[2], match[3])
+    if match := _POWER_OF_TEN.fullmatch(text):
+        exponent = int(match[1])
+        return Fraction(10) ** exponent if -MAX_EXPONENT <= exponent < 0 else None
     if match := _LATEX.fullmatch(text.removesuffix(".")):
         return _mixed(match[1], match[2] or match[3], match[4] or match[5])
     return None
+
+
+def _repeating(whole: str, fixed: str, period: str) -> Fraction:
+    r"""`0.1\overline{36}` is (136 - 1) / 990."""
+    digits = int(f"{whole}{fixed}{period}") - int(f"{whole}{fixed}")
+    return Fraction(digits, (10 ** len(period) - 1) * 10 ** len(fixed))
 
 
 def _mixed(whole: str | None, numerator: str, denominator: str) -> Fraction | None:

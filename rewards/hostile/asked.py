@@ -70,6 +70,42 @@ RIGHT_CHAINS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("honest", "boxed", "12", ("12 \\text{ where } n>0", "12 \\text{ for all } n")),
 )
 
+RIGHT_SETS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
+    # kind, style, gold, what stands where the answer should
+    ("honest", "boxed", "(3,\\infty)", ("x>3", "3<x", "]3,\\infty[", "x > 3")),
+    ("honest", "boxed", "[-2,5)", ("-2\\le x<5", "5>x\\ge -2", "[-2,5[", "-2 \\leq x < 5")),
+    ("honest", "boxed", "(-\\infty,1)\\cup(4,\\infty)", ("x<1 \\text{ or } x>4", "]-\\infty,1[\\cup]4,\\infty[")),
+    ("honest", "boxed", "x\\ge 2", ("[2,\\infty)", "2 \\le x", "x \\geqslant 2")),
+    ("honest", "boxed", "0.\\overline{36}", ("\\frac{4}{11}", "4/11", "0.\\overline{36}")),
+    ("honest", "boxed", "\\frac{1}{3}", ("0.\\overline{3}", "0.\\bar{3}")),
+    ("honest", "boxed", "1e-3", ("10^{-3}", "0.001")),
+    ("honest", "boxed", "14-i", ("14.0-1.0i", "14 - 1i", "-i+14")),
+    ("honest", "boxed", "(1,2),(3,4)", ("(1,2) \\text{ and } (3,4)", "(1, 2), (3, 4)")),
+    ("honest", "boxed", "1 \\text{ hour } 30 \\text{ minutes}", ("1 hour and 30 minutes", "1 hour, 30 minutes")),
+)
+
+WRONG_SETS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
+    # kind, style, gold, what stands where the answer should
+    (
+        "set",
+        "boxed",
+        "(3,\\infty)",
+        ("x<3", "x\\ge 3", "3>x", "[3,\\infty[", "x>4", "x>3 \\text{ or } x<1"),
+    ),
+    ("set", "boxed", "[-2,5)", ("-2<x<5", "-2\\le x\\le 5", "]-2,5[", "5<x\\le -2", "-2\\le x", "-2\\le y<6")),
+    ("set", "boxed", "(-\\infty,1)\\cup(4,\\infty)", ("x<1", "x>4", "1<x<4", "x\\le 1 \\text{ or } x>4")),
+    ("set", "boxed", "x\\ge 2", ("(2,\\infty)", "2 \\ge x", "(-\\infty,2]", "2")),
+    (
+        "rounding",
+        "boxed",
+        "0.\\overline{36}",
+        ("0.36", "\\frac{36}{100}", "0.3636", "0.\\overline{3}"),
+    ),
+    ("rounding", "boxed", "\\frac{1}{3}", ("0.\\overline{33}4", "0.\\bar{4}", "0.0\\overline{3}")),
+    ("near", "boxed", "1e-3", ("10^{-4}", "10^{3}", "-10^{-3}", "10^{-30}")),
+    ("near", "boxed", "14-i", ("14.0-1.1i", "14+1.0i", "14.0-10i", "14")),
+)
+
 WRONG_CHAINS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     # kind, style, gold, what stands where the answer should
     ("equation", "boxed", "72", ("71+3=72", "72 = 71+1", "72 = 48 + 24", "48 + 24 = 72 = 73", "x = 48 + 25 = 72")),

@@ -12,7 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from doubleback.rewards.hostile.answers import WRONG_ANSWERS
-from doubleback.rewards.hostile.asked import RIGHT_BY_QUESTION, RIGHT_CHAINS, WRONG_BY_QUESTION, WRONG_CHAINS
+from doubleback.rewards.hostile.asked import (
+    RIGHT_BY_QUESTION,
+    RIGHT_CHAINS,
+    RIGHT_SETS,
+    WRONG_BY_QUESTION,
+    WRONG_CHAINS,
+    WRONG_SETS,
+)
 from doubleback.rewards.hostile.completions import ECHOES, WRONG_COMPLETIONS
 from doubleback.rewards.hostile.controls import ECHO_CONTROLS, RIGHT_ANSWERS, RIGHT_COMPLETIONS
 from doubleback.rewards.hostile.numbers import RIGHT_NUMBERS, WRONG_NUMBERS
@@ -51,14 +58,14 @@ class Case:
 def cases() -> tuple[Case, ...]:
     """The whole suite, hostile cases first. Built on each call, about 35 MB: keep it no longer than needed."""
     return (
-        *_framed((*WRONG_ANSWERS, *WRONG_NUMBERS, *WRONG_CHAINS), is_honest=False),
+        *_framed((*WRONG_ANSWERS, *WRONG_NUMBERS, *WRONG_CHAINS, *WRONG_SETS), is_honest=False),
         *(
             Case(f"{kind}: {name}", kind, text, gold, False, style)
             for kind, name, style, gold, text in (*WRONG_COMPLETIONS, *WRONG_REMARKS)
         ),
         *_answered((*ECHOES, *WRONG_BY_QUESTION), is_honest=False),
         *(Case(f"{kind}: {name}", kind, text, "72", False, style) for kind, name, style, text in build_large()),
-        *_framed((*RIGHT_ANSWERS, *RIGHT_NUMBERS, *RIGHT_CHAINS), is_honest=True),
+        *_framed((*RIGHT_ANSWERS, *RIGHT_NUMBERS, *RIGHT_CHAINS, *RIGHT_SETS), is_honest=True),
         *(
             Case(f"honest: {name}", "honest", text, gold, True, style)
             for name, style, gold, text in (*RIGHT_COMPLETIONS, *RIGHT_REMARKS)

@@ -4,7 +4,7 @@ import pytest
 from support.work import require_linear
 
 from doubleback.rewards.answers.equality import compare
-from doubleback.rewards.answers.expression import end_of_chain
+from doubleback.rewards.answers.expression import as_interval, end_of_chain
 from doubleback.rewards.answers.words import chosen_letter, says_word, wants_percentage, wants_rounding
 
 OPTIONS = "What is 3 times 4?\nA) 7\nB) 10\nC) 12"
@@ -97,3 +97,22 @@ def test_long_questions_take_linear_time(piece):
         chosen_letter("C) 12", question)
 
     require_linear(read, lambda size: piece * (size // len(piece)))
+
+
+@pytest.mark.parametrize(
+    ("text", "interval"),
+    [
+        *(("x>3", r"(3,\infty)"), ("3<x", r"(3,\infty)"), (r"x\le 3", r"(-\infty,3]"), (r"]3,\infty[", r"(3,\infty)")),
+        *((r"-2\le x<5", "[-2,5)"), (r"5>x\ge -2", "[-2,5)"), ("x<1 or x>4", r"(-\infty,1)\cup(4,\infty)")),
+        *(("x<1 or y>4", "x<1 or y>4"), ("5<x>2", "5<x>2"), ("72", "72"), ("x", "x")),
+    ],
+)
+def test_an_inequality_is_its_interval(text, interval):
+    assert as_interval(text) == interval
+
+
+def test_a_repeating_decimal_is_exact():
+    assert compare(r"0.\overline{3}", r"\frac{1}{3}").is_equal
+    assert compare(r"\frac{4}{11}", r"0.\overline{36}").is_equal
+    assert compare(r"0.1\overline{6}", "1/6").is_equal
+    assert compare(r"0.\overline{34}", r"\frac{1}{3}").is_equal is False

@@ -81,7 +81,7 @@ def test_check_grades_every_gold(run):
     assert "trains attention 28,672 parameters" in found
     assert "trains experts 163,840 parameters (18.2% of the base) in 8 tensors on 32 matrices, rank 16" in found
     assert "sync merged: engine.name=transformers has merged weights alone" in found
-    (rate,) = re.findall(r"base passes ([0-9.]+) of 8 problems x 16", found)
+    (rate,) = re.findall(r"base passes ([0-9.]+) \[[0-9.]+, [0-9.]+\] of 8 problems x 16", found)
     assert 0.1 < float(rate) < 0.7
 
 
@@ -256,6 +256,7 @@ def test_a_run_goes_on_with_more_steps_but_not_with_fewer(run, tmp_path):
     stored = load_recipe("countdown", ["steps=5", nowhere]).model_dump(mode="json")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "recipe.yaml").write_text(yaml.safe_dump(stored))
+    (tmp_path / "run" / "environment.json").write_text('{"packages": {}}')
     code, _, err = run("train", "countdown", "steps=3", nowhere, "--out", tmp_path / "run", "--resume")
     (line,) = errors(err)
     assert (code, "steps is 3, the run has 5" in line) == (2, True)

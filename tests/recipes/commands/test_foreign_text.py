@@ -36,7 +36,7 @@ def test_score(run, tmp_path):
     code, out, err = run("score", write(tmp_path / "other.jsonl", [{text: 1} for text in reversed(PAYLOADS)]))
     assert code == 2
     assert is_text(out, err)
-    assert "{question}" in err
+    assert "%s %d {0}" in err
 
 
 def test_score_with_a_reward_that_raises_them(run, tmp_path, monkeypatch):
@@ -76,7 +76,6 @@ def test_check_and_train(run, questions, tmp_path):
         "tiny=true",
         "steps=1",
         "engine.name=transformers",
-        "engine.kv_cache_mib=256",
         "sampling.max_tokens=4",
         "model.max_length=256",
     ]

@@ -23,7 +23,6 @@ SMALL = ChainSum(name="chain_sum", levels=[2, 3], train_problems=20, validation_
 TINY = [
     "tiny=true",
     "engine.name=transformers",
-    "engine.kv_cache_mib=256",
     "steps=2",
     "rollout.prompts_per_step=2",
     "sampling.group_size=2",

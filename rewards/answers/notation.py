@@ -114,6 +114,8 @@ def normalise(text: str) -> str:
     A space between two letters or digits stays, for `7 2` is not `72`; three digits behind it are a group, `12 500`.
     """
     plain = text.strip().strip("*`")
+    if plain.isascii() and plain.replace(",", "").isdigit() and plain[-1] != ",":
+        return plain  # most answers: nothing below would change them
     if not plain.isascii():
         plain = _from_unicode(plain)
     if "\\" in plain or "°" in plain:

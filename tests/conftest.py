@@ -11,6 +11,8 @@ from pathlib import Path
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # Whatever the machine has: bits depend on the number of threads, and tests beside one another share the cores.
 os.environ["OMP_NUM_THREADS"] = "1"
+# `make test` asks for EncodingWarning, an error in modules of ours; processes of the tests say nothing of others'.
+os.environ["PYTHONWARNINGS"] = "ignore::EncodingWarning"
 
 import pytest
 from hypothesis import settings

@@ -133,7 +133,7 @@ class Keeper:
 
     async def _serve(self, worker: Worker, job: Queued) -> bool:
         """Answer one job; whether the worker can take another."""
-        is_first = job.function not in worker.called
+        is_first = job.function not in worker.called and not self._setup.functions[job.function].is_warm
         worker.called.add(job.function)
         seconds = job.seconds + (self._first_calls.allowance(job.function) if is_first else 0.0)
         began = time.monotonic()

@@ -42,6 +42,8 @@ class FunctionSpec:
     """Keyword arguments from the recipe."""
     key: str
     """The key of the recipe that named it, for messages."""
+    is_warm: bool = False
+    """Loading has called it already: its first call needs no more time than any other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,7 +41,7 @@ from doubleback.rewards.workers.messages import (
     score_from_json,
 )
 
-SYMBOLIC = FunctionSpec("symbolic", "doubleback.rewards.answers.grade:SymbolicJudge", {}, "reward")
+SYMBOLIC = FunctionSpec("symbolic", "doubleback.rewards.answers.grade:SymbolicJudge", {}, "reward", is_warm=True)
 """The last stage of mathematical equality."""
 CLOSE_SECONDS = 5.0
 """For the keeper to end by itself."""

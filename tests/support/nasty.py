@@ -64,6 +64,11 @@ def _fork_and_stay():
     return 1.0
 
 
+def _fork_and_sleep():
+    os.fork()  # both sleep: the call does not end, and its child is there to be found
+    time.sleep(1000)
+
+
 def _allocate():
     blocks = []
     while True:
@@ -110,6 +115,7 @@ _DEEDS = {
     "leave a daemon and crash": _leave_a_daemon_and_crash,
     "fork and return": _fork_and_return,
     "fork and stay": _fork_and_stay,
+    "fork and sleep": _fork_and_sleep,
     "allocate": _allocate,
     "exit": _exit,
     "leave quietly": _leave_quietly,

@@ -76,7 +76,8 @@ def test_a_question_of_one_message_is_asked_as_its_text(tmp_path):
     path.write_text(json.dumps({"question": ASKED, "answer": "4"}) + "\n", encoding="utf-8")
     (item,) = load_suite("gsm8k", path).items
     assert item.question == item.columns["question"] == "2 + 2?"
-    (problem,) = Math(name="math", train=str(path), test=str(path))._read("train")
+    others = [{"question": f"{n} + 0?", "answer": str(n)} for n in range(2)]
+    (problem,) = Math(name="math", train=others, test=str(path), validation_problems=1).splits().test
     assert problem.prompt == "2 + 2?"
 
 

@@ -220,14 +220,13 @@ spec = FunctionSpec("trouble", {NASTY + ":trouble"!r}, {{}}, "k")
 pool = WorkerPool([spec], Limits(timeout_seconds=1000), num_workers=2)
 pool.ready()
 pool.submit("trouble", Samples(("?",), ("hold the interpreter",)))
-pool.submit("trouble", Samples(("?",), ("fork and stay",)))
-pool.submit("trouble", Samples(("?",), ("sleep",)))
+pool.submit("trouble", Samples(("?",), ("fork and sleep",)))
 time.sleep(1000)
 """
     host = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
     everyone = set()
     try:
-        # The keeper, its two workers, and what one of them has forked and left.
+        # The keeper, its two workers, and what one of them has forked.
         wait_until(lambda: len(below(host.pid)) == 4, host)
         everyone = below(host.pid)
         host.send_signal(end)

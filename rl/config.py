@@ -39,7 +39,8 @@ class LoraSettings(Section):
     rank: Annotated[int, Field(ge=1)] = 32
     """Rank of every adapted matrix."""
     expert_rank: Annotated[int, Field(ge=1)] | None = None
-    """Rank of each routed expert's matrices, per expert. `null`: as `rank`."""
+    """Rank of each routed expert's matrices, per expert. `null`: rank // the experts that a token is sent to, 1 at
+    least, so that a token meets as much rank in its experts as elsewhere."""
     alpha: Positive = 32.0
     """The update is scaled by alpha / rank, each part by its own rank."""
     init: str | None = None

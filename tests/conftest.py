@@ -119,7 +119,7 @@ def make_policy(tiny_model_folder: Path) -> Callable:
         stored = "float32" if dtype == "float64" else dtype
         base = load_base(ModelSource(str(tiny_model_folder), stored, 256))
         compute = "peft" if dtype == "float64" else "grouped"  # the grouped kernel has no float64
-        settings = LoraSettings(rank=rank, alpha=2.0 * rank, targets=targets, expert_compute=compute)
+        settings = LoraSettings(rank=rank, expert_rank=rank, alpha=2.0 * rank, targets=targets, expert_compute=compute)
         model = lora.attach(base, settings, seed)
         if b_std:
             generator = torch.Generator().manual_seed(seed + 1)

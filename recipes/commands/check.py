@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from rich.table import Table
+from transformers import PretrainedConfig
 
 from doubleback.eval.measures.contamination import NGRAM, overlap
 from doubleback.eval.show.console import Console
@@ -19,10 +20,12 @@ from doubleback.rewards.answers.grade import gold_answers
 from doubleback.rewards.checks.golds import listed, matched_as_text_only
 from doubleback.rewards.compose.config import RewardConfig
 from doubleback.rewards.types import Problem
+from doubleback.rl.config import LoraSettings
 from doubleback.rl.engines.table import engine_row
 from doubleback.rl.free_memory import free_memory
 from doubleback.rl.memory import GIB, verdict
 from doubleback.rl.policy import lora
+from doubleback.rl.policy.families import expert_rank, num_experts
 from doubleback.rl.types import ModelSource
 
 LABEL_WIDTH = 26
@@ -32,10 +35,11 @@ def show_memory(recipe: Recipe, console: Console) -> None:
     """Parameters and memory per phase, from the configuration alone."""
     path = bundled_path(recipe.model.path)
     table = _table("memory, estimated")
-    settings = sized(recipe, configuration(path), recipe.model.dtype)
-    memory = recipe_memory(settings, configuration(path), recipe.model.dtype)
+    config = configuration(path)
+    settings = sized(recipe, config, recipe.model.dtype)
+    memory = recipe_memory(settings, config, recipe.model.dtype)
     table.add_row("base", f"{recipe.model.path}: {memory.num_parameters:,} parameters, {recipe.model.dtype}")
-    table.add_row("adapter", f"{memory.num_adapter:,} parameters")
+    table.add_row("adapter", f"{memory.num_adapter:,} parameters, {_ranks(recipe.lora, config)}")
     for label, size in (
         ("always", memory.resident),
         ("update", memory.update),
@@ -120,15 +124,29 @@ def _add_data(table: Table, recipe: Recipe, prepared: Prepared) -> None:
 def _add_model(table: Table, recipe: Recipe, model: ModelSource, assembled: Assembled) -> None:
     stand_in = "a tiny stand-in for " if recipe.tiny else ""
     table.add_row("base", f"{stand_in}{recipe.model.path}: {assembled.num_base:,} parameters, {model.dtype}, frozen")
+    model_config = assembled.learner.model.config
     for part in lora.trained_parts(assembled.learner.model):
+        rank = _expert_rank(recipe.lora, model_config) if part.part == "experts" else part.rank
         table.add_row(
             f"trains {part.part}",
             f"{part.num_parameters:,} parameters ({part.num_parameters / assembled.num_base:.1%} of the base) in "
-            f"{part.num_tensors} tensors on {part.num_matrices} matrices, rank {part.rank}",
+            f"{part.num_tensors} tensors on {part.num_matrices} matrices, rank {rank}",
         )
     table.add_row("memory", f"{verdict(assembled.memory, assembled.free)} (estimate)")
     table.add_row("sizes", _sizes(recipe, assembled.recipe))
     table.add_row("sync", f"{assembled.strategy.name}: {assembled.strategy.reason}")
+
+
+def _ranks(settings: LoraSettings, config: PretrainedConfig) -> str:
+    has_experts = num_experts(config) > 0 and settings.targets != "attention"
+    return f"rank {settings.rank}" + (f", experts {_expert_rank(settings, config)}" if has_experts else "")
+
+
+def _expert_rank(settings: LoraSettings, config: PretrainedConfig) -> str:
+    """The rank of each expert's matrices, and how it came about where the recipe leaves it open."""
+    rank = expert_rank(config, settings)
+    is_given = settings.expert_rank is not None
+    return f"{rank}" if is_given else f"{rank} (rank {settings.rank} // {config.num_experts_per_tok} active experts)"
 
 
 def _sizes(recipe: Recipe, settings: Recipe) -> str:

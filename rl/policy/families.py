@@ -12,6 +12,7 @@ from typing import Any
 from transformers import PretrainedConfig
 
 from doubleback.rewards.types import ConfigError
+from doubleback.rl.config import LoraSettings
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 LATENT_ATTENTION = ("q_proj", "q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj")
@@ -120,6 +121,23 @@ def num_experts(config: PretrainedConfig) -> int:
         if value:
             return int(value)
     return 0
+
+
+def expert_rank(config: PretrainedConfig, settings: LoraSettings) -> int:
+    """The rank of each expert's matrices: as it is set, or rank // the experts that a token is sent to, 1 at least.
+
+    With rank 32 and 8 experts a token it is 4: the 8 have together the rank of a dense layer in their place ("LoRA
+    Without Regret", Schulman et al., Thinking Machines Lab, 2025). ConfigError where a configuration does not say.
+    """
+    if settings.expert_rank is not None:
+        return settings.expert_rank
+    active = getattr(config, "num_experts_per_tok", None)
+    if not active:
+        raise ConfigError(
+            f"lora.expert_rank=null: the configuration of this {config.model_type} model does not say how many experts "
+            "a token is sent to (num_experts_per_tok); set lora.expert_rank"
+        )
+    return max(1, settings.rank // int(active))
 
 
 def refuse_unsupported(config: PretrainedConfig, dtype: str, is_cuda: bool) -> None:

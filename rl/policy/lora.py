@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 from doubleback.rewards.types import ConfigError, first_line
 from doubleback.rl.config import LoraSettings
 from doubleback.rl.policy.experts import compute_low_rank_apart
-from doubleback.rl.policy.families import Family, family_of
+from doubleback.rl.policy.families import Family, expert_rank, family_of
 
 PREFIX = "base_model.model."
 WEIGHTS = "adapter_model.safetensors"
@@ -82,7 +82,9 @@ def peft_config(base: PreTrainedModel, settings: LoraSettings) -> LoraConfig:
     """What PEFT is told. ConfigError where the model has nothing of what is asked for."""
     family = family_of(base.config)
     wanted = _wanted_parts(base, family, settings)
-    ranks = {name: settings.expert_rank for name in family.experts if settings.expert_rank is not None}
+    ranks: dict[str, int] = {}
+    if "experts" in wanted and (rank := expert_rank(base.config, settings)) != settings.rank:
+        ranks = dict.fromkeys(family.experts, rank)
     if "experts" in wanted and len(family.experts) > 1:
         _require_experts(base, family)
     modules, parameters = _targets(base, family, wanted)

@@ -40,7 +40,8 @@ def make_model(compute: str, options: argparse.Namespace):
         tie_word_embeddings=True,
     )
     base = AutoModelForCausalLM.from_config(config).eval().requires_grad_(False)
-    settings = LoraSettings(rank=options.rank, alpha=2.0 * options.rank, targets="experts", expert_compute=compute)
+    ranks = {"rank": options.rank, "expert_rank": options.rank, "alpha": 2.0 * options.rank}
+    settings = LoraSettings(**ranks, targets="experts", expert_compute=compute)
     return lora.attach(base, settings, seed=0), base.num_parameters()
 
 

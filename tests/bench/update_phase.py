@@ -71,7 +71,7 @@ class Ours:
 
     def __init__(self, model: str, groups: list, compute: str, algorithm: dict, optim: dict) -> None:
         base = load_base(ModelSource(model, "float32", 512))
-        settings = LoraSettings(rank=16, alpha=32.0, expert_compute=compute)
+        settings = LoraSettings(rank=16, expert_rank=16, alpha=32.0, expert_compute=compute)
         keys = AlgorithmConfig(importance_cap=None, **algorithm)
         adapted = lora.attach(base, settings, seed=0)
         self._learner = Learner(adapted, keys, OptimConfig(lr=1e-5, **optim), SAMPLING)
@@ -119,7 +119,7 @@ class Theirs:
             disable_tqdm=True,
         )
         self._trainer = GRPOTrainer(
-            model=lora.attach(base, LoraSettings(rank=16, alpha=32.0, expert_compute="peft"), seed=0),
+            model=lora.attach(base, LoraSettings(rank=16, expert_rank=16, alpha=32.0, expert_compute="peft"), seed=0),
             reward_funcs=lambda completion_ids, **_: [values[tuple(ids)] for ids in completion_ids],
             args=arguments,
             train_dataset=Dataset.from_dict({"prompt": [group.problem.prompt for group in groups]}),

@@ -46,7 +46,7 @@ def make_recipe(size: str, model: str, folder: Path) -> str:
         "model": {"path": model, "max_length": 512},
         "task": {**task, "prompt": "{question}", "validation_problems": 4},
         "reward": {"components": {"random": 1.0, "math": 0.0}},
-        "lora": {"rank": 16, "alpha": 32.0},
+        "lora": {"rank": 16, "expert_rank": 16, "alpha": 32.0},
         "sampling": {"group_size": 16, "max_tokens": 320},
         "optim": {"lr": 1e-5, "microbatch_tokens": 8192},  # of TRL one group, padded
     }

@@ -156,4 +156,4 @@ def test_memory_needs_no_weights(run):
     found = " ".join(out.split())
     assert code == 0
     assert "allenai/OLMoE-1B-7B-0125: 6,919,161,856 parameters, bfloat16" in found
-    assert "adapter 243,269,632 parameters" in found
+    assert "adapter 37,748,736 parameters, rank 32, experts 4 (rank 32 // 8 active experts)" in found

@@ -169,7 +169,7 @@ def test_the_estimate_is_within_a_factor_of_two_of_the_truth(tmp_path):
     command = [sys.executable, BENCH / "update_phase.py", "+ prompts shared", folder, "10M", "1"]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     measured = float(json.loads(done.stdout.splitlines()[-1])) * (1 << 20)
-    settings = LoraSettings(rank=16, alpha=32.0)
+    settings = LoraSettings(rank=16, expert_rank=16, alpha=32.0)
     optim = OptimConfig(microbatch_tokens=2560)
     plan = Plan("float32", settings, optim, EngineConfig(), "auto", 256, 100_000)
     memory = estimate(AutoConfig.from_pretrained(folder), plan, has_cuda=False)

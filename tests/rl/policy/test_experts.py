@@ -1,16 +1,20 @@
 """Expert adapters computed apart equal PEFT's own computation, forward and backward, in every family."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from support.gradients import deviation
 from support.models.families import make_family_model
 from torch.testing import assert_close
+from transformers import Qwen3MoeConfig
 
+from doubleback.rewards.types import ConfigError
 from doubleback.rl.config import LoraSettings
 from doubleback.rl.policy import lora
 from doubleback.rl.policy.base import load_base
 from doubleback.rl.policy.experts import LowRankExperts, sort_by_expert
-from doubleback.rl.policy.families import FAMILIES
+from doubleback.rl.policy.families import FAMILIES, expert_rank
 from doubleback.rl.types import ModelSource
 
 IDS = torch.randint(3, 118, (3, 17), generator=torch.Generator().manual_seed(5))
@@ -126,6 +130,27 @@ def test_the_router_is_frozen_unless_it_is_asked_for(tmp_path):
         _, gradients = forward_and_backward(model)
         assert any("router" in name for name in gradients) == train_router
         assert all(gradient.abs().max() > 0 for gradient in gradients.values())
+
+
+@pytest.mark.parametrize(("rank", "active", "expected"), [(32, 8, 4), (32, 6, 5), (4, 8, 1)])
+def test_the_rank_of_experts_is_shared_among_those_of_a_token(rank, active, expected):
+    config = Qwen3MoeConfig(num_experts_per_tok=active)
+    assert expert_rank(config, LoraSettings(rank=rank)) == expected
+    assert expert_rank(config, LoraSettings(rank=rank, expert_rank=7)) == 7
+
+
+def test_a_moe_that_does_not_say_how_many_experts_are_active_needs_a_rank():
+    config = SimpleNamespace(model_type="afmoe")
+    assert expert_rank(config, LoraSettings(expert_rank=2)) == 2
+    with pytest.raises(ConfigError, match=r"lora.expert_rank=null: .* \(num_experts_per_tok\); set lora.expert_rank"):
+        expert_rank(config, LoraSettings())
+
+
+def test_the_shared_rank_is_what_trains(tmp_path):
+    """qwen2_moe in tiny sends a token to 2 of 8 experts: rank 4 elsewhere is 2 in each of them."""
+    make_family_model("qwen2_moe", tmp_path)
+    derived, given = (lora.trained_parts(attached(tmp_path, "grouped", **keys)) for keys in ({}, {"expert_rank": 2}))
+    assert derived == given
 
 
 def test_ranks_are_per_part_and_per_expert(tmp_path):

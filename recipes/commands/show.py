@@ -18,9 +18,10 @@ from doubleback.recipes.tasks.task import find_task
 from doubleback.rewards.jsonl import complete_lines
 from doubleback.rewards.sample_lines import read_problems, with_columns
 from doubleback.rewards.settings import read_yaml
+from doubleback.rl.run.names import EVALUATIONS, METRICS, RECIPE, SAMPLES_END, checkpoint_steps, evaluation_name
 from doubleback.rl.run.owner import owner_of
 
-METRICS, CURVE = "metrics.jsonl", "learning_curve.png"
+CURVE = "learning_curve.png"
 NUM_MEASURED = 12
 """Steps in the table of an unfinished run: the first, and the newest."""
 
@@ -28,10 +29,10 @@ NUM_MEASURED = 12
 def show_run(path: Path, console: Console) -> None:
     """How a run stands: step, newest figures, what was measured, its curve, and what to do next."""
     run = Run(path)
-    recipe = read_yaml(path / "recipe.yaml", "recipe")
+    recipe = read_yaml(path / RECIPE, "recipe")
     lines, owner = complete_lines(path / METRICS), owner_of(path)
     step = lines[-1]["step"] if lines else 0
-    is_finished = step == recipe["steps"] and f"test-step-{step:05d}" in run.evaluations()
+    is_finished = step == recipe["steps"] and evaluation_name("test", step) in run.evaluations()
     state = f"live: {owner}" if owner else "finished" if is_finished else "stopped"
     console.print(f"run         {path}: {recipe['description']}", soft_wrap=True)
     console.print(f"state       {state}", soft_wrap=True)
@@ -50,8 +51,8 @@ def show_run(path: Path, console: Console) -> None:
 
 
 def _saved(path: Path) -> str:
-    names = sorted(item.name for item in (path / "checkpoints").glob("step-*") if item.suffix == "")
-    return f", of which {int(names[-1].removeprefix('step-'))} is saved" if names else ", none is saved yet"
+    steps = checkpoint_steps(path)
+    return f", of which {steps[-1]} is saved" if steps else ", none is saved yet"
 
 
 def _next(path: Path, recipe: dict[str, Any], owner: str | None, is_finished: bool) -> str:
@@ -61,7 +62,7 @@ def _next(path: Path, recipe: dict[str, Any], owner: str | None, is_finished: bo
         return f"measure it: {shlex.join(['doubleback', 'eval', str(path), '--suite'])} SUITE"
     if recipe["trainer"] == "trl":
         return "trainer=trl cannot go on; start anew in another folder"
-    return shlex.join(["doubleback", "train", str(path / "recipe.yaml"), "--out", str(path), "--resume"])
+    return shlex.join(["doubleback", "train", str(path / RECIPE), "--out", str(path), "--resume"])
 
 
 def _show_measured(run: Run, console: Console) -> None:
@@ -90,12 +91,12 @@ def show_result(out: Path, console: Console) -> None:
     # A run that was resumed with more steps has been measured at its former end too.
     before, *_, after = [summary for summary in summaries if summary["suite"] == "test"]
     console.print()
-    recipe = read_yaml(out / "recipe.yaml", "recipe")
+    recipe = read_yaml(out / RECIPE, "recipe")
     console.print(before_after(before, after, recipe["eval"]["k"]))
     problems = read_problems(out).values()
-    paths = [out / "eval" / f"test-step-{item['step']:05d}.jsonl.gz" for item in (before, after)]
+    names = [evaluation_name("test", item["step"]) for item in (before, after)]
     measures = find_task(recipe["task"]["name"]).measures
-    first, last = (with_columns(complete_lines(path), problems) for path in paths)
+    first, last = (with_columns(complete_lines(out / EVALUATIONS / f"{name}{SAMPLES_END}"), problems) for name in names)
     console.print(sample_pair(first, last, next(iter(measures.values()), None)))
     lines = complete_lines(out / METRICS)
     learning_curve(lines, summaries, recipe["description"], out / CURVE)

@@ -14,6 +14,7 @@ from doubleback.rewards.jsonl import Row, refuse
 from doubleback.rewards.rows import Source, read_data, saved, stem
 from doubleback.rewards.sample_lines import ROLLOUTS
 from doubleback.rewards.types import ConfigError
+from doubleback.rl.run.names import SAMPLES_END
 
 SCORED = "scored"
 """Folder of a run for what was graded again."""
@@ -29,8 +30,8 @@ def what_to_score(path: Path) -> tuple[list[Path], Path]:
         folder, _ = problems_of(path)
         beside = path.with_name(f"{stem(path)}.scored.jsonl")
         return [path], beside if folder == path.parent else folder / SCORED / f"{stem(path)}.jsonl"
-    if not (rollouts := sorted((path / ROLLOUTS).glob("step-*.jsonl.gz"))):
-        raise ConfigError(f"{path} holds neither a run's {ROLLOUTS}/step-*.jsonl.gz nor an evaluation's {SAMPLES}")
+    if not (rollouts := sorted((path / ROLLOUTS).glob(f"step-*{SAMPLES_END}"))):
+        raise ConfigError(f"{path} holds neither a run's {ROLLOUTS}/step-*{SAMPLES_END} nor an evaluation's {SAMPLES}")
     return rollouts, path / SCORED / f"{ROLLOUTS}.jsonl"
 
 

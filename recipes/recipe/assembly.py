@@ -32,6 +32,7 @@ from doubleback.rl.policy import lora
 from doubleback.rl.policy.base import base_tensors, is_cuda, load_base, load_tokenizer
 from doubleback.rl.policy.families import family_of
 from doubleback.rl.policy.initial import start_from
+from doubleback.rl.run.names import ENVIRONMENT
 from doubleback.rl.types import ModelSource
 
 MAX_NAMED = 3
@@ -120,7 +121,7 @@ def sized(recipe: Recipe, config: PretrainedConfig, dtype: str, kept: Sizes | No
 
 def kept_sizes(out: Path) -> Sizes | None:
     """The sizes that the run in `out` took, which it keeps when it is resumed; None where it says none."""
-    stored = json.loads((out / "environment.json").read_text(encoding="utf-8")).get("sizes")
+    stored = json.loads((out / ENVIRONMENT).read_text(encoding="utf-8")).get("sizes")
     return None if stored is None else Sizes(**stored)
 
 

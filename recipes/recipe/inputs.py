@@ -26,8 +26,8 @@ from doubleback.rewards.jsonl import to_lines
 from doubleback.rewards.sample_lines import problem_line
 from doubleback.rewards.settings import MayChange, may_change
 from doubleback.rewards.types import ConfigError
+from doubleback.rl.run.names import INPUTS
 
-INPUTS = "inputs.json"
 NEW_RUN = "put it back, or start a new run in another --out"
 ELSEWHERE = ("description", "sampling.stop", "model.path", "lora.init")
 """Keys whose text names no file, the one that names a model, and the one whose adapter init.json knows."""

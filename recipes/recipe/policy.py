@@ -19,6 +19,7 @@ from doubleback.rl.config import CheckpointConfig, SyncConfig
 from doubleback.rl.engines.config import EngineConfig
 from doubleback.rl.engines.table import engine_row
 from doubleback.rl.run.best import best_step
+from doubleback.rl.run.names import METRICS, RECIPE, checkpoint_folder, checkpoint_steps, is_run
 from doubleback.rl.types import ModelSource, Sampling
 
 DTYPES = ("float32", "bfloat16")
@@ -56,11 +57,11 @@ def find_policy(
         raise ConfigError(f"--dtype {dtype}: choose {' or '.join(DTYPES)}")
     if adapter is not None:
         require_folder(adapter, "--adapter ")
-    recipe_path = Path(model) / "recipe.yaml"
-    if endpoint is not None or not recipe_path.is_file():
+    if endpoint is not None or not is_run(Path(model)):
         if checkpoint is not None:
             raise ConfigError(f"--checkpoint {checkpoint} is one of a run, and {model} is none; give --adapter DIR")
         return Policy(model, adapter, dtype, engine, endpoint)
+    recipe_path = Path(model) / RECIPE
     recipe = validated(Recipe, read_yaml(recipe_path, "recipe"), f"recipe {recipe_path}: ")
     if checkpoint is not None:
         adapter = _checkpoint(Path(model), checkpoint, recipe.checkpoint)
@@ -79,12 +80,12 @@ def _checkpoint(run: Path, asked: str, config: CheckpointConfig) -> Path:
         raise ConfigError(f"--checkpoint {asked}: give best, or a step")
     if asked == "best" and config.best is None:
         raise ConfigError(f"--checkpoint best: {run} marked none; train with checkpoint.best=eval/validation/pass@1")
-    step = best_step(complete_lines(run / "metrics.jsonl"), config) if asked == "best" else int(asked)
-    folder = run / "checkpoints" / f"step-{step or 0:05d}"
-    if not folder.is_dir():
-        kept = ", ".join(str(int(path.name[-5:])) for path in sorted(folder.parent.glob("step-*[0-9]")))
-        raise ConfigError(f"--checkpoint {asked}: {run} has none of step {step}; it has those of: {kept or 'none'}")
-    return folder
+    step = best_step(complete_lines(run / METRICS), config) if asked == "best" else int(asked)
+    kept = checkpoint_steps(run)
+    if step is None or step not in kept:
+        kept_steps = ", ".join(map(str, kept)) or "none"
+        raise ConfigError(f"--checkpoint {asked}: {run} has none of step {step}; it has those of: {kept_steps}")
+    return checkpoint_folder(run, step)
 
 
 def policy_tokenizer(model: str) -> Any:

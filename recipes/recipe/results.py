@@ -11,6 +11,7 @@ from doubleback.rewards.jsonl import complete_lines
 from doubleback.rewards.sample_lines import PROBLEMS, ROLLOUTS
 from doubleback.rewards.settings import require_folder
 from doubleback.rewards.types import ConfigError
+from doubleback.rl.run.names import EVALUATIONS, METRICS, RECIPE, SAMPLES_END, is_run, step_name
 
 
 class Run:
@@ -22,23 +23,23 @@ class Run:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         require_folder(path, "")
-        if not (self.path / "recipe.yaml").is_file():
-            raise ConfigError(f"{path} is no run: it holds no recipe.yaml; give the folder that a run was written to")
+        if not is_run(self.path):
+            raise ConfigError(f"{path} is no run: it holds no {RECIPE}; give the folder that a run was written to")
 
     def metrics(self) -> pyarrow.Table:
         """One row a step, step 0 being the measurement before training; the columns are those of docs/metrics.md.
 
         A metric that a step has not is null.
         """
-        return table(complete_lines(self.path / "metrics.jsonl"))
+        return table(complete_lines(self.path / METRICS))
 
     def rollouts(self, step: int | None = None) -> pyarrow.Table:
         """One row a sampled completion, of all steps or of one. ConfigError where that step has no rollouts.
 
         A row names its problem by id; `problems` has the rest.
         """
-        pattern = "step-*.jsonl.gz" if step is None else f"step-{step:05d}.jsonl.gz"
-        paths = sorted((self.path / ROLLOUTS).glob(pattern))
+        name = "step-*" if step is None else step_name(step)
+        paths = sorted((self.path / ROLLOUTS).glob(f"{name}{SAMPLES_END}"))
         if not paths:
             raise ConfigError(f"{self.path} has no rollouts{'' if step is None else f' of step {step}'}")
         return table([line for path in paths for line in complete_lines(path)])
@@ -49,7 +50,7 @@ class Run:
 
     def evaluations(self) -> dict[str, dict[str, Any]]:
         """What was measured on the way, by name: `test-step-00000` is the test set before the first step."""
-        paths = sorted((self.path / "eval").glob("*.json"))
+        paths = sorted((self.path / EVALUATIONS).glob("*.json"))
         return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
 
 

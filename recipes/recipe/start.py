@@ -9,9 +9,8 @@ from doubleback.recipes.recipe.schema import Recipe
 from doubleback.rewards.settings import require_folder
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.run.files import write_atomically
+from doubleback.rl.run.names import INITIAL, checkpoint_folder, checkpoint_steps, is_run
 
-RECORD = "init.json"
-"""In the run's folder: which adapter it started from, and the hash of its tensors."""
 CONFIG = "adapter_config.json"
 OTHER_ADAPTERS = ("use_rslora", "use_dora", "alpha_pattern")
 """Options of PEFT that make of the same tensors another adapter than ours."""
@@ -19,7 +18,8 @@ OTHER_ADAPTERS = ("use_rslora", "use_dora", "alpha_pattern")
 
 def newest_adapter(run: Path) -> Path | None:
     """The newest checkpoint of a run; None where it has none."""
-    return max((run / "checkpoints").glob("step-*[0-9]"), default=None)
+    steps = checkpoint_steps(run)
+    return checkpoint_folder(run, steps[-1]) if steps else None
 
 
 def initial_adapter(recipe: Recipe, base: str) -> Path:
@@ -28,7 +28,7 @@ def initial_adapter(recipe: Recipe, base: str) -> Path:
     """
     init = Path(str(recipe.lora.init))
     require_folder(init, "lora.init=")
-    if (init / "recipe.yaml").is_file():
+    if is_run(init):
         newest = newest_adapter(init)
         if newest is None:
             raise ConfigError(f"lora.init={init} is a run without a checkpoint; train it further, or name an adapter")
@@ -63,7 +63,7 @@ def _findings(recipe: Recipe, theirs: dict[str, Any], base: str) -> Iterator[str
 
 def record_start(out: Path, adapter: Path, adapter_hash: str) -> None:
     """Write down what a run started from. ConfigError where it has once started from another adapter."""
-    record, now = out / RECORD, {"adapter": str(adapter), "hash": adapter_hash}
+    record, now = out / INITIAL, {"adapter": str(adapter), "hash": adapter_hash}
     before = json.loads(record.read_text(encoding="utf-8")) if record.exists() else now
     if before["hash"] != adapter_hash:
         raise ConfigError(

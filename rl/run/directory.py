@@ -1,11 +1,6 @@
-"""A run on disk. Other programs rely on these names; every file appears whole or not at all.
-
-recipe.yaml, inputs.json, environment.json, problems.jsonl, metrics.jsonl, rollouts/step-00012.jsonl.gz,
-checkpoints/step-00012/, eval/validation-step-00012.json and .jsonl.gz
-"""
+"""A run on disk, by the names of `rl.run.names`: every file appears whole or not at all."""
 
 import math
-import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +15,16 @@ from doubleback.rl.rollout.problems import ProblemSource
 from doubleback.rl.run import checkpoint
 from doubleback.rl.run.best import best_step
 from doubleback.rl.run.files import append, explained, remove_unfinished, to_json, write_atomically
+from doubleback.rl.run.names import (
+    CHECKPOINTS,
+    EVALUATIONS,
+    METRICS,
+    SAMPLES_END,
+    checkpoint_folder,
+    checkpoint_steps,
+    step_name,
+    step_of,
+)
 from doubleback.rl.run.samples import write_rollouts
 from doubleback.rl.types import Group
 
@@ -32,7 +37,7 @@ class RunDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        for name in (ROLLOUTS, "checkpoints", "eval"):
+        for name in (ROLLOUTS, CHECKPOINTS, EVALUATIONS):
             (path / name).mkdir(parents=True, exist_ok=True)
 
     def write_problems(self, problems: Sequence[Problem]) -> None:
@@ -48,25 +53,25 @@ class RunDirectory:
     ) -> None:
         """Rollouts of the step, then its line in metrics.jsonl, both flushed to the disk; then tell the observers."""
         if groups:
-            write_rollouts(self.path / ROLLOUTS / f"{step_name(step)}.jsonl.gz", step, groups)
+            write_rollouts(self.path / ROLLOUTS / f"{step_name(step)}{SAMPLES_END}", step, groups)
         append(self.metrics_path, f"{to_json({'step': step, **metrics})}\n".encode())
         for observe in observers:
             observe(step, metrics)
 
     def save_checkpoint(self, learner: Learner, source_state: Mapping[str, Any], config: CheckpointConfig) -> None:
         """A checkpoint of the learner's step; afterwards all but the newest `keep`, and the best, are deleted."""
-        with explained(self.path / "checkpoints"):
-            checkpoint.save(learner, source_state, self.path / "checkpoints" / step_name(learner.step))
+        with explained(self.path / CHECKPOINTS):
+            checkpoint.save(learner, source_state, checkpoint_folder(self.path, learner.step))
         best = best_step(self.metrics_lines(), config)
         for step in self.checkpoint_steps()[: -config.keep]:
             if step != best:
-                shutil.rmtree(self.path / "checkpoints" / step_name(step))
+                shutil.rmtree(checkpoint_folder(self.path, step))
 
     def restore_latest(self, learner: Learner, problems: ProblemSource) -> int:
         """Load the newest checkpoint, forget everything after it, return its step: 0 where there is none."""
         steps = self.checkpoint_steps()
         if steps:
-            checkpoint.load(learner, problems, self.path / "checkpoints" / step_name(steps[-1]))
+            checkpoint.load(learner, problems, checkpoint_folder(self.path, steps[-1]))
         self.forget_after(steps[-1] if steps else -1)
         return steps[-1] if steps else 0
 
@@ -75,11 +80,11 @@ class RunDirectory:
         if self.metrics_path.exists():
             kept = [line for line in self.metrics_lines() if line["step"] <= step]
             write_atomically(self.metrics_path, _to_lines(kept))
-        for path in [*(self.path / ROLLOUTS).iterdir(), *(self.path / "eval").iterdir()]:
-            number = re.search(r"step-(\d+)", path.name)
-            if number is None or int(number[1]) > step:
+        for path in [*(self.path / ROLLOUTS).iterdir(), *(self.path / EVALUATIONS).iterdir()]:
+            written_at = step_of(path.name)
+            if written_at is None or written_at > step:
                 path.unlink()
-        remove_unfinished(self.path / "checkpoints")
+        remove_unfinished(self.path / CHECKPOINTS)
 
     def take_unmeasured(self, step: int) -> dict[str, Any] | None:
         """The metrics of `step` where its evaluation was interrupted, out of the file; else None."""
@@ -87,13 +92,12 @@ class RunDirectory:
         if not lines or lines[-1].get("step") != step or UNMEASURED not in lines[-1]:
             return None
         write_atomically(self.metrics_path, _to_lines(lines[:-1]))
-        known = {name: value for name, value in lines[-1].items() if name not in ("step", UNMEASURED)}
-        return {name: math.nan if value is None else value for name, value in known.items()}
+        metrics = {name: value for name, value in lines[-1].items() if name not in ("step", UNMEASURED)}
+        return {name: math.nan if value is None else value for name, value in metrics.items()}
 
     def checkpoint_steps(self) -> list[int]:
         """Steps of the finished checkpoints, ascending."""
-        names = (path.name for path in (self.path / "checkpoints").iterdir())
-        return sorted(int(name.removeprefix("step-")) for name in names if re.fullmatch(r"step-\d+", name))
+        return checkpoint_steps(self.path)
 
     def metrics_lines(self) -> list[dict[str, Any]]:
         """The complete lines of metrics.jsonl; a line torn by a crash is left out."""
@@ -102,13 +106,8 @@ class RunDirectory:
     @property
     def metrics_path(self) -> Path:
         """The file of metrics, one line a step."""
-        return self.path / "metrics.jsonl"
+        return self.path / METRICS
 
 
 def _to_lines(metrics: Sequence[dict[str, Any]]) -> bytes:
     return "".join(to_json(line) + "\n" for line in metrics).encode()
-
-
-def step_name(step: int) -> str:
-    """The name of a step in files and folders: step-00012, so that names sort as numbers do."""
-    return f"step-{step:05d}"

@@ -1,0 +1,56 @@
+"""What things are called in a run's folder, for those who write and those who read. Imports nothing of ours.
+
+recipe.yaml, inputs.json, environment.json, init.json, problems.jsonl, metrics.jsonl, rollouts/step-00012.jsonl.gz,
+checkpoints/step-00012/, eval/validation-step-00012.json and .jsonl.gz; problems.jsonl and rollouts/, which evaluations
+have too, are named in `rewards.sample_lines`
+"""
+
+import re
+from pathlib import Path
+
+RECIPE = "recipe.yaml"
+"""The resolved recipe; a folder that holds it is a run."""
+INPUTS = "inputs.json"
+"""What the results depend on beside the settings, by hash."""
+ENVIRONMENT = "environment.json"
+"""Machine, packages, and the sizes that were chosen."""
+INITIAL = "init.json"
+"""Which adapter the run started from, and the hash of its tensors; only where the recipe has `lora.init`."""
+METRICS = "metrics.jsonl"
+"""One line a step."""
+CHECKPOINTS = "checkpoints"
+EVALUATIONS = "eval"
+SAMPLES_END = ".jsonl.gz"
+"""End of the name of a file of samples: of a step's rollouts, or of what an evaluation sampled."""
+
+
+def is_run(folder: Path) -> bool:
+    """Whether the folder holds a run."""
+    return (folder / RECIPE).is_file()
+
+
+def step_name(step: int) -> str:
+    """The name of a step in files and folders: step-00012, so that names sort as numbers do."""
+    return f"step-{step:05d}"
+
+
+def evaluation_name(suite: str, step: int) -> str:
+    """The name of what was measured at a step: validation-step-00012."""
+    return f"{suite}-{step_name(step)}"
+
+
+def step_of(name: str) -> int | None:
+    """The step in the name of a file or folder; None where it has none."""
+    number = re.search(r"step-(\d+)", name)
+    return None if number is None else int(number[1])
+
+
+def checkpoint_folder(run: Path, step: int) -> Path:
+    """Where the checkpoint of a step is, or goes."""
+    return run / CHECKPOINTS / step_name(step)
+
+
+def checkpoint_steps(run: Path) -> list[int]:
+    """Steps of the finished checkpoints, ascending."""
+    names = [path.name for path in (run / CHECKPOINTS).glob("step-*")]
+    return sorted(int(name.removeprefix("step-")) for name in names if re.fullmatch(r"step-\d+", name))

@@ -43,7 +43,7 @@ PROMISED = {
         "RunError": None,
         "Score": "value verdict extracted parts weighted detail seconds",
         "Verdict": None,
-        "extract": "text style is_opened",
+        "extract": "text style thinking",
         "load_reward": "section max_tokens key",
         "per_group": "function",
         "per_sample": "function",

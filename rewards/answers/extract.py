@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from doubleback.rewards.answers.boxes import BRACE as BRACE
 from doubleback.rewards.answers.boxes import REGION_KEPT
@@ -12,14 +13,12 @@ from doubleback.rewards.answers.markers import FINDERS, has_later_answer_line
 from doubleback.rewards.answers.markers import MAX_ANSWER as MAX_ANSWER
 from doubleback.rewards.answers.markers import Extraction as Extraction
 from doubleback.rewards.answers.markers import Style as Style
-from doubleback.rewards.answers.thinking import answer_region
+from doubleback.rewards.answers.thinking import ANY, Convention, Thinking, answer_region
 from doubleback.rewards.types import Verdict
 
 MAX_REGION = 100_000
 """Characters. Of a longer region only the end is read."""
 
-_TAG = r"</?(?:think|answer)>"
-_EXACT_FORMAT = re.compile(rf"\s*<think>(?:(?!{_TAG}).)*</think>\s*<answer>(?:(?!{_TAG}).)*</answer>\s*", re.DOTALL)
 _LOOSE_TAG = re.compile(r"<(/?answer)[ \t]{1,3}>")
 
 
@@ -33,36 +32,48 @@ class ThinkAnswer:
     """One think block, then one answer block that says something, and nothing else but whitespace."""
 
 
-def think_answer(text: str, is_opened: bool = False) -> ThinkAnswer:
-    """The answer of `<think> ... </think> <answer> ... </answer>`.
+def think_answer(text: str, thinking: Thinking = ANY) -> ThinkAnswer:
+    """The answer of `<think> ... </think> <answer> ... </answer>`, with the marks of whatever convention is followed.
 
-    Only the last answer region after the final `</think>` counts: what is thought, or answered before more thinking,
-    is not an answer. A region that is opened last and never closed leaves no answer, whatever stands before it.
-    `is_opened`: the prompt ends in `<think>`, so the completion begins behind it.
+    Only the last answer region after the last thought counts: what is thought, or answered before more thinking, is not
+    an answer. A region that is opened last and never closed leaves no answer, whatever stands before it. Exact is the
+    convention that is expected alone; where the prompt has opened the thought, the completion begins behind that.
     """
-    head, closing, conclusion = text.rpartition("</think>")
-    before, opening, region = conclusion.rpartition("<answer>")
-    answer, end, after = region.partition("</answer>")
-    del head, before, after
-    stripped = answer.strip() if closing and opening and end else ""
-    whole = f"<think>{text}" if is_opened else text
-    return ThinkAnswer(stripped or None, bool(stripped) and _EXACT_FORMAT.fullmatch(whole) is not None)
+    found = answer_region(text, thinking)
+    _, opening, region = found.text.rpartition("<answer>")
+    answer, end, _ = region.partition("</answer>")
+    stripped = answer.strip() if found.closed and opening and end else ""
+    whole = f"{thinking.opened.openings[0]}{text}" if thinking.opened else text
+    return ThinkAnswer(
+        stripped or None, bool(stripped) and _exact_format(thinking.expected).fullmatch(whole) is not None
+    )
 
 
-def extract(text: str, style: Style = Style.FLEXIBLE, is_opened: bool = False) -> Extraction:
+@lru_cache(maxsize=64)
+def _exact_format(convention: Convention) -> re.Pattern[str]:
+    opening, closing = ("|".join(map(re.escape, marks)) for marks in (convention.openings, convention.closings))
+    no_mark = rf"(?:(?!{opening}|{closing}|</?answer>).)*"
+    return re.compile(rf"\s*(?:{opening}){no_mark}(?:{closing})\s*<answer>{no_mark}</answer>\s*", re.DOTALL)
+
+
+def extract(text: str, style: Style = Style.FLEXIBLE, thinking: Thinking = ANY) -> Extraction:
     """The committed answer of a completion, in time linear in its length.
 
     Region first (`thinking.answer_region`): only what follows the last thought counts, and a thought left open leaves
     nothing. A region above 100,000 characters is cut to its last 20,000. In it the last marker of the style decides. A
-    malformed last marker is bad_format: no earlier one, and no other style, is tried in its place. `is_opened`: the
-    prompt has opened a thought.
+    malformed last marker is bad_format: no earlier one, and no other style, is tried in its place. `thinking`: what is
+    known of it from the prompt (`thinking.thinking_of`). A mark of thinking that is in no row of the table is
+    bad_format too.
     """
-    found_region = answer_region(text, is_opened)
+    found_region = answer_region(text, thinking)
     region = found_region.text
     if found_region.is_open:
-        return Extraction(None, style, Verdict.NO_ANSWER, detail="<think> is not closed")
+        return Extraction(None, style, Verdict.NO_ANSWER, detail="the thought is not closed")
+    if found_region.unknown:
+        detail = f"unknown mark of thinking {found_region.unknown}: task.convention may name it"
+        return Extraction(None, style, Verdict.BAD_FORMAT, detail=detail)
     if style is Style.THINK_ANSWER and found_region.closed is None:
-        return Extraction(None, style, Verdict.NO_ANSWER, detail="no </think>")
+        return Extraction(None, style, Verdict.NO_ANSWER, detail=f"no {thinking.expected.closings[0]}")
     if len(region) > MAX_REGION:
         region = region[-REGION_KEPT:]
     if style is Style.FLEXIBLE:
@@ -72,7 +83,7 @@ def extract(text: str, style: Style = Style.FLEXIBLE, is_opened: bool = False) -
         if found is None:
             continue
         if tried is Style.THINK_ANSWER and found.answer is not None:
-            return replace(found, is_exact=think_answer(text, is_opened).is_exact)
+            return replace(found, is_exact=think_answer(text, thinking).is_exact)
         return found
     return Extraction(None, style, Verdict.NO_ANSWER, detail=f"no {style} marker after the thinking")
 

@@ -15,6 +15,7 @@ from doubleback.rewards.answers.equality import bare_value, compare, normalise
 from doubleback.rewards.answers.extract import Extraction, Style, extract, last_box
 from doubleback.rewards.answers.rational import parse_rational
 from doubleback.rewards.answers.symbolic import symbolic_equal
+from doubleback.rewards.answers.thinking import ANY, Thinking
 from doubleback.rewards.types import ConfigError, Score, Verdict
 
 
@@ -83,14 +84,14 @@ def gold_completion(answer: Any, style: Style | str) -> str:
 
 
 def grade_cheaply(
-    completion: str, answer: Any, style: Style | str = Style.FLEXIBLE, question: str = "", is_opened: bool = False
+    completion: str, answer: Any, style: Style | str = Style.FLEXIBLE, question: str = "", thinking: Thinking = ANY
 ) -> Score | Undecided:
     """1.0 where the extracted answer equals a gold, 0.0 where it does not or there is none, else Undecided.
 
-    `question` is the prompt, for the guards that ask what it asks for. `is_opened`: the prompt ends inside a thought.
+    `question` is the prompt, for the guards that ask what it asks for; `thinking` is what the prompt tells of that.
     `detail` names the stage that decided.
     """
-    extraction = extract(completion, Style(style), is_opened)
+    extraction = extract(completion, Style(style), thinking)
     golds = gold_answers(answer)
     listed = tuple(gold for gold in golds if 2 <= len(extraction.several) == _num_listed(gold))
     if listed:

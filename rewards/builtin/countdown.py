@@ -15,6 +15,8 @@ from itertools import combinations, combinations_with_replacement
 
 from doubleback.rewards.answers.expression import DivisionByZeroError, ExpressionError, parse_expression
 from doubleback.rewards.answers.extract import think_answer
+from doubleback.rewards.answers.messages import Messages
+from doubleback.rewards.answers.thinking import ANY, Thinking, thinking_of
 from doubleback.rewards.contract.functions import per_sample
 from doubleback.rewards.types import Problem, Score, Verdict
 
@@ -105,15 +107,16 @@ def problems(num_numbers: int, split: Split) -> tuple[Problem, ...]:
     return tuple(problem for problem in all_problems(num_numbers) if split_of(problem) == split)
 
 
-def grade(completion: str, numbers: Sequence[int], target: int) -> Score:
+def grade(completion: str, numbers: Sequence[int], target: int, thinking: Thinking = ANY) -> Score:
     """Right if the answer region holds an expression that uses each number once and equals the target exactly.
 
     Verdicts: correct; wrong; no_answer, where no answer stands after the thinking; bad_format, where what stands there
     is no expression. What was thought is never looked at.
     """
-    answer = think_answer(completion).answer
+    answer = think_answer(completion, thinking).answer
     if answer is None:
-        return Score(0.0, Verdict.NO_ANSWER, detail="no answer region after </think>")
+        detail = f"no answer region after {thinking.expected.closings[0]}"
+        return Score(0.0, Verdict.NO_ANSWER, detail=detail)
     try:
         expression = parse_expression(answer)
     except DivisionByZeroError as error:
@@ -129,10 +132,16 @@ def grade(completion: str, numbers: Sequence[int], target: int) -> Score:
 
 
 @per_sample
-def countdown_correct(completion: str, numbers: Sequence[int], target: int) -> Score:
+def countdown_correct(
+    completion: str,
+    numbers: Sequence[int],
+    target: int,
+    prompt: Messages = "",
+    thinking_convention: str | None = None,
+) -> Score:
     """1.0 where the answer uses each number once and equals the target exactly, else 0.0.
 
     Columns: numbers, target. See `grade` for the verdicts. Failure cases: none known; what cannot be parsed exactly is
     bad_format. TRL's reward signature.
     """
-    return grade(completion, numbers, target)
+    return grade(completion, numbers, target, thinking_of(prompt, thinking_convention))

@@ -8,7 +8,7 @@ from typing import Any
 from doubleback.rewards.answers.extract import Style
 from doubleback.rewards.answers.grade import Undecided, grade_cheaply
 from doubleback.rewards.answers.messages import Messages, completion_text
-from doubleback.rewards.answers.thinking import opens_thought
+from doubleback.rewards.answers.thinking import thinking_of
 from doubleback.rewards.contract.call import Results, Samples
 from doubleback.rewards.contract.functions import value_of
 from doubleback.rewards.settings import nearest
@@ -20,9 +20,10 @@ class MathCorrect:
     """1.0 where the one answer that a completion commits itself to equals the gold, else 0.0.
 
     The answer is looked for behind the thinking (`rewards.answers.thinking` has the conventions; a prompt may have
-    opened it), in the given style (`rewards.answers.extract.Style`; a column `style` has precedence), and compared in
-    stages: exact text, exact rational number, then math-verify (github.com/huggingface/Math-Verify) in a killable
-    process. Column `answer` is the gold: text, a number, a GSM8K solution with `####`, or a list of which any is right.
+    opened it, and the column `thinking_convention` name another), in the given style (`rewards.answers.extract.Style`;
+    a column `style` has precedence), and compared in stages: exact text, exact rational number, then math-verify
+    (github.com/huggingface/Math-Verify) in a killable process. Column `answer` is the gold: text, a number, a GSM8K
+    solution with `####`, or a list of which any is right.
     An answer copied from the question is wrong; the question is the column `question`, or else the prompt.
 
     Verdicts: correct, wrong (hedges too), no_answer, bad_format, timeout, grader_error; the stage is in `detail`.
@@ -50,8 +51,9 @@ class MathCorrect:
         size = len(samples.completions)
         questions = columns.get("question", samples.prompts)
         styles = columns.get("style", [self._style] * size)
-        opened = map(opens_thought, samples.prompts)
-        rows = zip(samples.completions, columns["answer"], styles, questions, opened, strict=True)
+        conventions = columns.get("thinking_convention", [None] * size)
+        thinking = map(thinking_of, samples.prompts, conventions)
+        rows = zip(samples.completions, columns["answer"], styles, questions, thinking, strict=True)
         judged = [grade_cheaply(*row) for row in rows]
         asked: dict[tuple[str, tuple[str, ...]], Future[Results]] = {}
         for item in judged:

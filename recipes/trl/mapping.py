@@ -61,7 +61,7 @@ MAPPED = (*NAMED, *COMPUTED)
 GIVEN = (
     *(f"optim.{key}" for key in ("lr", "warmup_steps", "schedule", "beta1", "beta2", "weight_decay")),
     *(f"lora.{key}" for key in ("rank", "expert_rank", "alpha", "init", "targets", "train_router")),
-    *(f"engine.{key}" for key in ("name", "kv_cache_mib", "max_num_seqs")),
+    *(f"engine.{key}" for key in ("name", "kv_cache_mib", "max_num_seqs", "stall_seconds")),
     *("checkpoint", "eval", "model", "reward", "sync", "task", "tiny", "trackers"),
 )
 """What TRL is given ready-made (problems, reward, model with its adapter, optimiser, rates), or what goes on around it:
@@ -72,7 +72,7 @@ IDLE = (
     *(f"algorithm.{key}" for key in ("old_logprobs", "entropy_delta", "entropy_max", "drop_zero_variance")),
     *(f"optim.{key}" for key in ("pack", "share_prompts", "logits_mib")),
     *(f"problems.{key}" for key in ("memory", "rest_epochs", "promote_at")),
-    *("lora.expert_compute", "engine.return_routed_experts", "engine.stall_seconds", "rollout.max_lag"),
+    *("lora.expert_compute", "engine.return_routed_experts", "rollout.max_lag"),
 )
 """Keys without an effect on TRL's result: they change speed alone, belong to a key that is off, or correct a difference
 between sampler and trainer that TRL's generation with transformers does not have."""

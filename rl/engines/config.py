@@ -27,8 +27,8 @@ class EngineConfig(Section):
     """Have the engine report the experts that it chose for each token: they are compared with the trainer's, and
     replayed where algorithm.routing_replay asks for it."""
     stall_seconds: Annotated[float, Field(gt=0), MayChange()] = 60.0
-    """An engine in a process of its own (`rollout.ahead`) that neither answers nor computes for so long ends the run.
-    """
+    """An engine that hangs ends the run after so long: vLLM, or any engine in a process of its own (`rollout.ahead`),
+    that neither answers nor computes. On CUDA a call of vLLM in this process has to return within it."""
 
     @model_validator(mode="after")
     def _keys_fit_the_name(self) -> "EngineConfig":
@@ -43,6 +43,7 @@ class EngineConfig(Section):
                 f"package.module:attr); {nearest(self.name, ENGINES)}"
             )
             return
+        # Whoever samples in a process of its own is watched there.
         for key in sorted(type(self).model_fields.keys() - {"name", "stall_seconds"} - engine_row(self.name).reads):
             readers = [name for name, row in ENGINES.items() if key in row.reads]
             yield from self.without_effect("engine", (key,), "name", " or ".join(readers))

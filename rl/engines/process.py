@@ -5,13 +5,14 @@ first. What the engine raises is raised here by its own name; an engine that die
 named.
 """
 
+import math
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from threading import Lock
-from time import monotonic
 from typing import Any
 
 import psutil
@@ -22,17 +23,11 @@ from transformers import PreTrainedTokenizerBase
 from doubleback.rewards.types import ConfigError, Problem, RunError
 from doubleback.rl.engines.engine import Engine, OnGroup
 from doubleback.rl.engines.setup import EngineSetup
+from doubleback.rl.hanging import LOOK_SECONDS, Silence
 from doubleback.rl.policy.lora import Adapter
-from doubleback.rl.stopping import STOP
 from doubleback.rl.types import Group, Sampling, TokenSequence
 
 Make = Callable[[EngineSetup, Mapping[str, Tensor], PreTrainedTokenizerBase], Engine]
-POLL_SECONDS = 1.0
-"""How often a process that says nothing is looked at."""
-IDLE_SHARE = 0.03
-"""A process that had the processor for less of that time is not at work: it is stopped, or waits for ever."""
-STOPPING_SECONDS = 2.0
-"""The limit on that, once the command was asked to stop."""
 CLOSE_SECONDS = 5.0
 """How long a process may take to end by itself."""
 PASSED_ON = (ConfigError, RunError, ValueError, RuntimeError)
@@ -64,7 +59,8 @@ class ProcessEngine:
         apart = second_device(torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES"))
         # What the engine's process cannot see, it cannot be given.
         shared = {name: tensor.cpu() for name, tensor in base.items()} if apart else dict(base)
-        arguments = (far_end, torch.get_num_threads(), make, (setup, shared, tokenizer))
+        patient = replace(setup, stall_seconds=math.inf)  # this side keeps the time, and names what hangs
+        arguments = (far_end, torch.get_num_threads(), make, (patient, shared, tokenizer))
         self._process = context.Process(target=_serve, args=arguments, daemon=True)
         before = dict(os.environ)
         os.environ.update(apart)
@@ -121,24 +117,18 @@ class ProcessEngine:
             return self._answer(on_group)
 
     def _answer(self, on_group: OnGroup | None = None) -> Any:
-        last, computed = monotonic(), self._processor_seconds()
+        silence = Silence(self._stall_seconds, self._processor_seconds())
         while True:
-            if not self._pipe.poll(POLL_SECONDS):
+            if not self._pipe.poll(LOOK_SECONDS):
                 if not self._process.is_alive():
                     raise self._ended()
-                before, computed = computed, self._processor_seconds()
-                if computed - before >= IDLE_SHARE * POLL_SECONDS:
-                    last = monotonic()
-                # A command that was asked to stop waits for an engine at work, and for no other.
-                limit = self._stall_seconds if STOP.asked is None else min(STOPPING_SECONDS, self._stall_seconds)
-                if monotonic() - last > limit:
+                if silence.is_too_long(self._processor_seconds()):
                     self._given_up = (
-                        f"the engine's process {self._process.pid} has neither answered nor computed for {limit:g} s "
-                        f"(engine.stall_seconds)"
+                        f"the engine's process {self._process.pid} has neither answered nor computed for "
+                        f"{silence.limit:g} s (engine.stall_seconds)"
                     )
                     raise RunError(self._given_up)
                 continue
-            last = monotonic()
             try:
                 kind, value = self._pipe.recv()
             except (EOFError, OSError):
@@ -150,6 +140,7 @@ class ProcessEngine:
                 raise ERRORS.get(name, RunError)(text)
             if on_group is not None:
                 on_group(*value)
+            silence = Silence(self._stall_seconds, self._processor_seconds())
 
     def _processor_seconds(self) -> float:
         """What the engine's process has computed since it began."""

@@ -43,4 +43,4 @@ class EngineSetup:
     has_stop_strings: bool
     """Whether any sampling will ask for stop strings; vLLM then needs a tokenizer of its own."""
     stall_seconds: float = 60.0
-    """In a process of its own: how long it may neither answer nor compute."""
+    """How long it may neither answer nor compute (`rl.hanging`)."""

@@ -27,7 +27,7 @@ class EngineRow:
 ENGINES = {
     "vllm": EngineRow(
         location="doubleback.rl.engines.vllm:VllmEngine",
-        reads=frozenset({"kv_cache_mib", "max_num_seqs", "return_routed_experts"}),
+        reads=frozenset({"kv_cache_mib", "max_num_seqs", "return_routed_experts", "stall_seconds"}),
         can_serve_adapters=True,
         needs_base=False,
     ),

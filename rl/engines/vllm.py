@@ -34,6 +34,7 @@ from doubleback.rl.engines.engine import NO_ADAPTER, Load, OnGroup, completion_t
 from doubleback.rl.engines.setup import EngineSetup, Strategy  # noqa: E402
 from doubleback.rl.engines.vllm_adapters import MergedReload, RuntimeAdapter, correct_vllm  # noqa: E402
 from doubleback.rl.engines.vllm_routes import RouteCapture  # noqa: E402
+from doubleback.rl.hanging import Watchdog  # noqa: E402
 from doubleback.rl.policy.base import end_ids  # noqa: E402
 from doubleback.rl.policy.cache import FEWEST_MIB, cache_mib  # noqa: E402
 from doubleback.rl.policy.families import family_of, num_experts  # noqa: E402
@@ -88,13 +89,15 @@ class VllmEngine:
             else MergedReload(self._llm, model.path, base, family)
         )
 
+        # The processor waits for a device in a loop, which is no sign of life.
+        self._watchdog = Watchdog("vLLM", setup.stall_seconds, may_compute=not torch.cuda.is_available())
         self._reports_routes = reports_routes
         self._capture = RouteCapture(self._llm) if reports_routes and not torch.cuda.is_available() else None
 
     def load_adapter(self, adapter: Adapter, version: int) -> None:
         """Serve `adapter` from now on, as `rl.engines.engine.Engine` says."""
         if adapter.hash != self._adapter_hash:
-            self._delivery.load(adapter, version)
+            self._watchdog.call("loading an adapter", self._delivery.load, adapter, version)
         self._llm.reset_prefix_cache()  # else prompts keep the keys and values of the old adapter
         self._version, self._adapter_hash = version, adapter.hash
 
@@ -131,7 +134,7 @@ class VllmEngine:
             prompt = {"prompt_token_ids": list(ids)}
             engine.add_request(str(row), prompt, params[row], lora_request=self._delivery.request)
         while engine.has_unfinished_requests():
-            for output in engine.step():
+            for output in self._watchdog.call("a step of sampling", engine.step):
                 row = int(output.request_id)
                 completions = tuple(self._completion(sample, seeds[row], sampling.stop) for sample in output.outputs)
                 routes = tuple(self._routes(row, prompts[row], sample) for sample in output.outputs)
@@ -153,7 +156,9 @@ class VllmEngine:
         """Log-probabilities of given completions, as `rl.engines.engine.Engine` says."""
         params = SamplingParams(max_tokens=1, temperature=1.0, prompt_logprobs=0, detokenize=False)
         requests = [{"prompt_token_ids": [*prompt, *completion]} for prompt, completion in sequences]
-        outputs = self._llm.generate(requests, params, use_tqdm=False, lora_request=self._delivery.request)
+        outputs = self._watchdog.call(
+            "scoring", self._llm.generate, requests, params, use_tqdm=False, lora_request=self._delivery.request
+        )
         return [
             tuple(
                 output.prompt_logprobs[len(prompt) + position][token].logprob
@@ -164,6 +169,7 @@ class VllmEngine:
 
     def close(self) -> None:
         """Free what the engine holds."""
+        self._watchdog.close()
         self._delivery.close()
         self._llm.llm_engine.engine_core.shutdown()
 

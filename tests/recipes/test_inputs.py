@@ -8,8 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 from support.commands import errors
+from support.paths import ROOT
 
-from doubleback.recipes.recipe.inputs import changed_settings, inputs, require_same_inputs
+from doubleback.recipes.recipe.inputs import changed_settings, code_hash, inputs, require_same_inputs
 from doubleback.recipes.recipe.loading import load_recipe
 from doubleback.recipes.tasks.task import Splits
 from doubleback.rewards.types import ConfigError, Problem
@@ -126,7 +127,41 @@ def test_a_function_given_in_python_is_known_by_its_source(tmp_path):
     assert hashes[0][name] != hashes[1][name]
 
 
-REWARD = "def short(completions, **kwargs):\n    return [float(len(text) < 40) for text in completions]\n"
+def test_what_code_imports_from_its_folder_is_known_too(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text("import json\nfrom lib.scale import half\nimport numpy\none = 1\n")
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "scale.py").write_text("half = 0.5\n")
+    monkeypatch.chdir(tmp_path)
+    recipe = load_recipe("gsm8k", {"reward.components": {"math": 1.0, "a": {"function": "mine.py:one"}}})
+    of_run = prepared(tmp_path)
+    begun = inputs(recipe, of_run)
+    place = "reward.components.a.function=mine.py:one"
+    assert [key for key in begun if place in key] == [place, f"lib/scale.py, which {place} imports,"]
+    (tmp_path / "inputs.json").write_text(json.dumps(begun))
+    (tmp_path / "lib" / "scale.py").write_text("half = 0.6\n")
+    with pytest.raises(ConfigError, match=rf"^--resume: lib/scale\.py, which {re.escape(place)} imports, is not what"):
+        require_same_inputs(tmp_path, inputs(recipe, of_run))
+
+
+def test_the_code_of_our_own_rewards_is_known_and_what_tries_rewards_out_is_not_of_it(tmp_path, monkeypatch):
+    for folder in ("rewards", "recipes"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("bases", "__pycache__"))
+    monkeypatch.setattr("doubleback.recipes.recipe.inputs.__file__", str(tmp_path / "recipes" / "recipe" / "inputs.py"))
+    hashes = []
+    for changed in (None, "hostile/cases.py", "answers/grade.py"):
+        if changed is not None:
+            with (tmp_path / "rewards" / changed).open("a") as file:
+                file.write("# another byte\n")
+        hashes.append(code_hash("rewards", but=("checks", "hostile")))
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+REWARD = """
+from scale import LIMIT
+
+def short(completions, **kwargs):
+    return [float(len(text) < LIMIT) for text in completions]
+"""
 PROMPT = "kind: completion\nstyle: flexible\ndescription: the question\ntext: '{question}'\n"
 
 
@@ -142,10 +177,12 @@ def own(tmp_path, tiny_model_folder, monkeypatch):
     rows(tmp_path / "train.jsonl", range(1, 41))
     rows(tmp_path / "test.jsonl", range(50, 53))
     (tmp_path / "reward.py").write_text(REWARD)
+    (tmp_path / "scale.py").write_text("LIMIT = 40\n")
     (tmp_path / "prompt.yaml").write_text(PROMPT)
     return tmp_path
 
 
+OWN = "the code of doubleback's own rewards"
 COMMAND = ["train", "gsm8k", "model.path=base", "model.dtype=float32", "model.max_length=128", "--out", "run"]
 COMMAND += ["task.train=train.jsonl", "task.test=test.jsonl", "task.validation_problems=4", "task.prompt=prompt.yaml"]
 COMMAND += ["reward.components={math: 1.0, mine: {function: 'reward.py:short', weight: 0.1}}", "reward.judge=math"]
@@ -162,7 +199,12 @@ def test_a_run_goes_on_with_what_it_began_with_alone(run, own):
     changes = {
         "train.jsonl": lambda path: rows(path, range(1, 13)),
         "test.jsonl": lambda path: rows(path, (50, 51, 53)),
-        "reward.py": lambda path: path.write_text(REWARD.replace("40", "30")),
+        "reward.py": lambda path: path.write_text(REWARD.replace("<", "<=")),
+        "scale.py": lambda path: path.write_text("LIMIT = 30\n"),
+        # What another version of doubleback would say.
+        "run/inputs.json": lambda path: path.write_text(
+            path.read_text().replace(OWN + '": "SHA-256 ', OWN + '": "SHA-256 0')
+        ),
         "prompt.yaml": lambda path: path.write_text(PROMPT.replace("'{question}'", "'{question} '")),
         "base/config.json": lambda path: path.write_text(path.read_text() + "\n"),
     }
@@ -170,6 +212,8 @@ def test_a_run_goes_on_with_what_it_began_with_alone(run, own):
         "train.jsonl": ["the set of train problems", "task.train=train.jsonl"],
         "test.jsonl": ["the set of test problems", "task.test=test.jsonl"],
         "reward.py": ["reward.components.mine.function=reward.py:short"],
+        "scale.py": ["scale.py, which reward.components.mine.function=reward.py:short imports,"],
+        "run/inputs.json": [OWN],
         "prompt.yaml": ["the set of train problems", "task.prompt=prompt.yaml"],
         "base/config.json": ["model.path=base/config.json"],
     }
@@ -184,11 +228,15 @@ def test_a_run_goes_on_with_what_it_began_with_alone(run, own):
         for words in said[name]:
             assert any(words in line for line in lines), (words, lines)
     environment = own / "run" / "environment.json"
-    environment.write_text(environment.read_text().replace('"threads": ', '"threads": 9'))
+    begun = environment.read_text().replace('"threads": ', '"threads": 9').replace(", code ", ", code 0")
+    environment.write_text(begun)
     code, out, err = run(*COMMAND, "steps=2", "optim.microbatch_tokens=512", "engine.max_num_seqs=8", "--resume")
     assert code == 0, out + err
     text = " ".join(out.split())
     assert "--resume: optim.microbatch_tokens is 512 from now on, it was " in text
     assert "--resume: steps is 2 from now on, it was 1" in text
+    assert re.search(
+        r"--resume: doubleback is \S+, code \w{12} from now on, it was \S+, code 0\w{12} \(other steps", text
+    )
     assert re.search(r"--resume: threads is \d+ from now on, it was 9\d+ \(last bits may differ\)", text)
     assert [json.loads(line)["step"] for line in (own / "run" / "metrics.jsonl").read_text().splitlines()] == [0, 1, 2]

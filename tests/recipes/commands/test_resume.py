@@ -206,6 +206,43 @@ def test_an_engine_that_dies_or_hangs_ends_the_run_with_a_line(number, overrides
     wait_until(lambda: processes_of(out) == [])
 
 
+HANGING = """
+import sys, time
+from doubleback.recipes.commands.cli import main
+from doubleback.rl.run.journal import Journal
+from vllm.v1.worker.cpu_model_runner import CPUModelRunner
+record, execute, recorded = Journal.record, CPUModelRunner.execute_model, []
+def recording(self, report):
+    record(self, report)
+    recorded.append(report.step)
+def hanging(self, *args, **kwargs):
+    if len(recorded) == 2:
+        time.sleep(3600)
+    return execute(self, *args, **kwargs)
+Journal.record, CPUModelRunner.execute_model = recording, hanging
+sys.argv[0] = "doubleback"
+main()
+"""
+"""The program, with a vLLM that hangs in its forward pass after the second step."""
+
+
+@pytest.mark.timeout(900)
+def test_a_vllm_in_this_process_that_hangs_ends_the_run_with_a_line_and_the_run_goes_on(uninterrupted, tmp_path):
+    out = tmp_path / "run"
+    patience = ["engine.stall_seconds=5"]
+    arguments = [*command(out)[3:], *patience]
+    done = subprocess.run(
+        [sys.executable, "-c", HANGING, *arguments], capture_output=True, text=True, env={**os.environ, MARK: str(out)}
+    )
+    said = "stopped: vLLM hangs: a step of sampling has neither returned nor computed for 5 s (engine.stall_seconds); "
+    (line,) = done.stderr.splitlines()
+    assert (done.returncode, line) == (1, f"{said}go on with: doubleback {shlex.join([*arguments, '--resume'])}")
+    assert processes_of(out) == []
+    run_to_the_end(out, "--resume")
+    assert untimed_metrics(out) == untimed_metrics(uninterrupted)
+    assert final_adapter(out) == final_adapter(uninterrupted)
+
+
 @pytest.mark.timeout(900)
 def test_a_run_keeps_its_files_and_its_recipe(uninterrupted):
     names = {path.name for path in uninterrupted.iterdir()}

@@ -8,19 +8,26 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, get_args, get_origin
+from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
 from doubleback.rewards.types import ConfigError
 
-OPTION = re.compile(r"str|int|float|bool|callable|constrained-\w+|(list|dict)\[.*\]")
+OPTION = re.compile(r"str|int|float|bool|callable|constrained-\w+|(list|dict|literal)\[.*\]")
 """What pydantic calls the options of a type that are no sections."""
 MAX_SHOWN = 200
 """Characters of a value in a message."""
+LARGEST = 10**12
+"""What no number of a setting exceeds in size: products of two still fit into float32."""
 Model = TypeVar("Model", bound=BaseModel)
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+"""A limit on a wait: a day at most, which no clock overflows, times the completions of a group."""
+Mebibytes = Annotated[int, Field(ge=1, le=1 << 30)]
+"""Memory: a pebibyte at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,14 @@ class Section(BaseModel):
     def _bare_value(cls, data: Any) -> Any:
         is_bare = cls.short_for is not None and not isinstance(data, Mapping | BaseModel)
         return {cls.short_for: data} if is_bare else data
+
+    @field_validator("*")
+    @classmethod
+    def _numbers_are_moderate(cls, value: Any) -> Any:
+        numbers = value if isinstance(value, list) else [value]
+        if any(isinstance(number, int | float) and not abs(number) <= LARGEST for number in numbers):
+            raise PydanticCustomError("too_large", f"a number of a setting is at most {LARGEST:.0e} in size")
+        return value
 
     def without_effect(self, section: str, keys: Sequence[str], because: str, way_out: str) -> Iterator[str]:
         """A finding for each of `keys` that was changed although the value of `because` ignores it."""

@@ -5,12 +5,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from doubleback.rewards.settings import MayChange, Section
+from doubleback.rewards.settings import MayChange, Mebibytes, Section
 from doubleback.rl.types import ModelSource, Sampling
 
 Positive = Annotated[float, Field(gt=0)]
 MOST_TOKENS = 8192
 """Most tokens of a microbatch on `auto`: larger ones take memory and gain no time."""
+MOST_SAMPLES = 1 << 16
+"""Most completions of one problem."""
+Rank = Annotated[int, Field(ge=1, le=1 << 16)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 LAST_BITS = MayChange("the same sums in another order: last bits differ")
 
@@ -25,7 +28,7 @@ class ModelConfig(Section):
     a name of the table of models (doubleback list), which says where it starts from. `model=NAME` is short for it."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Precision of the frozen base in trainer and engine. Adapter, optimiser and log-softmax are always float32."""
-    max_length: Annotated[int, Field(ge=2)] = 256
+    max_length: Annotated[int, Field(ge=2, le=1 << 24)] = 256
     """Context in tokens: longest prompt + sampling.max_tokens must fit."""
 
     def source(self, path: str) -> ModelSource:
@@ -36,9 +39,9 @@ class ModelConfig(Section):
 class LoraSettings(Section):
     """The adapter: which matrices, of what rank."""
 
-    rank: Annotated[int, Field(ge=1)] = 32
+    rank: Rank = 32
     """Rank of every adapted matrix."""
-    expert_rank: Annotated[int, Field(ge=1)] | None = None
+    expert_rank: Rank | None = None
     """Rank of each routed expert's matrices, per expert. `null`: rank // the experts that a token is sent to, 1 at
     least, so that a token meets as much rank in its experts as elsewhere."""
     alpha: Positive = 32.0
@@ -59,10 +62,10 @@ class LoraSettings(Section):
 class SamplingConfig(Section):
     """How completions are drawn in training."""
 
-    group_size: Annotated[int, Field(ge=2)] = 8
+    group_size: Annotated[int, Field(ge=2, le=MOST_SAMPLES)] = 8
     """Completions per problem. Advantages are relative to this group."""
-    temperature: Positive = 1.0
-    """Softmax temperature of the sampler; log-probabilities on both sides are taken at it."""
+    temperature: Annotated[float, Field(ge=0.01)] = 1.0
+    """Softmax temperature of the sampler; log-probabilities on both sides are taken at it. vLLM has none below 0.01."""
     max_tokens: Annotated[int, Field(ge=1)] = 128
     """Longest completion in tokens, end-of-sequence included. Longer ones are cut off: finish_reason "length"."""
     stop: list[str] = []  # noqa: RUF012  (frozen, validated, never shared)
@@ -161,7 +164,7 @@ class OptimConfig(Section):
     """Compute no padding: the tokens of a microbatch stand in one row (`rl.learner.packing`)."""
     share_prompts: Annotated[bool, LAST_BITS] = True
     """Compute a problem's prompt once for all its completions in a microbatch. Needs optim.pack."""
-    logits_mib: Annotated[int, Field(ge=1), LAST_BITS] = 256
+    logits_mib: Annotated[Mebibytes, LAST_BITS] = 256
     """Memory that float32 logits may take, in MiB; beyond it they are computed chunk by chunk, and again backwards."""
     gradient_checkpointing: Annotated[bool, MayChange()] = False
     """Keep the layers' inputs alone for the backward pass and compute each layer again there."""

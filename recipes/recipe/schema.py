@@ -26,6 +26,8 @@ from doubleback.rl.objective.presets import PRESETS
 
 TINY_FOLDER = "tiny"
 """Where a run keeps the model that `tiny: true` puts in the place of its base."""
+MOST_COMPLETIONS = 1 << 20
+"""Most completions of a step: all of them are held at once."""
 MOVED = {
     "optim.prompts_per_step": "rollout.prompts_per_step",
     "algorithm.max_rounds": "rollout.max_rounds",
@@ -129,6 +131,16 @@ class Recipe(Section):
             raise ValueError(
                 f"rollout.max_rounds={self.rollout.max_rounds} replaces the groups that "
                 "algorithm.drop_zero_variance=false keeps; leave the second at true or set the first to 1"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _step_is_held(self) -> "Recipe":
+        prompts, group = self.rollout.prompts_per_step, self.sampling.group_size
+        if prompts * group > MOST_COMPLETIONS:
+            raise ValueError(
+                f"rollout.prompts_per_step={prompts} * sampling.group_size={group} are {prompts * group:,} completions "
+                f"a step, which holds {MOST_COMPLETIONS:,} at most; lower one of the two"
             )
         return self
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_serializer, model_validator
 
 from doubleback.rewards.builtin.table import JUDGES
-from doubleback.rewards.settings import MayChange, Section, nearest
+from doubleback.rewards.settings import MayChange, Mebibytes, Seconds, Section, nearest
 
 Range = Annotated[list[float], Field(min_length=2, max_length=2)]
 """[low, high]"""
@@ -78,20 +78,20 @@ class RewardConfig(Section):
     """How the weighted components make the reward. Weight 0 stays out of a product."""
     clip: Range | None = None
     """Bounds of the reward itself."""
-    workers: Annotated[int, Field(ge=1), MayChange()] = 1
+    workers: Annotated[int, Field(ge=1, le=1024), MayChange()] = 1
     """Processes for symbolic checks and functions that are not built in. Where nothing needs one, none is started."""
-    timeout_seconds: Annotated[float, Field(gt=0)] = 2.0
+    timeout_seconds: Seconds = 2.0
     """Wall-clock limit per completion in a worker; a call for a whole group has as many times that."""
-    memory_mib: Annotated[int, Field(ge=16)] = 1024
+    memory_mib: Annotated[Mebibytes, Field(ge=16)] = 1024
     """What a worker may allocate beyond what loading the functions took."""
-    load_seconds: Annotated[float, Field(gt=0), MayChange()] = 120.0
+    load_seconds: Annotated[Seconds, MayChange()] = 120.0
     """Limit for a worker to load all functions."""
     environment: list[str] = []  # noqa: RUF012 (frozen, validated, never shared)
     """Variables of the environment that workers get although they are called like secrets: a judge's OPENAI_API_KEY."""
-    first_call_seconds: Annotated[float, Field(ge=0)] = 60.0
+    first_call_seconds: Annotated[float, Field(ge=0, le=86_400)] = 60.0
     """What the first call of a function in a fresh worker may take beyond timeout_seconds: it may import torch then. A
     worker that replaces another has three times what the slowest first call took, at most this."""
-    stall_seconds: Annotated[float, Field(gt=0)] = 30.0
+    stall_seconds: Seconds = 30.0
     """How long, beyond the limits above, no worker need answer anything. Every answer starts the wait anew: a slow
     reward never ends a run."""
     max_faults: Annotated[float, Field(ge=0, le=1)] = 0.05

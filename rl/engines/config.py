@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from doubleback.rewards.contract.lookup import is_location
-from doubleback.rewards.settings import MayChange, Section, nearest
+from doubleback.rewards.settings import MayChange, Mebibytes, Seconds, Section, nearest
 from doubleback.rl.engines.setup import MERGED, EngineSetup, Strategy
 from doubleback.rl.engines.table import ENGINES, engine_row
 from doubleback.rl.types import ModelSource
@@ -18,15 +18,17 @@ class EngineConfig(Section):
     name: str = "vllm"
     """Who generates: a row of `rl.engines.table`, or an engine of yours at `path.py:attr` or `package.module:attr`.
     `transformers` is the slow, plain reference."""
-    kv_cache_mib: Annotated[Annotated[int, Field(ge=16)] | Literal["auto"], MayChange()] = "auto"
+    kv_cache_mib: Annotated[Annotated[Mebibytes, Field(ge=16)] | Literal["auto"], MayChange()] = "auto"
     """vLLM: memory for the key-value cache, in MiB. `auto`: what max_num_seqs completions of model.max_length tokens
     fill, 256 at least, or as much as fits into `memory_share`."""
-    max_num_seqs: Annotated[int, Field(ge=1), MayChange("batches of another size: last bits may differ")] = 256
+    max_num_seqs: Annotated[
+        int, Field(ge=1, le=1 << 16), MayChange("batches of another size: last bits may differ")
+    ] = 256
     """Completions that are generated at the same time."""
     return_routed_experts: bool = True
     """Have the engine report the experts that it chose for each token: they are compared with the trainer's, and
     replayed where algorithm.routing_replay asks for it."""
-    stall_seconds: Annotated[float, Field(gt=0), MayChange()] = 60.0
+    stall_seconds: Annotated[Seconds, MayChange()] = 60.0
     """An engine that hangs ends the run after so long: vLLM, or any engine in a process of its own (`rollout.ahead`),
     that neither answers nor computes. On CUDA a call of vLLM in this process has to return within it."""
 

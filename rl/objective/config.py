@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from doubleback.rewards.contract.lookup import is_location
-from doubleback.rewards.settings import Section, nearest
+from doubleback.rewards.settings import Section, nearest, shortened
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.config import Positive
 from doubleback.rl.objective.functions import Functions, load
@@ -82,10 +82,10 @@ class AlgorithmConfig(Section):
     @classmethod
     def _start_from_the_preset(cls, data: Any) -> Any:
         name = data.get("preset") if isinstance(data, dict) else None
-        if name is None:
+        if not isinstance(name, str):  # the key itself says what it takes
             return data
         if name not in PRESETS:
-            raise ValueError(f"algorithm.preset={name!r} is not a preset; {nearest(str(name), list(PRESETS))}")
+            raise ValueError(f"algorithm.preset={shortened(name)} is not a preset; {nearest(name, list(PRESETS))}")
         return {**PRESETS[name].settings, **data}
 
     @model_validator(mode="after")

@@ -2,11 +2,17 @@
 
 import subprocess
 import sys
+from copy import deepcopy
+from functools import cache
+from importlib.metadata import entry_points
 
 import pytest
+from pydantic import BaseModel
 
 from doubleback.recipes.models.bundled import bundled_path
 from doubleback.recipes.recipe.loading import load_recipe, shipped
+from doubleback.recipes.recipe.schema import Recipe
+from doubleback.rewards.settings import LARGEST, override, read_yaml, validated
 from doubleback.rewards.types import ConfigError
 
 
@@ -111,6 +117,56 @@ def test_k_beyond_n_is_refused():
 def test_a_schedule_needs_steps_behind_the_warm_up():
     (line,) = findings("countdown", "steps=3", "optim.schedule=cosine", "optim.warmup_steps=3")
     assert line.startswith("optim.warmup_steps=3 leaves no step of steps=3 in which optim.schedule=cosine could fall")
+
+
+EXTREMES = [0, -1, 5e-324, 1e300, -1e300, 10**30, -(10**30), 10**400, [1e300, 1e300], [10**30]]
+"""What no float32 holds, no clock and no memory: each is a number that somebody may type."""
+
+
+def leaves(section, prefix=""):
+    """The keys of all values in a recipe."""
+    for name, value in section.items() if isinstance(section, dict) else section:
+        if isinstance(value, BaseModel | dict):
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def test_a_number_however_large_or_small_is_taken_or_refused_in_a_line(monkeypatch):
+    # Looked up for each recipe that is read, which takes nearly all of the time that one takes.
+    monkeypatch.setattr("doubleback.rewards.contract.lookup.entry_points", cache(entry_points))
+    stored = read_yaml(shipped()["countdown"], "recipe")
+    for key in leaves(load_recipe("countdown")):
+        if ".args." in key:
+            continue  # of the function, which may take any
+        for value in EXTREMES:
+            try:
+                validated(Recipe, override(deepcopy(stored), {key: value}))
+            except ConfigError as error:
+                lines = str(error).splitlines()
+                assert len(lines) == (len(value) if isinstance(value, list) and key in LISTS else 1), lines
+                assert key.rpartition(".")[2] in lines[0]
+                assert len(lines[0]) < 500
+            else:
+                assert isinstance(value, int | float), key
+                assert abs(value) <= LARGEST, key
+
+
+LISTS = {"tags", "trackers", "sampling.stop", "reward.environment", "eval.suites", "eval.k"}
+"""Keys with a finding for each item."""
+
+
+def test_sizes_that_no_step_and_no_engine_can_have_are_refused():
+    assert findings("countdown", "sampling.temperature=0.009") == [
+        "sampling.temperature=0.009: input should be greater than or equal to 0.01"
+    ]
+    assert findings("countdown", "rollout.prompts_per_step=200000") == [
+        "rollout.prompts_per_step=200000 * sampling.group_size=16 are 3,200,000 completions a step, which holds "
+        "1,048,576 at most; lower one of the two"
+    ]
+    assert findings("countdown", "optim.microbatch_tokens=0") == [
+        "optim.microbatch_tokens=0: input should be greater than or equal to 1 or input should be 'auto'"
+    ]
 
 
 def test_override_without_value_is_explained():

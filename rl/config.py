@@ -30,10 +30,22 @@ class ModelConfig(Section):
     """Precision of the frozen base in trainer and engine. Adapter, optimiser and log-softmax are always float32."""
     max_length: Annotated[int, Field(ge=2, le=1 << 24)] = 256
     """Context in tokens: longest prompt + sampling.max_tokens must fit."""
+    head_dtype: Literal["float32", "bfloat16"] = "float32"
+    """Precision in which trainer and engine compute the logits from the last hidden states, of a base in bfloat16 too:
+    rounded logits are the largest part of what parts the two. `bfloat16`: as such a base would, on both sides."""
+
+    @model_validator(mode="after")
+    def _head_is_no_coarser(self) -> "ModelConfig":
+        if self.dtype == "float32" and self.head_dtype != "float32":
+            raise ValueError(
+                f"model.head_dtype={self.head_dtype} is for a base in bfloat16, and model.dtype={self.dtype}; leave "
+                "the first at float32 or set the second to bfloat16"
+            )
+        return self
 
     def source(self, path: str) -> ModelSource:
         """As it is loaded, from `path`: where a base of ours, or a tiny one in its place, lies."""
-        return ModelSource(path, self.dtype, self.max_length)
+        return ModelSource(path, self.dtype, self.max_length, self.head_dtype)
 
 
 class LoraSettings(Section):

@@ -9,7 +9,8 @@ Trainer and engine live on one device, each with the base's weights. Bytes, with
     activations   tokens of a microbatch, or of a step where those are fewer, * b * (layers * (14 hidden + 8 attention
                   width + top-k * 2 expert width), kept for the backward pass, + top-k * (3 hidden + 4 expert width),
                   within one layer); with checkpointing layers * hidden and one layer's all
-    logits        3 * optim.logits_mib at most: scores, their log-softmax and its gradient, in float32
+    logits        3 * optim.logits_mib at most: scores, their log-softmax and its gradient, in float32; of a base in
+                  bfloat16 with its head in float32, the head's weight once more * 4
     merge         merged delivery: the adapted parameters once more * b, and the largest of them twice in float32
 
 Left out: the engine's own working memory, the allocator's waste, Python and its libraries (about 1.5 GiB of main
@@ -93,6 +94,8 @@ class Plan:
     """Context in tokens."""
     step_tokens: int
     """What a step can hold of prompts and completions."""
+    head_dtype: str = "float32"
+    """Precision of the head."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +195,9 @@ def _tokens(plan: Plan) -> int:
 
 
 def _logits(config: PretrainedConfig, plan: Plan) -> int:
-    """Bytes of float32 logits and what is computed of them."""
-    return 3 * min(plan.optim.logits_mib << 20, 4 * _tokens(plan) * int(config.vocab_size))
+    """Bytes of float32 logits, what is computed of them, and the head's weight where it is cast for them."""
+    cast = 4 * int(config.vocab_size) * int(config.hidden_size) if plan.head_dtype != plan.dtype else 0
+    return cast + 3 * min(plan.optim.logits_mib << 20, 4 * _tokens(plan) * int(config.vocab_size))
 
 
 def _activations(config: PretrainedConfig, plan: Plan) -> int:

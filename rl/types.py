@@ -50,6 +50,8 @@ class ModelSource:
     """Precision of its parameters: "float32" or "bfloat16"."""
     max_length: int
     """Context in tokens, prompt and completion together."""
+    head_dtype: str = "float32"
+    """Precision in which its LM head computes the logits: "float32", or that of a base in bfloat16."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,7 +123,7 @@ def _add_data(table: Table, recipe: Recipe, prepared: Prepared) -> None:
 
 def _add_model(table: Table, recipe: Recipe, model: ModelSource, assembled: Assembled) -> None:
     stand_in = "a tiny stand-in for " if recipe.tiny else ""
-    table.add_row("base", f"{stand_in}{recipe.model.path}: {assembled.num_base:,} parameters, {model.dtype}, frozen")
+    table.add_row("base", f"{stand_in}{recipe.model.path}: {assembled.num_base:,} parameters, {_dtype(model)}, frozen")
     model_config = assembled.learner.model.config
     for part in lora.trained_parts(assembled.learner.model):
         rank = _expert_rank(recipe.lora, model_config) if part.part == "experts" else part.rank
@@ -135,6 +135,10 @@ def _add_model(table: Table, recipe: Recipe, model: ModelSource, assembled: Asse
     table.add_row("memory", f"{verdict(assembled.memory, assembled.free)} (estimate)")
     table.add_row("sizes", _sizes(recipe, assembled.recipe))
     table.add_row("sync", f"{assembled.strategy.name}: {assembled.strategy.reason}")
+
+
+def _dtype(model: ModelSource) -> str:
+    return model.dtype if model.head_dtype == model.dtype else f"{model.dtype} with its head in {model.head_dtype}"
 
 
 def _ranks(settings: LoraSettings, config: PretrainedConfig) -> str:

@@ -126,8 +126,8 @@ def kept_sizes(out: Path) -> Sizes | None:
 
 
 def _plan(recipe: Recipe, dtype: str) -> Plan:
-    length, tokens = recipe.model.max_length, recipe.held_tokens
-    return Plan(dtype, recipe.lora, recipe.optim, recipe.engine, recipe.sync.strategy, length, tokens)
+    length, tokens, head = recipe.model.max_length, recipe.held_tokens, recipe.model.head_dtype
+    return Plan(dtype, recipe.lora, recipe.optim, recipe.engine, recipe.sync.strategy, length, tokens, head)
 
 
 @contextmanager

@@ -36,6 +36,8 @@ class Policy:
     engine: EngineConfig
     endpoint: str | None
     """Address of an OpenAI-compatible server that has the model, adapter included."""
+    head_dtype: str = "float32"
+    """Precision in which the logits are computed: a run's own."""
 
 
 def engine_settings(name: str, kv_cache_mib: int | Literal["auto"]) -> EngineConfig:
@@ -68,10 +70,10 @@ def find_policy(
     newest = newest_adapter(Path(model))
     if adapter is None and newest is None:
         raise ConfigError(f"{model} is a run without a checkpoint; train it further, or give --adapter DIR")
-    base, dtype = recipe.model.path, str(recipe.model.dtype)
+    base, dtype, head_dtype = recipe.model.path, str(recipe.model.dtype), str(recipe.model.head_dtype)
     if recipe.tiny:
-        base, dtype = str(Path(model) / TINY_FOLDER), "float32"
-    return Policy(base, adapter or newest, dtype, engine, None)
+        base, dtype, head_dtype = str(Path(model) / TINY_FOLDER), "float32", "float32"
+    return Policy(base, adapter or newest, dtype, engine, None, head_dtype)
 
 
 def _checkpoint(run: Path, asked: str, config: CheckpointConfig) -> Path:
@@ -145,7 +147,7 @@ def _local_engine(policy: Policy, asked: Prompted, sampling: Sampling, seed: int
     tokenizer = load_tokenizer(path)
     longest = max(len(tokenizer(problem.prompt)["input_ids"]) for problem in asked.problems)
     length = longest + max(sampling.max_tokens, CANARY_TOKENS)
-    model = ModelSource(path, policy.dtype, length)
+    model = ModelSource(path, policy.dtype, length, policy.head_dtype)
     needs_base = policy.adapter is not None or engine_row(policy.engine.name).needs_base
     base = load_base(model) if needs_base else None
     tensors = base_tensors(base) if base is not None else {}

@@ -34,7 +34,7 @@ def make_tiny(model: ModelSource, texts: Sequence[str], seed: int, folder: Path)
             tokenizer = train_tokenizer(texts, model.max_length)
         tokenizer.save_pretrained(folder)
         write_tiny(config, tokenizer, model.max_length, seed, folder)
-    return replace(model, path=str(folder), dtype="float32")
+    return replace(model, path=str(folder), dtype="float32", head_dtype="float32")
 
 
 def train_tokenizer(

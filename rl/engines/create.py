@@ -22,7 +22,7 @@ def create_engine(
     """The engine that `setup` names, started. `base`: the frozen parameters, from which merged weights are computed.
 
     `is_apart`: in a process of its own, to sample while this one learns. ConfigError where `setup.engine` is the place
-    of something else than an engine.
+    of something else than an engine, or of one that does not compute its head as the trainer does.
     """
     if is_apart:
         return ProcessEngine(create_engine, setup, base, tokenizer)
@@ -36,4 +36,16 @@ def create_engine(
             f"engine.name={setup.engine} makes {type(engine).__name__}, which has no {missing[0]}; an engine has the "
             f"methods of rl.engines.engine.Engine"
         )
+    _require_head(engine, setup)
     return engine
+
+
+def _require_head(engine: Engine, setup: EngineSetup) -> None:
+    """ConfigError unless the engine computes logits in the precision that is asked for; the engine is then closed."""
+    asked, computed = setup.model.head_dtype, getattr(engine, "head_dtype", setup.model.dtype)
+    if computed != asked:
+        engine.close()
+        raise ConfigError(
+            f"model.head_dtype={asked}: engine.name={setup.engine} computes the logits in {computed}, and two sides "
+            f"that differ are further apart than either alone; set model.head_dtype={computed}"
+        )

@@ -59,7 +59,11 @@ class Watched(Protocol):
 
 
 class Engine(Sampler, Protocol):
-    """A sampler with an adapter: the frozen base plus the adapter last loaded. A new one serves the bare base."""
+    """A sampler with an adapter: the frozen base plus the adapter last loaded. A new one serves the bare base.
+
+    It is taken to compute its LM head in the base's precision, unless it has an attribute `head_dtype` that says
+    "float32", as `model.head_dtype` asks of it for a base in bfloat16.
+    """
 
     def load_adapter(self, adapter: Adapter, version: int) -> None:
         """Serve `adapter` from now on. Returns when every later token comes from it; `rl.sync` proves that."""

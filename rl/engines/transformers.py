@@ -10,7 +10,7 @@ from doubleback.rewards.types import Completion, Problem
 from doubleback.rl.engines.engine import NO_ADAPTER, OnGroup, completion_text, encode_prompts
 from doubleback.rl.engines.setup import EngineSetup
 from doubleback.rl.policy.base import DTYPES, end_ids
-from doubleback.rl.policy.logprobs import token_logprobs
+from doubleback.rl.policy.logprobs import head_in_float32, token_logprobs
 from doubleback.rl.policy.lora import Adapter
 from doubleback.rl.policy.merging import merged
 from doubleback.rl.policy.routing import Routers
@@ -28,6 +28,9 @@ class TransformersEngine:
         settings = AutoConfig.from_pretrained(setup.model.path)
         self._served = AutoModelForCausalLM.from_config(settings, dtype=DTYPES[setup.model.dtype]).eval()
         self._served.load_state_dict(dict(base))
+        self.head_dtype = setup.model.head_dtype
+        if self.head_dtype != setup.model.dtype:
+            head_in_float32(self._served)
         self._routers = Routers(self._served)
         self._reports_routes = setup.returns_routes and self._routers.num_layers > 0
 

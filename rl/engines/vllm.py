@@ -62,6 +62,7 @@ class VllmEngine:
             setup,
             model=model.path,
             dtype=model.dtype,
+            hf_overrides={"head_dtype": model.head_dtype},
             max_model_len=model.max_length,
             max_num_seqs=setup.max_num_seqs,
             kv_cache_memory_bytes=_cache_mib(setup) << 20,  # the default is a share of all memory: too much on a VM
@@ -82,6 +83,8 @@ class VllmEngine:
         # vLLM reseeds the global generator and may change the thread count.
         torch.set_rng_state(random_state)
         torch.set_num_threads(threads)
+        # What it will do: on a platform without float32 vLLM falls back to the model's dtype, with a warning alone.
+        self.head_dtype = str(self._llm.llm_engine.model_config.head_dtype).removeprefix("torch.")
         family = family_of(self._llm.llm_engine.model_config.hf_config)
         self._delivery: MergedReload | RuntimeAdapter = (
             RuntimeAdapter(self._llm, family)
@@ -194,7 +197,7 @@ class VllmEngine:
 
 
 def _started(setup: EngineSetup, **options: Any) -> LLM:
-    """vLLM with these options. ConfigError where the cache is larger than the memory, or too small for a sequence."""
+    """vLLM with these options. ConfigError where the cache or the head cannot be as they are asked for."""
     try:
         return LLM(**options)
     except ValueError as error:
@@ -207,6 +210,11 @@ def _started(setup: EngineSetup, **options: Any) -> LLM:
             raise ConfigError(
                 f"engine.kv_cache_mib={asked} holds no sequence of model.max_length={setup.model.max_length}; raise "
                 "the first, lower the second, or leave the first at auto"
+            ) from error
+        if "unquantized lm_head" in said:
+            raise ConfigError(
+                f"model.head_dtype={setup.model.head_dtype}: vLLM has a quantised LM head here, which it computes in "
+                "its own precision; set model.head_dtype=bfloat16"
             ) from error
         raise
 

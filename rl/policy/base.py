@@ -18,6 +18,7 @@ from transformers.utils import logging as transformers_logging
 from doubleback.rewards.settings import require_folder
 from doubleback.rewards.types import ConfigError, first_line
 from doubleback.rl.policy.families import refuse_unsupported
+from doubleback.rl.policy.logprobs import head_in_float32
 from doubleback.rl.types import ModelSource
 
 transformers_logging.disable_progress_bar()  # loading is quick; the bar would stand between the user's lines
@@ -68,7 +69,7 @@ def _generation_ends(path: str) -> list[int]:
 
 
 def load_base(source: ModelSource) -> PreTrainedModel:
-    """The base in evaluation mode, every parameter frozen, in `source.dtype`.
+    """The base in evaluation mode, every parameter frozen, in `source.dtype`, its head computed in `source.head_dtype`.
 
     Raises ConfigError where the folder is missing, unreadable, or has a shorter context than `model.max_length`.
     """
@@ -79,10 +80,13 @@ def load_base(source: ModelSource) -> PreTrainedModel:
         raise ConfigError(
             f"model.max_length={source.max_length} exceeds the context of {source.path}, {context} tokens; lower it"
         )
-    model = _or_config_error(
+    model: PreTrainedModel = _or_config_error(
         source.path, "weights", AutoModelForCausalLM.from_pretrained, source.path, dtype=DTYPES[source.dtype]
     )
-    return model.to("cuda" if is_cuda() else "cpu").eval().requires_grad_(False)
+    model.to("cuda" if is_cuda() else "cpu").eval().requires_grad_(False)
+    if source.head_dtype != source.dtype:
+        head_in_float32(model)
+    return model
 
 
 def base_tensors(model: PreTrainedModel) -> dict[str, Tensor]:

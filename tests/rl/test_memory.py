@@ -27,10 +27,10 @@ BENCH = ROOT / "tests" / "bench"
 SMALL = EngineConfig(kv_cache_mib=64)
 
 
-def plan_of(dtype="float32", engine=SMALL, step_tokens=100_000, **optim):
+def plan_of(dtype="float32", engine=SMALL, step_tokens=100_000, head_dtype="float32", **optim):
     optim = OptimConfig(**{"microbatch_tokens": 1000, **optim})
     settings = LoraSettings(rank=4, alpha=8.0, expert_rank=2)
-    return Plan(dtype, settings, optim, engine, "auto", 256, step_tokens)
+    return Plan(dtype, settings, optim, engine, "auto", 256, step_tokens, head_dtype)
 
 
 def made(folder, has_cuda=False, **plan):
@@ -60,7 +60,10 @@ def test_every_figure_by_hand(tmp_path):
 def test_what_changes_it(tmp_path):
     folder = make_family_model("qwen3_moe", tmp_path)
     plain = made(folder)
-    assert made(folder, dtype="bfloat16").weights == plain.weights / 2
+    half = made(folder, dtype="bfloat16")
+    assert half.weights == plain.weights / 2
+    assert half.logits == plain.logits + 4 * 118 * 64  # the head's weight, cast for its product
+    assert made(folder, dtype="bfloat16", head_dtype="bfloat16").logits == plain.logits
     assert made(folder, microbatch_tokens=500).activations == plain.activations / 2
     assert made(folder, has_cuda=True).merge == 0
     gpt_oss = make_family_model("gpt_oss", tmp_path / "gpt_oss")  # vLLM serves no adapter on its experts

@@ -45,6 +45,9 @@ class Problem:
     """What the model is given, as text."""
     columns: Mapping[str, Any] = field(default_factory=dict)
     """Dataset columns that rewards receive by name, for example {"numbers": [3, 5, 7], "target": 22}."""
+    history: tuple[Mapping[str, str], ...] = ()
+    """What was said before a question, as chat messages {"role": ..., "content": ...}; a prompt for chat models has
+    them before it."""
 
 
 @dataclass(frozen=True, slots=True)

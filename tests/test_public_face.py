@@ -39,7 +39,7 @@ PROMISED = {
     "rewards": {
         "Completion": "text token_ids sampler_logprobs finish_reason policy_version adapter_hash seed",
         "ConfigError": None,
-        "Problem": "id prompt columns",
+        "Problem": "id prompt columns history",
         "RunError": None,
         "Score": "value verdict extracted parts weighted detail seconds",
         "Verdict": None,

@@ -1,18 +1,30 @@
 """Prompts by name: how a question is put to a base model or to a chat model."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ValidationInfo, field_validator
 
+from doubleback.rewards.answers.messages import Turn
+from doubleback.rewards.answers.thinking import CONVENTIONS, Convention
 from doubleback.rewards.settings import Section, load_section, shipped, validated
 from doubleback.rewards.types import ConfigError
 
 FOLDER = Path(__file__).parent
 HOLE = "{question}"
+OPENING, CLOSING = "{opening}", "{closing}"
+"""Where the marks around a thought go: those of the convention that recipe or chat template names."""
 ANOTHER_HOLE = re.compile(r"\{\w*\}")
 """What is meant as the question's place where a prompt has none."""
+
+
+class Example(Section):
+    """A question with its answer."""
+
+    question: str
+    answer: str
 
 
 class PromptConfig(Section):
@@ -23,9 +35,12 @@ class PromptConfig(Section):
     kind: Literal["completion", "chat"]
     """completion: text that a base model continues. chat: a user message for the tokenizer's chat template."""
     text: str
-    """What is said, with `{question}` where the question goes. Other braces are left alone."""
+    """What is said, with `{question}` where the question goes; `{opening}` and `{closing}` become the marks around a
+    thought. Other braces are left alone."""
     system: str | None = None
     """Chat: the system message."""
+    examples: list[Example] = []  # noqa: RUF012  (frozen, validated, never shared)
+    """Chat: worked examples, each a turn of the user, put as `text` says, and one of the assistant."""
     style: Literal["think_answer", "boxed", "hash", "answer_is", "last_number", "flexible"]
     """The form in which the answer is asked for: what strict extraction looks for."""
     stop: list[str] = []  # noqa: RUF012  (frozen, validated, never shared)
@@ -44,11 +59,11 @@ class PromptConfig(Section):
             )
         return text
 
-    @field_validator("system", "thinking_on", "thinking_off")
+    @field_validator("system", "examples", "thinking_on", "thinking_off")
     @classmethod
-    def _is_said_in_chat(cls, words: str | None, info: ValidationInfo) -> str | None:
+    def _is_said_in_chat(cls, words: Any, info: ValidationInfo) -> Any:
         # A kind that is wrong itself is absent here, and named by its own line.
-        if words is not None and info.data.get("kind") == "completion":
+        if words and info.data.get("kind") == "completion":
             key = info.field_name
             raise ValueError(f"kind=completion and {key}={words!r}: only chat says it; drop {key}, or set kind=chat")
         return words
@@ -89,25 +104,49 @@ def _instead(text: str) -> str:
     return f" ({other[0]} is left as it is)" if other else ""
 
 
-def fill(prompt: PromptConfig, question: str) -> str:
-    """The text with the question in its place."""
-    return prompt.text.replace(HOLE, question)
+def fill(prompt: PromptConfig, question: str, convention: Convention | None = None) -> str:
+    """The text with the question in its place, and the marks of the convention (`<think>` unless one is known)."""
+    return _with_marks(prompt.text, convention).replace(HOLE, question)
 
 
-def messages(prompt: PromptConfig, question: str, thinking: bool | None, has_own_switch: bool) -> list[dict[str, str]]:
-    """The conversation: a system message where there is anything to say in it, and the filled text.
+def words_for(prompt: PromptConfig, thinking: bool) -> str:
+    """How the prompt asks for a mode of thinking where the chat template has no switch. ConfigError without words."""
+    words = prompt.thinking_on if thinking else prompt.thinking_off
+    if words is None:
+        mode = "on" if thinking else "off"
+        raise ConfigError(f"thinking {mode}: the model has no switch for it, and the prompt no words (thinking_{mode})")
+    return words
 
-    A mode of thinking is asked for in words only where the chat template has no switch of its own. ConfigError where
-    the prompt has no such words.
+
+def conversation(
+    prompt: PromptConfig,
+    question: str,
+    history: Sequence[Turn] = (),
+    words: str | None = None,
+    convention: Convention | None = None,
+) -> list[Turn]:
+    """The turns that put a question: one of the system where there is anything to say in it, the prompt's examples,
+    what the data say went before, and the filled text.
+
+    What the data's own system says stands behind the prompt's; `words` ask for a mode of thinking.
     """
-    parts = [prompt.system] if prompt.system else []
-    if thinking is not None and not has_own_switch:
-        words = prompt.thinking_on if thinking else prompt.thinking_off
-        if words is None:
-            mode = "on" if thinking else "off"
-            raise ConfigError(
-                f"--thinking {mode}: the model has no switch for it, and the prompt no words (thinking_{mode})"
-            )
-        parts.append(words)
-    system = [{"role": "system", "content": "\n".join(parts)}] if parts else []
-    return [*system, {"role": "user", "content": fill(prompt, question)}]
+    own = [turn["content"] for turn in history if turn["role"] == "system"]
+    said = [_with_marks(text, convention) if text is not None else None for text in (prompt.system, words)]
+    system = "\n".join(text for text in (said[0], *own, said[1]) if text)
+    examples = [
+        turn
+        for example in prompt.examples
+        for turn in (_turn("user", fill(prompt, example.question, convention)), _turn("assistant", example.answer))
+    ]
+    before = [turn for turn in history if turn["role"] != "system"]
+    asked = _turn("user", fill(prompt, question, convention))
+    return [*([_turn("system", system)] if system else []), *examples, *before, asked]
+
+
+def _turn(role: str, content: str) -> Turn:
+    return {"role": role, "content": content}
+
+
+def _with_marks(text: str, convention: Convention | None) -> str:
+    marks = convention or CONVENTIONS[0]
+    return text.replace(OPENING, marks.openings[0]).replace(CLOSING, marks.closings[0])

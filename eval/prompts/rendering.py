@@ -1,17 +1,15 @@
 """From questions to what a model is given: a filled prompt, or the model's chat template with thinking on or off."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from doubleback.eval.prompts.prompt import PromptConfig, fill, messages
+from doubleback.eval.prompts.prompt import PromptConfig, conversation, fill, words_for
+from doubleback.eval.prompts.template import SWITCHES, ChatTemplate
 from doubleback.eval.suites.suite import Item
-from doubleback.rewards.types import Problem
-
-Conversation = Sequence[Mapping[str, str]]
-SWITCHES = ("enable_thinking", "thinking")
-"""What chat templates call the switch: Qwen3 and many after it; IBM Granite."""
+from doubleback.rewards.answers.messages import Turn
+from doubleback.rewards.answers.thinking import Convention, find_convention
+from doubleback.rewards.types import ConfigError, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,29 +19,34 @@ class Prompted:
     problems: tuple[Problem, ...]
     switch: str | None
     """The chat template's own thinking switch that was set. None: there is none, or nothing was asked."""
-    conversations: Mapping[str, Conversation] = field(default_factory=dict)
+    convention: str | None = None
+    """How the model marks its thoughts, so far as recipe or template say it."""
+    conversations: Mapping[str, Sequence[Turn]] = field(default_factory=dict)
     """Problem id -> messages, for an endpoint that has the chat template itself. Empty: the prompts are texts."""
-    template_options: Mapping[str, bool] = field(default_factory=dict)
+    template_options: Mapping[str, Any] = field(default_factory=dict)
     """What that endpoint's chat template is given."""
 
 
-def prompted(items: Sequence[Item], prompt: PromptConfig, tokenizer: Any, thinking: bool | None) -> Prompted:
-    """The problems of a suite for one model and one mode of thinking (None: nothing is said about it).
+def prompted(
+    items: Sequence[Item], prompt: PromptConfig, tokenizer: Any, thinking: bool | None, convention: str | None = None
+) -> Prompted:
+    """The problems of a suite or recipe for one model, one mode of thinking (None: nothing is said about it) and one
+    convention of it (a name; None: the chat template's).
 
-    Column `thinking` is set where a mode is asked for. ConfigError where it is, and neither the chat template nor the
-    prompt can say so.
+    Columns `thinking` and `thinking_convention` are set where they are known. ConfigError where a mode is asked for
+    that neither the chat template nor the prompt can name, or a question cannot be put.
     """
     if prompt.kind == "completion":
-        # Asks for the mode all the same: the error names the prompt that cannot say it.
-        texts = [_plain(prompt, item.question, thinking) for item in items]
-        return Prompted(_problems(items, texts, thinking), None)
-    switch = thinking_switch(tokenizer.chat_template) if thinking is not None else None
-    options = {switch: thinking} if switch else {}
-    texts = [
-        _render(tokenizer, messages(prompt, item.question, thinking, has_own_switch=switch is not None), options)
-        for item in items
-    ]
-    return Prompted(_problems(items, texts, thinking), switch)
+        if thinking is not None:
+            words_for(prompt, thinking)
+        named = None if convention is None else find_convention(convention)
+        return Prompted(_problems(items, [_filled(prompt, item, named) for item in items], thinking, named), None)
+    template = ChatTemplate(tokenizer, convention)
+    switch = None if thinking is None else template.switch
+    words = words_for(prompt, thinking) if thinking is not None and switch is None else None
+    texts = [_rendered(template, prompt, item, thinking, words) for item in items]
+    name = template.convention.name if template.convention else None
+    return Prompted(_problems(items, texts, thinking, template.convention), switch, name)
 
 
 def prompted_for_endpoint(items: Sequence[Item], prompt: PromptConfig, thinking: bool | None) -> Prompted:
@@ -51,37 +54,40 @@ def prompted_for_endpoint(items: Sequence[Item], prompt: PromptConfig, thinking:
 
     The switch of its template cannot be seen from here: the mode is told under every name that we know.
     """
-    texts = [fill(prompt, item.question) for item in items]
-    conversations = (
-        {item.id: messages(prompt, item.question, thinking, has_own_switch=True) for item in items}
-        if prompt.kind == "chat"
-        else {}
-    )
-    options = {} if thinking is None else dict.fromkeys(SWITCHES, thinking)
+    if prompt.kind == "completion":
+        texts = [_filled(prompt, item, None) for item in items]
+        conversations = {}
+    else:
+        texts = [fill(prompt, item.question) for item in items]
+        conversations = {item.id: conversation(prompt, item.question, item.history) for item in items}
+    options = {} if thinking is None else {name: on if thinking else off for name, (on, off) in SWITCHES.items()}
     switch = None if thinking is None else "chat_template_kwargs"
-    return Prompted(_problems(items, texts, thinking), switch, conversations, options)
+    problems = _problems(items, texts, thinking, None)
+    return Prompted(problems, switch, conversations=conversations, template_options=options)
 
 
-def thinking_switch(template: Any) -> str | None:
-    """The name of the variable by which a chat template (Jinja text, or several by name) turns thinking on and off."""
-    text = "\n".join(template.values()) if isinstance(template, Mapping) else template or ""
-    return next((name for name in SWITCHES if re.search(rf"\b{name}\b", text)), None)
+def _filled(prompt: PromptConfig, item: Item, convention: Convention | None) -> str:
+    if item.history:
+        raise ConfigError(
+            f"problem {item.id}: its question is a conversation of {len(item.history) + 1} messages, and the prompt is "
+            "for base models; take one of kind: chat"
+        )
+    return fill(prompt, item.question, convention)
 
 
-def _plain(prompt: PromptConfig, question: str, thinking: bool | None) -> str:
-    if thinking is not None:
-        messages(prompt, question, thinking, has_own_switch=False)
-    return fill(prompt, question)
+def _rendered(
+    template: ChatTemplate, prompt: PromptConfig, item: Item, thinking: bool | None, words: str | None
+) -> str:
+    turns = conversation(prompt, item.question, item.history, words, template.convention)
+    try:
+        return template.render(turns, thinking)
+    except ConfigError as error:
+        raise ConfigError(f"problem {item.id}: {error}") from error
 
 
-def _render(tokenizer: Any, conversation: Sequence[Mapping[str, str]], options: Mapping[str, Any]) -> str:
-    text = str(tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True, **options))
-    # Encoding adds the beginning-of-sequence token; a template that writes it too would give two.
-    bos = tokenizer.bos_token
-    adds_bos = bos is not None and tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id]
-    return text.removeprefix(bos) if adds_bos else text
-
-
-def _problems(items: Sequence[Item], texts: Sequence[str], thinking: bool | None) -> tuple[Problem, ...]:
-    mode = {} if thinking is None else {"thinking": thinking}
-    return tuple(Problem(item.id, text, {**item.columns, **mode}) for item, text in zip(items, texts, strict=True))
+def _problems(
+    items: Sequence[Item], texts: Sequence[str], thinking: bool | None, convention: Convention | None
+) -> tuple[Problem, ...]:
+    known = {"thinking": thinking, "thinking_convention": convention.name if convention else None}
+    columns = {name: value for name, value in known.items() if value is not None}
+    return tuple(Problem(item.id, text, {**item.columns, **columns}) for item, text in zip(items, texts, strict=True))

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from doubleback.rewards.answers.grade import gold_answers
-from doubleback.rewards.answers.messages import question_text
+from doubleback.rewards.answers.messages import Turn, question_hash, question_text, question_turns
 from doubleback.rewards.compose.config import RewardConfig
 from doubleback.rewards.jsonl import Row, field, refuse
 from doubleback.rewards.rows import Source, read_data
@@ -78,6 +78,8 @@ class Item:
     question: str
     columns: Mapping[str, Any]
     """What rewards receive: the row's fields, with `question` and `answer`."""
+    history: tuple[Turn, ...] = ()
+    """What was said before the question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +149,7 @@ def _item(row: Row, config: SuiteConfig) -> Item:
     for name in needed:
         if field(row.data, name) is None:
             raise ValueError(f"no {name!r}; the row has {', '.join(row.data) or 'no fields'}")
-    question = "".join(
-        text + (question_text(field(row.data, name)) if name else "")
-        for text, name, _, _ in string.Formatter().parse(config.question)
-    ).strip()
+    question, history = _question(row, config.question)
     answer = field(row.data, config.answer)
     if not question:
         raise ValueError("the question is empty")
@@ -158,8 +157,18 @@ def _item(row: Row, config: SuiteConfig) -> Item:
         gold_answers(answer)
     except ConfigError as error:
         raise ValueError(str(error)) from error
-    identity = str(field(row.data, config.id)) if config.id else hashlib.sha256(question.encode()).hexdigest()[:16]
-    return Item(identity, question, {**row.data, "question": question, "answer": answer})
+    identity = str(field(row.data, config.id)) if config.id else question_hash(question, history)
+    return Item(identity, question, {**row.data, "question": question, "answer": answer}, history)
+
+
+def _question(row: Row, template: str) -> tuple[str, tuple[Turn, ...]]:
+    """The question, and the turns before it where it is one field alone."""
+    pieces = [(text, name) for text, name, _, _ in string.Formatter().parse(template)]
+    if len(pieces) == 1 and pieces[0][1] and not pieces[0][0]:
+        question, history = question_turns(field(row.data, pieces[0][1]))
+        return question.strip(), history
+    texts = [text + (question_text(field(row.data, name)) if name else "") for text, name in pieces]
+    return "".join(texts).strip(), ()
 
 
 def _fields(template: str) -> list[str]:
@@ -173,6 +182,6 @@ def _of_task(name: str, config: SuiteConfig, task: Mapping[str, Any], task_probl
         )
     if task_problems is None:
         raise ValueError(f"suite {name} is on a task; load_suite needs task_problems for it")
-    items = tuple(Item(it.id, it.prompt, dict(it.columns)) for it in task_problems(task, config.split))
+    items = tuple(Item(it.id, it.prompt, dict(it.columns), it.history) for it in task_problems(task, config.split))
     digest = hashlib.sha256("\n".join(item.id for item in items).encode()).hexdigest()
     return Suite(name, config, items, digest, ())

@@ -129,6 +129,7 @@ def _planned(policy: Policy, options: Options, suite: Suite, thinking: bool | No
         "style": prompt.style,
         "thinking": thinking,
         "thinking_switch": asked.switch,
+        "thinking_convention": asked.convention,
     }
     request = Request(suite.name, asked.problems, sampling, options.seed)
     return _Plan(policy, suite, prompt, asked, request, settings, reason)

@@ -12,7 +12,7 @@ from transformers import PretrainedConfig
 from doubleback.eval.show.console import Console
 from doubleback.recipes.models.bundled import bundled_path
 from doubleback.recipes.models.configuration import configuration
-from doubleback.recipes.recipe.problems import asked, fitting, in_template, scorable
+from doubleback.recipes.recipe.problems import asked, fitting, in_template, is_chat, scorable, texts
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.recipe.start import initial_adapter
 from doubleback.recipes.recipe.suites import MeasuredSuite, further_suites, own_suites
@@ -93,9 +93,8 @@ def prepare(
         splits, dropped = scorable(asked(recipe.task), recipe.task, reward, observe)
         model = recipe.model.source(bundled_path(recipe.model.path))
         if recipe.tiny:
-            texts = [problem.prompt for problem in splits.everything]
             folder = tiny_folder or Path(stack.enter_context(TemporaryDirectory(prefix="doubleback-tiny-")))
-            model = make_tiny(model, texts, recipe.seed, folder)
+            model = make_tiny(model, texts(splits, recipe.task), recipe.seed, folder, is_chat(recipe.task))
         tokenizer = load_tokenizer(model.path)
         splits = in_template(splits, recipe.task, tokenizer)
         splits, longest_prompt = fitting(splits, recipe, tokenizer)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from doubleback.eval.prompts.prompt import HOLE, PromptConfig, fill, read_prompt
+from doubleback.eval.prompts.prompt import PromptConfig, conversation, fill, read_prompt
 from doubleback.eval.prompts.rendering import prompted
 from doubleback.eval.suites.suite import Item
 from doubleback.recipes.recipe.schema import Recipe
@@ -18,18 +18,19 @@ from doubleback.rl.engines.engine import encode_prompt
 
 
 def asked(task: Task) -> Splits:
-    """The problems of the task, each question put as task.prompt says; for a chat model that is the user's message.
+    """The problems of the task, each question put as task.prompt says; for a chat model the question alone, until its
+    template is known (`in_template`).
 
-    ConfigError where it is no prompt.
+    ConfigError where it is no prompt, or a mode of thinking or several messages are for chat models alone.
     """
     prompt = _prompt(task)
-    return _each(task.splits(), lambda problems: [replace(it, prompt=fill(prompt, it.prompt)) for it in problems])
+    return task.splits() if prompt.kind == "chat" else _put(task.splits(), task, prompt, tokenizer=None)
 
 
 def in_template(splits: Splits, task: Task, tokenizer: Any) -> Splits:
     """The `asked` problems as the model reads them: with a prompt for chat models, in the tokenizer's chat template.
 
-    ConfigError where it has none.
+    ConfigError where it has none, or cannot be rendered.
     """
     prompt = _prompt(task)
     if prompt.kind == "completion":
@@ -39,13 +40,37 @@ def in_template(splits: Splits, task: Task, tokenizer: Any) -> Splits:
             f"task.prompt={task.prompt} is for chat models, and the tokenizer of model.path has no chat template; "
             "take a prompt for base models, as r1_zero"
         )
-    filled = prompt.model_copy(update={"text": HOLE})  # the question is in its place already
+    return _put(splits, task, prompt, tokenizer)
 
-    def render(problems: Sequence[Problem]) -> Sequence[Problem]:
-        items = [Item(problem.id, problem.prompt, problem.columns) for problem in problems]
-        return prompted(items, filled, tokenizer, thinking=None).problems
 
-    return _each(splits, render)
+def texts(splits: Splits, task: Task) -> list[str]:
+    """What the model may be given to read, for a tokenizer that is made of it."""
+    prompt = _prompt(task)
+    said = [turn["content"] for turn in conversation(prompt, "")] if prompt.kind == "chat" else []
+    return [*said, *(fill(prompt, problem.prompt) for problem in splits.everything)]
+
+
+def is_chat(task: Task) -> bool:
+    """Whether task.prompt is for chat models."""
+    return _prompt(task).kind == "chat"
+
+
+def _put(splits: Splits, task: Task, prompt: PromptConfig, tokenizer: Any) -> Splits:
+    def put(problems: Sequence[Problem]) -> Sequence[Problem]:
+        items = [Item(problem.id, problem.prompt, problem.columns, problem.history) for problem in problems]
+        try:
+            return prompted(items, prompt, tokenizer, task.thinking, task.convention).problems
+        except ConfigError as error:
+            raise ConfigError(_placed(str(error), splits.places)) from error
+
+    return _each(splits, put)
+
+
+def _placed(message: str, places: Mapping[str, str]) -> str:
+    """A message about `problem ID` with the file and line of that in its place, where they are known."""
+    word, _, rest = message.partition(" ")
+    identity, _, said = rest.partition(": ")
+    return f"{places[identity]}: {said}" if word == "problem" and identity in places else f"task: {message}"
 
 
 def _prompt(task: Task) -> PromptConfig:

@@ -60,7 +60,11 @@ def _further(given: str, recipe: Recipe, tokenizer: Any, max_length: int, stack:
     prompt = read_prompt(str(suite.config.chat_prompt if has_template else suite.config.prompt))
     if prompt.kind == "chat" and not tokenizer.chat_template:
         raise ConfigError(f"eval.suites={given}: its prompt is for chat models, and the tokenizer has no chat template")
-    found = prompted(suite.items[: recipe.eval.validation_problems], prompt, tokenizer, thinking=None).problems
+    # A prompt for base models can say no mode of thinking: such a suite is measured without one.
+    thinking = recipe.task.thinking if prompt.kind == "chat" else None
+    found = prompted(
+        suite.items[: recipe.eval.validation_problems], prompt, tokenizer, thinking, recipe.task.convention
+    ).problems
     # A suite and the run may have a question in common, each with its own prompt.
     problems = [replace(problem, id=f"{suite.name}/{problem.id}") for problem in found]
     try:
@@ -69,7 +73,7 @@ def _further(given: str, recipe: Recipe, tokenizer: Any, max_length: int, stack:
         raise ConfigError(
             f"eval.suites={given} with its max_tokens={suite.config.max_tokens}: {error}; or take a suite of your own"
         ) from error
-    judge = stack.enter_context(load_judge(suite.config, prompt, thinking=None))
+    judge = stack.enter_context(load_judge(suite.config, prompt, thinking))
     judge.require_columns(problems)
     sampling = Sampling(
         recipe.eval.validation_n, recipe.sampling.temperature, suite.config.max_tokens, tuple(prompt.stop)

@@ -13,10 +13,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import ModelWrapValidatorHandler, model_validator
+from pydantic import ModelWrapValidatorHandler, field_validator, model_validator
 
 from doubleback.eval.measures.measure import Measure
 from doubleback.eval.prompts.prompt import HOLE
+from doubleback.rewards.answers.thinking import find_convention
 from doubleback.rewards.contract.lookup import is_location, locate, offered
 from doubleback.rewards.settings import Section, nearest
 from doubleback.rewards.types import ConfigError, Problem
@@ -58,11 +59,27 @@ class Task(Section):
     prompt: str = HOLE
     """How a question is put to the model: a prompt (doubleback list), a YAML file, or a text with `{question}` in it,
     where the question goes. One for chat models goes through the tokenizer's chat template."""
+    thinking: bool | None = None
+    """`on` or `off`: what the chat template's own switch is set to, or what the prompt says in words where it has none.
+    `null`: what the model does by itself."""
+    convention: str | None = None
+    """How the model marks its thoughts: a name (docs/prompts.md), or `<plan>...</plan>`. `null`: as the chat template
+    does, `<think>` where it says nothing."""
     overlong: Literal["refuse", "skip"] = "refuse"
     """What a prompt does that leaves no room for sampling.max_tokens in model.max_length: end with its line, or be left
     out and counted."""
     drop_unscorable: bool = False
     """Leave out problems whose own gold is not graded correct, and say which. Otherwise one such stops the run."""
+
+    @field_validator("convention")
+    @classmethod
+    def _convention_is_known(cls, name: str | None) -> str | None:
+        if name is not None:
+            try:
+                find_convention(name)
+            except ConfigError as error:
+                raise ValueError(f"task.convention={error}") from None
+        return name
 
     @abstractmethod
     def splits(self) -> Splits:

@@ -1,8 +1,15 @@
 """The text of chat messages, as people and libraries write them. What is no text is refused, never shown as Python."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+Turn = Mapping[str, str]
+"""A chat message: {"role": "user", "content": "What is 2 + 2?"}."""
+HASH_DIGITS = 16
+ROLES = frozenset({"system", "user", "assistant"})
+"""Who may speak in a question."""
 Messages = str | Sequence[Mapping[str, Any]]
 """A completion in TRL's two shapes: plain text, or chat messages of which the last holds it."""
 
@@ -31,6 +38,27 @@ def content_text(content: Any) -> str:
     return "".join(texts)
 
 
+def question_turns(value: Any) -> tuple[str, tuple[Turn, ...]]:
+    """The question that a field holds (text, a number, or a conversation that ends in a message of the user), and the
+    turns before it.
+
+    ValueError for anything else: another role, a system message that is not the first, content that is no text.
+    """
+    if not _is_conversation(value):
+        return question_text(value), ()
+    roles = [str(message.get("role")) for message in value]
+    if not set(roles) <= ROLES or "system" in roles[1:] or roles[-1] != "user":
+        raise ValueError(
+            f"the question is a conversation of {len(roles)} messages ({', '.join(roles)}); one that can be asked has "
+            "a system message first or none, then user and assistant, and ends with the user"
+        )
+    texts = [content_text(message["content"]) for message in value]
+    if not all(texts):
+        raise ValueError(f"message {texts.index('') + 1} of the question says nothing")
+    turns = tuple({"role": role, "content": text} for role, text in zip(roles, texts, strict=True))
+    return texts[-1], turns[:-1]
+
+
 def question_text(value: Any) -> str:
     """The question that a field holds: text, a number, or a conversation of one user message that asks it.
 
@@ -42,13 +70,21 @@ def question_text(value: Any) -> str:
         return str(value)
     if not _is_conversation(value):
         raise ValueError(f"the question is {type(value).__name__}, neither text nor a chat message")
-    roles = [str(message.get("role")) for message in value]
-    if roles != ["user"]:
+    question, before = question_turns(value)
+    if before:
         raise ValueError(
-            f"the question is a conversation of {len(roles)} messages ({', '.join(roles)}), where one of the user can "
-            f"be asked; give a field that holds the question alone"
+            f"the question is a conversation of {len(before) + 1} messages, where one of the user can be put beside "
+            "other fields; give a field that holds the question alone"
         )
-    return content_text(value[0]["content"])
+    return question
+
+
+def question_hash(question: str, history: Sequence[Turn] = ()) -> str:
+    """What tells a question from others: hexadecimal digits of the SHA-256 of its text, and of all turns where there
+    are several.
+    """
+    whole = json.dumps([[turn["role"], turn["content"]] for turn in history] + [question]) if history else question
+    return hashlib.sha256(whole.encode()).hexdigest()[:HASH_DIGITS]
 
 
 def _is_conversation(value: Any) -> bool:

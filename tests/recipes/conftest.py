@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from support.models.text import GRANITE_LIKE, PLAIN_CHAT, QWEN3_LIKE, make_text_model
+from support.models.text import make_text_model
 
 QUESTIONS = [
     {"question": f"Ann has {n} beads and buys {n + 1} more. How many has she?", "answer": f"...\n#### {2 * n + 1}"}
@@ -22,8 +22,8 @@ def questions(tmp_path):
 def text_model(tmp_path_factory):
     """Folders of tiny models that read English, by kind of chat template."""
     texts = [row["question"] for row in QUESTIONS] + ["<think> Let me see. </think> <answer> 7 </answer>\n#### 12"]
-    templates = {"none": None, "plain": PLAIN_CHAT, "qwen3": QWEN3_LIKE, "granite": GRANITE_LIKE}
+    stand_ins = {"none": None, "plain": "chatml", "qwen3": "qwen3", "granite": "granite"}
     return {
-        name: str(make_text_model(tmp_path_factory.mktemp(name), texts, template, vocabulary=400))
-        for name, template in templates.items()
+        name: str(make_text_model(tmp_path_factory.mktemp(name), texts, stand_in, vocabulary=400))
+        for name, stand_in in stand_ins.items()
     }

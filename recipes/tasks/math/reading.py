@@ -3,11 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from doubleback.rewards.answers.messages import HASH_DIGITS
 from doubleback.rewards.jsonl import refuse
 from doubleback.rewards.types import ConfigError, Problem
-
-HASH_DIGITS = 16
-"""Hexadecimal digits of a question's hash that are its problem's id."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,15 @@
 """Questions with answers as a task: read from files or the hub, split by a hash of each question."""
 
-import hashlib
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from doubleback.eval.prompts.prompt import HOLE, read_prompt
-from doubleback.recipes.tasks.math.reading import HASH_DIGITS, Read, divided, refuse_by_source
+from doubleback.recipes.tasks.math.reading import Read, divided, refuse_by_source
 from doubleback.recipes.tasks.task import Splits, Task
 from doubleback.rewards.answers.grade import gold_answers, gold_completion
-from doubleback.rewards.answers.messages import question_text
+from doubleback.rewards.answers.messages import question_hash, question_turns
 from doubleback.rewards.jsonl import Row, field, given_rows
 from doubleback.rewards.rows import Source, read_data
 from doubleback.rewards.types import ConfigError, Problem
@@ -31,7 +30,8 @@ class Math(Task):
     validation_problems: Annotated[int, Field(ge=1)] = 64
     """Training problems that are kept for validation instead, chosen by a hash of the question."""
     question: str = "question"
-    """The field that holds the question, as text or as a chat message of the user; `outer.inner` for one inside."""
+    """The field that holds the question, as text or as chat messages that end with the user's (those before it are
+    kept, with a prompt for chat models); `outer.inner` for one inside."""
     answer: str = "answer"
     """The field that holds the gold: text, a number, a GSM8K solution, or a list of which any is right. Inside another
     as for the question."""
@@ -119,10 +119,11 @@ class Math(Task):
 
     def _problem(self, row: Row) -> Problem:
         """ConfigError or ValueError where the row has no question, or no gold."""
-        question, answer = question_text(field(row.data, self.question)), field(row.data, self.answer)
+        question, history = question_turns(field(row.data, self.question))
+        answer = field(row.data, self.answer)
         gold_answers(answer)
-        identity = hashlib.sha256(question.encode()).hexdigest()[:HASH_DIGITS]
-        return Problem(identity, question, {**row.data, "question": question, "answer": answer})
+        columns = {**row.data, "question": question, "answer": answer}
+        return Problem(question_hash(question, history), question, columns, history)
 
     def _rows(self, key: str) -> list[tuple[str, Row]]:
         """(source, row) of everything that the key gives."""

@@ -4,16 +4,19 @@ import re
 
 import pytest
 
-from doubleback.eval.prompts.prompt import fill, load_prompt, messages, shipped_prompts
-from doubleback.eval.prompts.rendering import prompted, prompted_for_endpoint, thinking_switch
+from doubleback.eval.prompts.prompt import Example, conversation, fill, load_prompt, shipped_prompts, words_for
+from doubleback.eval.prompts.rendering import prompted_for_endpoint
 from doubleback.eval.suites.suite import Item
 from doubleback.rewards.answers.extract import Style, extract
+from doubleback.rewards.answers.thinking import find_convention
 from doubleback.rewards.types import ConfigError, Problem
 
 ANSWERS = {
     "gsm8k_cot_8shot": ["480", "78", "148", "184", "200", "35", "76", "13"],
     "gsm8k_hash_4shot": ["36", "400", "4", "6950"],
 }
+ON = {"enable_thinking": True, "thinking": True, "reasoning_effort": "high"}
+TURNS = ["user", "assistant"]
 REST = "text: '{question}'\ndescription: d\nstyle: boxed"
 
 
@@ -66,63 +69,50 @@ def test_a_question_is_put_in_as_it_is():
     assert question in fill(load_prompt("boxed"), question)
 
 
-def test_thinking_is_asked_for_in_words_only_without_a_switch():
+def test_thinking_is_asked_for_in_words_where_there_is_no_switch():
     prompt = load_prompt("r1")
-    said = messages(prompt, "Why?", True, has_own_switch=False)
-    assert [message["role"] for message in said] == ["system", "user"]
-    assert prompt.thinking_on in said[0]["content"]
-    assert prompt.thinking_off in messages(prompt, "Why?", False, has_own_switch=False)[0]["content"]
-    assert prompt.thinking_on not in messages(prompt, "Why?", True, has_own_switch=True)[0]["content"]
-    assert messages(prompt, "Why?", None, has_own_switch=False)[0]["content"] == prompt.system
-    with pytest.raises(ConfigError, match="--thinking off: the model has no switch for it, and the prompt no words"):
-        messages(load_prompt("plain"), "Why?", False, has_own_switch=False)
+    for mode in (True, False):
+        system, user = conversation(prompt, "Why?", words=words_for(prompt, mode))
+        words = (prompt.thinking_on if mode else prompt.thinking_off).replace("{opening}", "<think>")
+        assert system["content"] == f"{prompt.system}\n{words.replace('{closing}', '</think>')}"
+        assert user["role"] == "user"
+    assert conversation(prompt, "Why?")[0]["content"] == prompt.system
+    with pytest.raises(ConfigError, match="thinking off: the model has no switch for it, and the prompt no words"):
+        words_for(load_prompt("plain"), False)
 
 
-@pytest.mark.parametrize(
-    ("template", "switch"),
-    [
-        ("{% if enable_thinking %}<think>{% endif %}", "enable_thinking"),
-        ("{%- if thinking %}", "thinking"),
-        ({"default": "x", "tools": "{{ enable_thinking }}"}, "enable_thinking"),
-        ("Reply without rethinking.", None),
-        (None, None),
-    ],
-)
-def test_the_switch_of_a_template_is_found(template, switch):
-    assert thinking_switch(template) == switch
+def test_a_prompt_names_the_marks_of_the_convention_and_leaves_those_of_the_question():
+    prompt = load_prompt("r1")
+    said = conversation(prompt, "Is {opening} it?", convention=find_convention("magistral"))[-1]["content"]
+    assert "between [THINK] and [/THINK]" in said
+    assert said.startswith("Is {opening} it?")
+    assert "between <think> and </think>" in fill(prompt, "Why?")
+    assert "within <think> </think> and" in fill(load_prompt("r1_zero"), "Why?")
 
 
-class Tokenizer:
-    """One that adds a beginning-of-sequence token, like many, with a template that writes it as well."""
-
-    chat_template, bos_token, bos_token_id = "{% if thinking %}", "<s>", 1
-
-    def __call__(self, text):
-        return {"input_ids": [1]}
-
-    def apply_chat_template(self, conversation, tokenize, add_generation_prompt, **options):
-        return f"<s>{options}" + "".join(message["content"] for message in conversation)
-
-
-def test_the_template_gets_its_switch_and_no_second_beginning():
-    found = prompted([Item("a", "Why?", {"answer": "1"})], load_prompt("boxed"), Tokenizer(), thinking=False)
-    assert found.switch == "thinking"
-    assert found.problems[0].prompt.startswith("{'thinking': False}Why?")
-    assert found.problems[0].columns["thinking"] is False
+def test_examples_and_earlier_turns_stand_between_system_and_question():
+    examples = [Example(question="1 + 1?", answer="\\boxed{2}")]
+    prompt = load_prompt("boxed").model_copy(update={"examples": examples, "system": "You count."})
+    history = ({"role": "system", "content": "Be short."}, *({"role": role, "content": role} for role in TURNS))
+    found = conversation(prompt, "2 + 2?", history)
+    assert [turn["role"] for turn in found] == ["system", "user", "assistant", *TURNS, "user"]
+    assert found[0]["content"] == "You count.\nBe short."
+    assert found[1]["content"] == fill(prompt, "1 + 1?")
+    assert found[-1]["content"] == fill(prompt, "2 + 2?")
 
 
 @pytest.mark.parametrize(
     ("thinking", "mode", "options", "switch"),
     [
         (None, {}, {}, None),
-        (True, {"thinking": True}, {"enable_thinking": True, "thinking": True}, "chat_template_kwargs"),
+        (True, {"thinking": True}, ON, "chat_template_kwargs"),
     ],
 )
 def test_an_endpoint_gets_the_conversation_and_every_name_of_the_switch(thinking, mode, options, switch):
     items = [Item("a", "Why?", {"question": "Why?", "answer": "1"})]
     prompt = load_prompt("boxed")
     asked = prompted_for_endpoint(items, prompt, thinking)
-    assert asked.conversations == {"a": messages(prompt, "Why?", thinking, has_own_switch=True)}
+    assert asked.conversations == {"a": conversation(prompt, "Why?")}
     assert asked.problems == (Problem("a", fill(prompt, "Why?"), {"question": "Why?", "answer": "1", **mode}),)
     assert (asked.template_options, asked.switch) == (options, switch)
     assert prompted_for_endpoint(items, load_prompt("plain"), None).conversations == {}  # text, to be continued
@@ -134,6 +124,7 @@ def test_an_endpoint_gets_the_conversation_and_every_name_of_the_switch(thinking
         ("kind: chat\ntext: no hole\ndescription: d\nstyle: boxed", "holds {question} 0 times"),
         ("kind: talk\ntext: '{question}'\ndescription: d\nstyle: boxed", "kind='talk': input should be"),
         (f"kind: completion\nsystem: Think.\n{REST}", "kind=completion and system='Think.'"),
+        (f"kind: completion\nexamples: [{{question: a, answer: b}}]\n{REST}", "kind=completion and examples="),
         (f"kind: completion\nthinking_off: Be brief.\n{REST}", "kind=completion and thinking_off='Be brief.'"),
         ("text: '{question}'", "description: this key is required and absent"),
         ("a: [", "is not YAML"),

@@ -4,9 +4,10 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from doubleback.eval.prompts.prompt import load_prompt, read_prompt
+from doubleback.eval.prompts.prompt import fill, load_prompt, read_prompt
 from doubleback.eval.prompts.rendering import prompted
 from doubleback.eval.suites.suite import Item
+from doubleback.recipes.models.tokenizers import shipped_tokenizers, train_tokenizer
 from doubleback.recipes.recipe.problems import asked, in_template, scorable
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.tasks import task as tasks
@@ -63,7 +64,10 @@ def test_the_section_is_that_of_the_task_and_comes_back_from_the_resolved_recipe
     [
         ({"name": "countdwn"}, "task.name=countdwn is no task; did you mean countdown? One of your own is package."),
         ({"name": "countdown", "num_numbrs": 3}, "task.num_numbrs: there is no such key; did you mean num_numbers?"),
-        ({"name": "countdown", "train": "x"}, "task.train: there is no such key; known: drop_unscorable, name, num_"),
+        (
+            {"name": "countdown", "train": "x"},
+            "task.train: there is no such key; known: convention, drop_unscorable, name, num_",
+        ),
         ({"name": "countdown", "num_numbers": 5}, "task.num_numbers=5: input should be less than or equal to 4"),
         ({"name": "nowhere.py:Task"}, "task.name: there is no file nowhere.py; write path.py:attr"),
         ({"name": "json:loads"}, "task.name=json:loads is no task, but function; see docs/tasks.md"),
@@ -83,29 +87,37 @@ def test_the_question_is_put_as_the_prompt_says():
     assert asked(Doubles(name="d", prompt="r1_zero")).test[0].prompt.endswith("User: twice 5? Assistant:")
 
 
-class Tokenizer:
-    """One with a chat template, or without."""
-
-    bos_token = None
-
-    def __init__(self, chat_template):
-        self.chat_template = chat_template
-
-    def apply_chat_template(self, conversation, **options):
-        return "".join(f"<{message['role']}>{message['content']}" for message in conversation) + "<assistant>"
+def chat_tokenizer(stand_in="chatml"):
+    return train_tokenizer(["twice 4?"], 512, shipped_tokenizers()[stand_in], 300)
 
 
 def test_a_prompt_for_chat_models_goes_through_the_template_and_one_for_base_models_does_not():
     chat, base = Doubles(name="d", prompt="r1"), Doubles(name="d", prompt="r1_zero")
-    (problem,) = in_template(asked(chat), chat, Tokenizer("{{ messages }}")).validation
-    system, user = load_prompt("r1").system, load_prompt("r1").text.replace("{question}", "twice 4?")
-    assert problem.prompt == f"<system>{system}<user>{user}<assistant>"
+    (problem,) = in_template(asked(chat), chat, chat_tokenizer()).validation
+    user = fill(load_prompt("r1"), "twice 4?")
+    assert problem.prompt.endswith(f"<|im_start|>user\n{user}<|im_end|>\n<|im_start|>assistant\n")
+    assert f"system\n{load_prompt('r1').system}<|im_end|>" in problem.prompt
     assert (problem.id, problem.columns["answer"]) == ("4", 8)
-    assert in_template(asked(base), base, Tokenizer("{{ messages }}")) == asked(base)
+    assert in_template(asked(base), base, chat_tokenizer()) == asked(base)
     with pytest.raises(
         ConfigError, match=r"task\.prompt=r1 is for chat models, and the tokenizer of model\.path has no"
     ):
-        in_template(asked(chat), chat, Tokenizer(None))
+        in_template(asked(chat), chat, train_tokenizer(["twice 4?"], 512))
+
+
+def test_the_mode_and_the_convention_of_thinking_reach_prompt_and_rewards():
+    task = validated(Doubles, {"name": "d", "prompt": "boxed", "thinking": True, "convention": "<cot>...</cot>"})
+    (problem,) = in_template(asked(task), task, chat_tokenizer()).validation
+    assert "between <cot> and </cot>" in problem.prompt
+    assert problem.columns | {"thinking": True, "thinking_convention": "<cot>...</cot>"} == problem.columns
+    base = Doubles(name="d", convention="reasoning")
+    assert asked(base).train[0].columns["thinking_convention"] == "reasoning"
+    with pytest.raises(
+        ConfigError, match=r"^task: thinking on: the model has no switch for it, and the prompt no words"
+    ):
+        asked(Doubles(name="d", thinking=True))
+    with pytest.raises(ConfigError, match=r"task\.convention='cot' is no convention of thinking; known: think"):
+        validated(Doubles, {"name": "d", "convention": "cot"})
 
 
 def test_a_recipe_and_an_evaluation_put_a_question_alike(tmp_path):

@@ -47,9 +47,16 @@ def test_a_question_may_be_one_message_of_the_user(value, text):
     assert question_text(value) == text
 
 
+SYSTEM = {"role": "system", "content": "Be short."}
+ANSWERED = {"role": "assistant", "content": "4"}
+CANNOT = "one that can be asked has a system message first or none"
 BAD = [
-    ([{"role": "system", "content": "Be short."}, USER], "the question is a conversation of 2 messages (system, user)"),
-    ([{"role": "assistant", "content": "4"}], "the question is a conversation of 1 messages (assistant)"),
+    ([ANSWERED], f"the question is a conversation of 1 messages (assistant); {CANNOT}"),
+    ([USER, SYSTEM, USER], f"the question is a conversation of 3 messages (user, system, user); {CANNOT}"),
+    ([USER, {"role": "tool", "content": "4"}, USER], "the question is a conversation of 3 messages (user, tool, user)"),
+    ([USER, {"role": "assistant", "content": None}, USER], "message 2 of the question says nothing"),
+    ([{"role": "user", "content": None}], "message 1 of the question says nothing"),
+    ([{"role": "user", "content": IMAGE}], "the content of a message has a part that is no text (image)"),
     ({"text": "2 + 2?"}, "the question is dict, neither text nor a chat message"),
     (["2 + 2?"], "the question is list, neither"),
     (True, "the question is bool, neither"),
@@ -79,6 +86,22 @@ def test_a_question_of_one_message_is_asked_as_its_text(tmp_path):
     others = [{"question": f"{n} + 0?", "answer": str(n)} for n in range(2)]
     (problem,) = Math(name="math", train=others, test=str(path), validation_problems=1).splits().test
     assert problem.prompt == "2 + 2?"
+
+
+def test_a_question_keeps_the_messages_before_it(tmp_path):
+    """By the task and by a suite alike; the same last message in another conversation is another question."""
+    path = tmp_path / "rows.jsonl"
+    turns = [SYSTEM, USER, ANSWERED, {"role": "user", "content": "And doubled?"}]
+    rows = [{"question": turns[start:], "answer": "8"} for start in (0, 1, 3)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    items = load_suite("gsm8k", path).items
+    assert [item.history for item in items] == [tuple(turns[:3]), tuple(turns[1:3]), ()]
+    others = [{"question": f"{n} + 0?", "answer": str(n)} for n in range(2)]
+    problems = Math(name="math", train=others, test=str(path), validation_problems=1).splits().test
+    assert [(problem.id, problem.prompt, problem.history) for problem in problems] == [
+        (item.id, "And doubled?", item.history) for item in items
+    ]
+    assert {problem.columns["question"] for problem in problems} == {"And doubled?"}
 
 
 def test_score_refuses_a_completion_that_is_no_text(run, tmp_path):

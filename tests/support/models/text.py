@@ -1,27 +1,15 @@
-"""A random MoE that reads English: a byte-level BPE of its own, with or without a chat template that can think."""
-
-QWEN3_LIKE = (
-    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n"
-    "{% if enable_thinking is defined and not enable_thinking %}<think>\n\n</think>\n\n{% endif %}{% endif %}"
-)
-GRANITE_LIKE = (
-    "{% if thinking %}You think before you answer.\n{% endif %}"
-    "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}assistant: "
-)
-PLAIN_CHAT = "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}assistant: "
+"""A random MoE that reads English: a byte-level BPE of its own, with the tokens and template of a stand-in or not."""
 
 
-def make_text_model(folder, texts, chat_template=None, vocabulary=1000, max_length=4096, **sizes):
+def make_text_model(folder, texts, stand_in=None, vocabulary=1000, max_length=4096, **sizes):
     """Write the model and the tokenizer, trained on `texts`, into `folder`; returns it."""
     import torch
-    from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
+    from transformers import GenerationConfig, Qwen3MoeConfig, Qwen3MoeForCausalLM
 
-    from doubleback.recipes.recipe.tiny import train_tokenizer
+    from doubleback.recipes.models.tokenizers import PLAIN, shipped_tokenizers, train_tokenizer
 
-    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    tokenizer = train_tokenizer(texts, max_length, vocabulary, special)
-    tokenizer.chat_template = chat_template
+    config = shipped_tokenizers()[stand_in] if stand_in else PLAIN
+    tokenizer = train_tokenizer(texts, max_length, config, vocabulary)
     tokenizer.save_pretrained(folder)
     settings = {
         "vocab_size": len(tokenizer),
@@ -40,9 +28,9 @@ def make_text_model(folder, texts, chat_template=None, vocabulary=1000, max_leng
         "pad_token_id": tokenizer.pad_token_id,
         "eos_token_id": tokenizer.eos_token_id,
     }
-    config = Qwen3MoeConfig(**settings | sizes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = Qwen3MoeForCausalLM(config)
+        model = Qwen3MoeForCausalLM(Qwen3MoeConfig(**settings | sizes))
     model.save_pretrained(folder)
+    GenerationConfig(eos_token_id=tokenizer.convert_tokens_to_ids(config.ends)).save_pretrained(folder)
     return folder

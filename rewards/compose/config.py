@@ -79,13 +79,13 @@ class RewardConfig(Section):
     clip: Range | None = None
     """Bounds of the reward itself."""
     workers: Annotated[int, Field(ge=1, le=1024), MayChange()] = 1
-    """Processes for symbolic checks and functions that are not built in. Where nothing needs one, none is started."""
+    """Processes for each function that is not built in, and for symbolic checks; none where nothing needs one."""
     timeout_seconds: Seconds = 2.0
     """Wall-clock limit per completion in a worker; a call for a whole group has as many times that."""
     memory_mib: Annotated[Mebibytes, Field(ge=16)] = 1024
     """What a worker may allocate beyond what loading the functions took."""
     load_seconds: Annotated[Seconds, MayChange()] = 120.0
-    """Limit for a worker to load all functions."""
+    """Limit for a worker to load its function."""
     environment: list[str] = []  # noqa: RUF012 (frozen, validated, never shared)
     """Variables of the environment that workers get although they are called like secrets: a judge's OPENAI_API_KEY."""
     first_call_seconds: Annotated[float, Field(ge=0, le=86_400)] = 60.0

@@ -102,12 +102,12 @@ def as_score(item: Any) -> Score | None:
     if item is None:
         return None
     if isinstance(item, Score):
-        return _checked(item)
+        return checked(item)
     try:
         value = float(_number(item))
     except (TypeError, ValueError, OverflowError):
         return Score(None, Verdict.GRADER_ERROR, detail=f"returned {_shown(item)}, not a number")
-    return _checked(Score(value, Verdict.CORRECT if value >= 1 else Verdict.WRONG))
+    return checked(Score(value, Verdict.CORRECT if value >= 1 else Verdict.WRONG))
 
 
 def accepted(function: Any, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -126,7 +126,11 @@ def _number(item: Any) -> SupportsFloat:
     return number
 
 
-def _checked(score: Score) -> Score:
+def checked(score: Score) -> Score:
+    """The score with fields of their types, a GRADER_ERROR where its value is no finite number.
+
+    ValueError or TypeError where a field cannot be converted.
+    """
     score = replace(
         score,
         verdict=Verdict(score.verdict),

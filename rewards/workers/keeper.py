@@ -1,31 +1,42 @@
 """The process between the host and its workers: it starts, watches, kills and replaces them, and runs no reward itself.
 
-Every process that a reward starts descends from here, and orphans come back here (Linux's subreaper), so that nothing
-escapes: not a worker that crashes after starting a daemon, not one whose host was killed. When the host is gone, all
-of them are killed. Run as `python -P -m doubleback.rewards.workers.keeper FD`.
+No two functions share a worker. Every process that a reward starts descends from here, and orphans come back here
+(Linux's subreaper), so that nothing escapes: not a worker that crashes after starting a daemon, not one whose host was
+killed. When the host is gone, all of them are killed. Run as `python -P -m doubleback.rewards.workers.keeper FD`.
 """
 
 import asyncio
 import json
 import os
 import pickle
+import secrets
 import signal
 import socket
+import struct
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 from doubleback.rewards.types import Verdict
-from doubleback.rewards.workers.messages import JOB, LENGTH, MAX_ANSWER, NUMBER, Setup, frame
+from doubleback.rewards.workers.first_calls import FirstCalls
+from doubleback.rewards.workers.messages import (
+    ANSWER,
+    HEAD,
+    JOB,
+    LENGTH,
+    MAX_ANSWER,
+    TOKEN_BYTES,
+    Kind,
+    Setup,
+    frame,
+)
 from doubleback.rewards.workers.worker import PR_SET_CHILD_SUBREAPER, children, prctl
 
 END_SECONDS = 2.0
 """How long a worker that has closed its channel may take to end, and be named by how: more on cores that are shared."""
-FIRST_CALL_MARGIN = 3.0
-"""How much slower than the slowest so far another first call of a function may be."""
 HOST_CHECK_SECONDS = 1.0
 """How often to look whether the host lives. Its end is normally seen at once, unless a fork of it keeps the channel."""
 
@@ -39,8 +50,8 @@ class Worker:
     writer: asyncio.StreamWriter
     death: asyncio.Future[None]
     """Done when the process has ended."""
-    called: set[int] = field(default_factory=set)
-    """Functions of which it has begun a call."""
+    is_fresh: bool = True
+    """Whether it has been given no job yet."""
 
     async def ask(self, content: bytes | None, seconds: float) -> bytes:
         """Send a job (None: send nothing) and read the answer. TimeoutError; ConnectionError says how it died."""
@@ -67,30 +78,6 @@ class Worker:
         return await self.reader.readexactly(size)
 
 
-class FirstCalls:
-    """How long the first call of a function in a fresh worker may take beyond its limit.
-
-    All of `seconds` while nothing is known of the function; then some times what its slowest first call took, so that a
-    worker that replaces another may import the same again; nothing once a first call has used all of it in vain.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._known: dict[int, float] = {}
-
-    def allowance(self, function: int) -> float:
-        """Seconds beyond the limit."""
-        return self._known.get(function, self._seconds)
-
-    def answered(self, function: int, seconds: float) -> None:
-        """A first call has come to its end in this time."""
-        self._known[function] = max(self._known.get(function, 0.0), min(self._seconds, FIRST_CALL_MARGIN * seconds))
-
-    def timed_out(self, function: int) -> None:
-        """A first call has not."""
-        self._known.setdefault(function, 0.0)
-
-
 @dataclass(frozen=True, slots=True)
 class Queued:
     """A job that waits for a worker."""
@@ -98,64 +85,81 @@ class Queued:
     number: int
     seconds: float
     """Its limit."""
-    function: int
     content: bytes
 
 
 class Keeper:
-    """Workers on one side, the host on the other, a queue of jobs between."""
+    """Workers on one side, the host on the other, a queue of jobs between for each function."""
 
     def __init__(self, setup: Setup, host: asyncio.StreamWriter) -> None:
         self._setup, self._host = setup, host
-        self.jobs: asyncio.Queue[Queued] = asyncio.Queue()
-        self._first_calls = FirstCalls(setup.limits.first_call_seconds)
+        self.num_workers = setup.num_workers
+        self.jobs: list[asyncio.Queue[Queued]] = [asyncio.Queue() for _ in setup.functions]
+        self._first_calls = [
+            FirstCalls(0.0 if function.is_warm else setup.limits.first_call_seconds) for function in setup.functions
+        ]
         self._pids: set[int] = set()
 
-    async def keep(self) -> None:
-        """Have one worker at work for ever: a worker that ends or is killed is replaced."""
+    async def keep(self, function: int) -> None:
+        """Have one worker of a function at work for ever: a worker that ends or is killed is replaced."""
+        jobs = self.jobs[function]
         while True:
-            worker = await self._start()
-            try:
-                greeting = await worker.ask(None, self._setup.limits.load_seconds)
-            except (TimeoutError, OSError, EOFError) as error:
-                too_late = isinstance(error, TimeoutError)
-                how = f"did not load within {self._setup.limits.load_seconds:g} s" if too_late else self._end_of(worker)
-                greeting = json.dumps({"errors": [f"the reward functions: the worker {how}"]}).encode()
-            self._send(0, greeting)
-            is_loaded = not json.loads(greeting)["errors"]
-            while is_loaded and await self._serve(worker, await self.jobs.get()):
+            worker = await self._start(function)
+            errors = await self._greeted(worker, function)
+            while not errors and await self._serve(worker, await jobs.get(), function):
                 pass
-            if not is_loaded:
+            if errors:
                 # Whoever waits is told; the next job may find a worker that loads.
-                job = await self.jobs.get()
-                self._send_fault(job.number, Verdict.GRADER_ERROR, json.loads(greeting)["errors"][0])
+                self._send_fault((await jobs.get()).number, Verdict.GRADER_ERROR, errors[0])
             self.kill(worker)
 
-    async def _serve(self, worker: Worker, job: Queued) -> bool:
+    async def _greeted(self, worker: Worker, function: int) -> list[str]:
+        """Pass on what a new worker says of its function; the lines that say why it is not loaded."""
+        key = self._setup.functions[function].key
+        try:
+            greeting = await worker.ask(None, self._setup.limits.load_seconds)
+            errors = [str(line) for line in json.loads(greeting)["errors"]]
+        except (TimeoutError, OSError, EOFError) as error:
+            too_late = isinstance(error, TimeoutError)
+            how = f"did not load within {self._setup.limits.load_seconds:g} s" if too_late else self._end_of(worker)
+            errors = [f"{key}: the worker {how}"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            errors = [f"{key}: the worker wrote something else where it should have said that it has loaded"]
+        self._send(function, Kind.GREETING, json.dumps({"errors": errors}).encode() if errors else greeting)
+        return errors
+
+    async def _serve(self, worker: Worker, job: Queued, function: int) -> bool:
         """Answer one job; whether the worker can take another."""
-        is_first = job.function not in worker.called and not self._setup.functions[job.function].is_warm
-        worker.called.add(job.function)
-        seconds = job.seconds + (self._first_calls.allowance(job.function) if is_first else 0.0)
+        was_fresh, worker.is_fresh = worker.is_fresh, False
+        first_calls, token = self._first_calls[function], secrets.token_bytes(TOKEN_BYTES)
+        seconds = job.seconds + (first_calls.allowance() if was_fresh else 0.0)
         began = time.monotonic()
         try:
-            answer = await worker.ask(job.content, seconds)
-            is_spent = bool(json.loads(answer)["is_spent"])
+            answer = await worker.ask(token + job.content, seconds)
+            found, is_spent = ANSWER.unpack_from(answer)
         except TimeoutError:
-            self._first_calls.timed_out(job.function)
+            if was_fresh:
+                first_calls.timed_out()
             self._send_fault(job.number, Verdict.TIMEOUT, f"took more than {round(seconds, 1):g} s")
             return False
         except (OSError, EOFError):
             self._send_fault(job.number, Verdict.GRADER_ERROR, f"the worker {self._end_of(worker)}")
             return False
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, struct.error) as error:
             self._send_fault(job.number, Verdict.GRADER_ERROR, f"the worker sent no valid answer: {error}")
             return False
-        if is_first:
-            self._first_calls.answered(job.function, time.monotonic() - began)
-        self._send(job.number, answer)
+        if found != token:
+            if was_fresh:
+                self._send_fault(job.number, Verdict.GRADER_ERROR, "the worker wrote something else for an answer")
+            else:
+                self.jobs[function].put_nowait(job)  # left by an earlier call, for which this one is not to blame
+            return False
+        if was_fresh:
+            first_calls.answered(time.monotonic() - began)
+        self._send(job.number, Kind.ANSWER, answer[ANSWER.size :])
         return not is_spent
 
-    async def _start(self) -> Worker:
+    async def _start(self, function: int) -> Worker:
         ours, theirs = socket.socketpair()
         command = [sys.executable, "-P", "-m", "doubleback.rewards.workers.worker", str(theirs.fileno())]
         theirs.set_inheritable(True)
@@ -178,7 +182,8 @@ class Keeper:
 
         loop.add_reader(descriptor, ended)
         worker = Worker(pid, reader, writer, death)
-        writer.write(frame(pickle.dumps(self._setup)))
+        alone = replace(self._setup, functions=(self._setup.functions[function],))
+        writer.write(frame(pickle.dumps(alone)))
         return worker
 
     def kill(self, worker: Worker) -> None:
@@ -196,11 +201,11 @@ class Keeper:
         for pid in children(os.getpid()):
             _kill_tree(pid)
 
-    def _send(self, number: int, content: bytes) -> None:
-        self._host.write(frame(NUMBER.pack(number) + content))
+    def _send(self, number: int, kind: Kind, content: bytes) -> None:
+        self._host.write(frame(HEAD.pack(number, kind) + content))
 
     def _send_fault(self, number: int, verdict: Verdict, detail: str) -> None:
-        self._send(number, json.dumps({"fault": verdict, "detail": detail}).encode())
+        self._send(number, Kind.FAULT, json.dumps({"verdict": verdict, "detail": detail}).encode())
 
     @staticmethod
     def _end_of(worker: Worker) -> str:
@@ -243,7 +248,8 @@ async def _run(channel: socket.socket) -> None:
     parent = os.getppid()
     reader, host = await asyncio.open_connection(sock=channel)
     keeper = Keeper(pickle.loads(await _next(reader)), host)
-    tasks = [asyncio.create_task(keeper.keep()) for _ in range(keeper._setup.num_workers)]
+    functions = range(len(keeper.jobs))
+    tasks = [asyncio.create_task(keeper.keep(each)) for each in functions for _ in range(keeper.num_workers)]
     try:
         waiting = asyncio.create_task(_next(reader))
         while os.getppid() == parent and not any(task.done() for task in tasks):
@@ -252,7 +258,7 @@ async def _run(channel: socket.socket) -> None:
                 content = waiting.result()
                 waiting = asyncio.create_task(_next(reader))
                 number, seconds, function = JOB.unpack_from(content)
-                keeper.jobs.put_nowait(Queued(number, seconds, function, content[JOB.size :]))
+                keeper.jobs[function].put_nowait(Queued(number, seconds, content[JOB.size :]))
     except (EOFError, ConnectionError):
         pass  # the host has closed the channel, or is gone
     finally:

@@ -1,7 +1,8 @@
 """What travels between the host, the keeper and the workers of `rewards.workers.pool`: frames of bytes.
 
-The host pickles what it sends, for it trusts itself. What a worker answers is JSON: a reward that was taken over can
-say something wrong about its own completion, and no more.
+The host pickles what it sends, for it trusts itself. What a worker answers is JSON that the host alone reads, behind a
+token that it was given with the job and cannot know before: a reward that was taken over can say something wrong about
+its own completion, and no more.
 """
 
 import json
@@ -9,24 +10,39 @@ import pickle
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from socket import socket
 from typing import Any
 
 import cloudpickle
 
-from doubleback.rewards.contract.call import Samples
+from doubleback.rewards.contract.call import Results, Samples, checked, failed
 from doubleback.rewards.types import ConfigError, Score, Verdict
 
 LENGTH = struct.Struct(">I")
 """Before every frame: the bytes that follow."""
 JOB = struct.Struct(">QdH")
 """At the head of a frame to the keeper: the job's number, its limit in seconds, and which of the functions it calls."""
-NUMBER = struct.Struct(">Q")
-"""At the head of a frame from the keeper: the job's number. 0: the greeting of a worker."""
+HEAD = struct.Struct(">QB")
+"""At the head of a frame from the keeper: a job's number or, of a greeting, the function's; and which `Kind` it is."""
+ANSWER = struct.Struct(">16s?")
+"""At the head of a worker's answer: the token of its job, and whether the worker is spent and wants to be replaced."""
+TOKEN_BYTES = 16
 MAX_ANSWER = 16 << 20
 """Bytes of a worker's answer. A worker that sends more is killed."""
 MAX_TEXT = 2_000
 """Characters kept of an extracted answer or a detail."""
+
+
+class Kind(IntEnum):
+    """What the keeper sends to the host."""
+
+    GREETING = 0
+    """A worker has loaded its function, or not."""
+    ANSWER = 1
+    """What a worker wrote: not to be trusted."""
+    FAULT = 2
+    """What the keeper says of a job that has no answer: a verdict and a detail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +71,7 @@ class Limits:
     memory_mib: int = 1024
     """What a worker may allocate beyond what loading took."""
     load_seconds: float = 120.0
-    """For loading all functions."""
+    """For loading a function."""
     first_call_seconds: float = 60.0
     """Beyond `timeout_seconds`, for the first call of a function in a fresh worker: it may import what it needs."""
     stall_seconds: float = 30.0
@@ -67,9 +83,11 @@ class Setup:
     """What a keeper and its workers are told once."""
 
     functions: tuple[FunctionSpec, ...]
+    """Of a worker its only one: no two share a process."""
     path: tuple[str, ...]
     """The host's sys.path: a worker finds the modules that the host finds."""
     num_workers: int
+    """For each function."""
     limits: Limits
 
 
@@ -119,9 +137,9 @@ def _receive_exactly(channel: socket, size: int) -> bytes | None:
     return bytes(content)
 
 
-def scores_to_json(scores: Sequence[Score | None], **extra: Any) -> bytes:
-    """A worker's answer."""
-    return json.dumps({"scores": [score and _to_json(score) for score in scores], **extra}).encode()
+def scores_to_json(scores: Sequence[Score | None]) -> bytes:
+    """What follows the head of a worker's answer."""
+    return json.dumps({"scores": [score and _to_json(score) for score in scores]}).encode()
 
 
 def _to_json(score: Score) -> dict[str, Any]:
@@ -135,6 +153,28 @@ def _to_json(score: Score) -> dict[str, Any]:
     }
 
 
-def score_from_json(item: Mapping[str, Any] | None) -> Score | None:
-    """What `scores_to_json` wrote of one score. KeyError, TypeError or ValueError where it did not write this."""
-    return None if item is None else Score(**{**item, "verdict": Verdict(item["verdict"])})
+def results_from_json(content: bytes, size: int) -> Results:
+    """The scores of an answer to a job of `size` completions; a fault for each where it is no such answer."""
+    try:
+        scores = [None if item is None else _score(item) for item in json.loads(content)["scores"]]
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        return failed(size, f"the worker sent no valid answer: {str(error)[:MAX_TEXT]}")
+    return scores if len(scores) == size else failed(size, f"{len(scores)} scores for {size} completions")
+
+
+def _score(item: Mapping[str, Any]) -> Score:
+    """Every field is converted, for a worker may have written anything."""
+    return checked(
+        Score(
+            value=_number(item["value"]),
+            verdict=Verdict(item["verdict"]),
+            extracted=None if item["extracted"] is None else str(item["extracted"])[:MAX_TEXT],
+            parts={str(name): float(value) for name, value in dict(item["parts"]).items()},
+            detail=str(item["detail"])[:MAX_TEXT],
+            seconds=_number(item["seconds"]),
+        )
+    )
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)

@@ -3,7 +3,8 @@
     host  <->  keeper  <->  workers
 
 The host sends jobs and gets futures. The keeper (`rewards.workers.keeper`) gives each worker one job at a time, with a
-limit on wall-clock time, and kills and replaces a worker that exceeds it, crashes, or leaves processes behind. Nothing
+limit on wall-clock time, and kills and replaces a worker that exceeds it, crashes, or leaves behind what it should not.
+Each function has workers of its own: one that was tampered with can judge nothing that another judges. Nothing
 in the host is touched: no signal handler, no SIGALRM, no child of its own but the keeper, which ends when the host
 does.
 """
@@ -23,22 +24,22 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from types import TracebackType
-from typing import Any
 
 from doubleback.rewards.contract.call import Results, Samples, failed
 from doubleback.rewards.contract.functions import Scope
 from doubleback.rewards.types import ConfigError, RunError, Verdict
 from doubleback.rewards.workers.environment import visible_environment
 from doubleback.rewards.workers.messages import (
+    HEAD,
     JOB,
-    NUMBER,
     FunctionSpec,
     Job,
+    Kind,
     Limits,
     Setup,
     frame,
     receive,
-    score_from_json,
+    results_from_json,
 )
 
 SYMBOLIC = FunctionSpec("symbolic", "doubleback.rewards.answers.grade:SymbolicJudge", {}, "reward", is_warm=True)
@@ -85,9 +86,9 @@ class Queue:
 
 
 class WorkerPool:
-    """Long-lived workers that have all loaded the same functions.
+    """Long-lived workers, `num_workers` for each function.
 
-    Starting returns at once; `ready` waits until the first worker has loaded.
+    Starting returns at once; `ready` waits until the first worker of each function has loaded.
     """
 
     def __init__(
@@ -100,11 +101,11 @@ class WorkerPool:
     ) -> None:
         self.limits = limits
         self._places = {spec.name: place for place, spec in enumerate(functions)}
+        self._greetings: list[Future[Facts]] = [Future() for _ in functions]
         self._numbers = itertools.count(1)
         self._sizes: dict[int, int] = {}
         self._queue = Queue()
         self._futures: dict[int, Future[Results]] = {}
-        self._greeting: Future[dict[str, Facts]] = Future()
         self._lock = threading.Lock()
         self._channel, theirs = socket.socketpair()
         command = [sys.executable, "-P", "-m", "doubleback.rewards.workers.keeper", str(theirs.fileno())]
@@ -119,12 +120,21 @@ class WorkerPool:
     def ready(self) -> dict[str, Facts]:
         """Wait until the functions are loaded. ConfigError, one line each, for those that cannot be."""
         seconds = self.limits.load_seconds + self.limits.stall_seconds
-        try:
-            return self._greeting.result(seconds)
-        except TimeoutError:
-            raise RunError(
-                f"the reward workers did not start within {seconds:g} s; raise reward.load_seconds"
-            ) from None
+        deadline = time.monotonic() + seconds
+        facts: dict[str, Facts] = {}
+        lines: list[str] = []
+        for name, place in self._places.items():
+            try:
+                facts[name] = self._greetings[place].result(max(0.0, deadline - time.monotonic()))
+            except ConfigError as error:
+                lines += str(error).splitlines()
+            except TimeoutError:
+                raise RunError(
+                    f"the reward workers did not start within {seconds:g} s; raise reward.load_seconds"
+                ) from None
+        if lines:
+            raise ConfigError("\n".join(lines))
+        return facts
 
     def submit(self, function: str, samples: Samples, *, is_messages: bool = False, step: int = 0) -> Future[Results]:
         """One score per completion, some time. The limit is `timeout_seconds` times the number of completions.
@@ -187,45 +197,44 @@ class WorkerPool:
 
     def _read(self) -> None:
         while (content := receive(self._channel)) is not None:
-            (number,) = NUMBER.unpack_from(content)
-            self._queue.shrank(self._sizes.get(number, 0))
-            answer = json.loads(content[NUMBER.size :])
-            if number == 0:
-                self._greet(answer)
+            number, kind = HEAD.unpack_from(content)
+            content = content[HEAD.size :]
+            if kind == Kind.GREETING:
+                self._queue.shrank(0)
+                self._greet(self._greetings[number], content)
+                continue
+            size, future = self._sizes.pop(number), self._futures.pop(number)
+            self._queue.shrank(size)
+            if kind == Kind.ANSWER:
+                future.set_result(results_from_json(content, size))
             else:
-                size, future = self._sizes.pop(number), self._futures.pop(number)
-                future.set_result(_results(answer, size))
+                fault = json.loads(content)
+                future.set_result(failed(size, fault["detail"], Verdict(fault["verdict"])))
         self._fail()
 
-    def _greet(self, answer: dict[str, Any]) -> None:
-        if self._greeting.done():
+    @staticmethod
+    def _greet(greeting: Future[Facts], content: bytes) -> None:
+        if greeting.done():
             return  # a worker that replaces another
-        if answer["errors"]:
-            self._greeting.set_exception(ConfigError("\n".join(answer["errors"])))
-            return
-        found = {name: Facts(Scope(it["scope"]), tuple(it["columns"])) for name, it in answer["functions"].items()}
-        self._greeting.set_result(found)
+        try:
+            said = json.loads(content)
+            if said["errors"]:
+                raise ConfigError("\n".join(said["errors"]))
+            greeting.set_result(Facts(Scope(said["scope"]), tuple(map(str, said["columns"]))))
+        except ConfigError as error:
+            greeting.set_exception(error)
+        except (KeyError, TypeError, ValueError) as error:
+            greeting.set_exception(RunError(f"a reward worker said of its function: {error}"))
 
     def _fail(self) -> None:
         error = RunError("the process that keeps the reward workers has ended; nothing can be scored any more")
-        if not self._greeting.done():
-            self._greeting.set_exception(error)
+        for greeting in self._greetings:
+            if not greeting.done():
+                greeting.set_exception(error)
         for number in list(self._futures):
             future = self._futures.pop(number, None)
             if future is not None:
                 future.set_exception(error)
-
-
-def _results(answer: dict[str, Any], size: int) -> Results:
-    if "fault" in answer:
-        return failed(size, answer["detail"], Verdict(answer["fault"]))
-    try:
-        scores = [score_from_json(item) for item in answer["scores"]]
-    except (KeyError, TypeError, ValueError) as error:
-        return failed(size, f"the worker sent no valid answer: {error}")
-    if len(scores) != size:
-        return failed(size, f"{len(scores)} scores for {size} completions")
-    return scores
 
 
 def symbolic_pool() -> WorkerPool:

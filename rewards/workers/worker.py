@@ -1,4 +1,4 @@
-"""The process in which reward functions run. Started by `rewards.workers.keeper`, which kills it when it must.
+"""The process in which a reward function runs. Started by `rewards.workers.keeper`, which kills it when it must.
 
 It may hang, crash, leak and print: nothing that it does reaches the host but its answers. Run as
 `python -P -m doubleback.rewards.workers.worker FD`.
@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,17 @@ from doubleback.rewards.contract.call import Results, call, failed, failure
 from doubleback.rewards.contract.functions import required_columns, scope_of
 from doubleback.rewards.contract.lookup import load_function, prepare
 from doubleback.rewards.types import ConfigError
-from doubleback.rewards.workers.messages import FunctionSpec, Job, Setup, frame, receive, scores_to_json
+from doubleback.rewards.workers.messages import (
+    ANSWER,
+    TOKEN_BYTES,
+    FunctionSpec,
+    Job,
+    Setup,
+    frame,
+    receive,
+    scores_to_json,
+)
+from doubleback.rewards.workers.state import SharedState
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -53,43 +63,46 @@ def children(pid: int) -> set[int]:
 
 
 def main() -> None:
-    """Load what the setup names, say so, then answer jobs until the keeper is gone."""
+    """Load the function that the setup names, say so, then answer jobs until the keeper is gone."""
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     # Orphans of what a reward starts come to this process, where the keeper finds them.
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     channel = socket.socket(fileno=int(sys.argv[1]))
     setup: Setup = pickle.loads(receive(channel) or b"")
     sys.path[:] = [*dict.fromkeys([*setup.path, os.getcwd()])]
-    functions, errors = _load(setup)
-    channel.sendall(frame(json.dumps({"errors": errors, "functions": _facts(functions)}).encode()))
+    (spec,) = setup.functions
+    function, errors = _load(spec)
+    channel.sendall(frame(json.dumps({"errors": errors, **({} if errors else _facts(function))}).encode()))
     if errors:
         return
     _limit_memory(setup.limits.memory_mib)
     pid, kept, loop = os.getpid(), _own_children(), asyncio.new_event_loop()
+    state = SharedState(function)
+    state_fault = state.fault  # as it is now: a call may put another in its place
     while (request := receive(channel)) is not None:
-        job: Job = pickle.loads(request)
-        scores, is_spent = _answer(functions[job.function], job, loop)
+        token, job = request[:TOKEN_BYTES], pickle.loads(request[TOKEN_BYTES:])
+        state.seed(job.samples.completions)
+        scores, is_spent = _answer(function, job, loop)
         if os.getpid() != pid:
             os._exit(1)  # a child that the reward forked and let return
         left = _own_children() - kept
-        if left:
-            scores = failed(len(scores), f"left {len(left)} process(es) running; they were killed")
-        # An answer with `is_spent` asks the keeper for a fresh worker.
-        channel.sendall(frame(scores_to_json(scores, is_spent=is_spent or bool(left))))
+        fault = f"left {len(left)} process(es) running; they were killed" if left else state_fault()
+        if fault:
+            scores = failed(len(scores), fault)
+        is_spent = is_spent or fault is not None or state.is_burdened(len(asyncio.all_tasks(loop)))
+        channel.sendall(frame(ANSWER.pack(token, is_spent) + scores_to_json(scores)))
 
 
-def _load(setup: Setup) -> tuple[dict[str, Callable[..., Any]], list[str]]:
-    functions, errors = {}, []
-    for spec in setup.functions:
-        try:
-            functions[spec.name] = _function(spec)
-        except ConfigError as error:
-            errors += str(error).splitlines()
-        except BaseException as error:  # noqa: BLE001 - a stranger's module may raise anything, SystemExit included
-            text = " ".join(str(error).split())[:300]
-            what = spec.target if isinstance(spec.target, str) else "the function"
-            errors.append(f"{spec.key}: loading {what} raised {type(error).__name__}: {text}")
-    return functions, errors
+def _load(spec: FunctionSpec) -> tuple[Any, list[str]]:
+    """The function, or the lines that say why there is none."""
+    try:
+        return _function(spec), []
+    except ConfigError as error:
+        return None, str(error).splitlines()
+    except BaseException as error:  # noqa: BLE001 - a stranger's module may raise anything, SystemExit included
+        text = " ".join(str(error).split())[:300]
+        what = spec.target if isinstance(spec.target, str) else "the function"
+        return None, [f"{spec.key}: loading {what} raised {type(error).__name__}: {text}"]
 
 
 def _function(spec: FunctionSpec) -> Callable[..., Any]:
@@ -98,11 +111,8 @@ def _function(spec: FunctionSpec) -> Callable[..., Any]:
     return load_function(spec.target, spec.arguments, spec.key)
 
 
-def _facts(functions: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
-    return {
-        name: {"scope": scope_of(function), "columns": required_columns(function)}
-        for name, function in functions.items()
-    }
+def _facts(function: Callable[..., Any]) -> dict[str, Any]:
+    return {"scope": scope_of(function), "columns": required_columns(function)}
 
 
 def _answer(function: Callable[..., Any], job: Job, loop: asyncio.AbstractEventLoop) -> tuple[Results, bool]:
@@ -112,7 +122,8 @@ def _answer(function: Callable[..., Any], job: Job, loop: asyncio.AbstractEventL
         scores = loop.run_until_complete(call(function, job.samples, is_messages=job.is_messages, step=job.step))
         is_spent = False
     except BaseException as error:  # noqa: BLE001 - a stranger's reward may raise anything, SystemExit included
-        if is_spent := isinstance(error, MemoryError):
+        is_spent = isinstance(error, MemoryError) or not isinstance(error, Exception)
+        if isinstance(error, MemoryError):
             # Room to say so: what filled the memory is still held by the traceback.
             resource.setrlimit(resource.RLIMIT_DATA, (resource.getrlimit(resource.RLIMIT_DATA)[1],) * 2)
         scores = failure(error, size)

@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import json
 import os
 import re
 import subprocess
@@ -200,6 +201,31 @@ def keeps_a_helper():
         return [float(helper.poll() is None)] * len(completions)
 
     return alive
+
+
+CHANNEL = int(sys.argv[1]) if len(sys.argv) > 1 and sys.argv[1].isdigit() else -1
+"""Where this process, if it is a worker, writes its answers."""
+
+
+def runs(completions, **columns):
+    """1.0 for "right", 0.0 for "wrong"; any other completion is run, and says 0.0 or what it puts into `said`."""
+    values = []
+    for text in completions:
+        names = {"said": 0.0, "channel": CHANNEL}
+        if text not in ("right", "wrong"):
+            exec(text, names)
+        values.append(1.0 if _is_right(text) else names["said"])
+    return values
+
+
+def _is_right(text):
+    return json.loads(json.dumps(text)) == "right"
+
+
+@per_sample
+def careful(completion: str) -> Score:
+    """A neighbour that runs nothing."""
+    return Score(float(_is_right(completion)), "correct" if _is_right(completion) else "wrong", extracted=completion)
 
 
 NOT_A_FUNCTION = 3

@@ -7,7 +7,7 @@ import pytest
 from support.rewarding import kept, samples, score, spec
 
 from doubleback.rewards.types import RunError, Verdict
-from doubleback.rewards.workers.keeper import FirstCalls
+from doubleback.rewards.workers.first_calls import FirstCalls
 from doubleback.rewards.workers.messages import Limits
 
 LIMIT = 1.0
@@ -42,13 +42,14 @@ def test_the_first_call_in_a_worker_may_take_longer():
 
 def test_what_a_first_call_may_take_is_learned():
     calls = FirstCalls(60.0)
-    assert calls.allowance(0) == 60.0
-    calls.answered(0, 4.0)
-    calls.timed_out(0)  # one that hangs takes nothing from the others
-    assert calls.allowance(0) == 12.0
-    calls.answered(0, 30.0)
-    assert calls.allowance(0) == 60.0
-    calls.timed_out(1)
-    assert calls.allowance(1) == 0.0
-    calls.answered(1, 0.5)
-    assert calls.allowance(1) == 1.5
+    assert calls.allowance() == 60.0
+    calls.answered(4.0)
+    calls.timed_out()  # one that hangs takes nothing from the others
+    assert calls.allowance() == 12.0
+    calls.answered(30.0)
+    assert calls.allowance() == 60.0
+    in_vain = FirstCalls(60.0)
+    in_vain.timed_out()
+    assert in_vain.allowance() == 0.0
+    in_vain.answered(0.5)
+    assert in_vain.allowance() == 1.5

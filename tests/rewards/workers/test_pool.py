@@ -76,9 +76,9 @@ def test_each_misdeed_is_a_verdict_of_its_own_sample(brief, patient, deed, verdi
     assert second.verdict == verdict
     assert second.detail.startswith(detail)
     assert second.value == (1.0 if verdict == Verdict.CORRECT else None)
-    # One worker is left under the keeper, with nothing under it.
+    # One worker a function is left under the keeper, with nothing under it.
     assert score(pool, "trouble", "the next step").value == 1.0
-    assert len(below(keeper)) == 1
+    assert len(below(keeper)) == len(pool.ready())
 
 
 def test_the_limit_is_that_of_its_pool_and_is_used_to_the_full(pool, patient):
@@ -140,7 +140,7 @@ def test_a_helper_that_was_started_while_loading_may_stay():
     with kept(spec("keeps_a_helper"), spec("trouble")) as (pool, keeper):
         assert [score(pool, "keeps_a_helper", "x").value for _ in range(3)] == [1.0] * 3
         everyone = below(keeper)
-        assert len(everyone) == 2
+        assert len(everyone) == 3  # a worker for each of the two, and the helper
     wait_for_end(everyone)
 
 

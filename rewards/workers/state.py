@@ -1,0 +1,205 @@
+"""What the calls of a reward in one process share: set back after each call, or compared with what was loaded.
+
+One completion must not change how the next is judged. Settings are set back. Code cannot be: a call that leaves it
+changed counts for nothing, and its process is replaced. This finds what a reward, or text that it runs, leaves behind;
+it is no wall against code that knows of it and lies, which is why no two rewards share a process.
+"""
+
+import decimal
+import inspect
+import locale
+import os
+import random
+import re
+import resource
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from operator import attrgetter, is_, methodcaller
+from types import FunctionType
+from typing import Any
+from zlib import crc32
+
+MAX_FILES_LEFT = 64
+"""Open files, sockets and pipes that calls may leave, beyond those of loading and of the first call."""
+_WATCHED = frozenset(
+    re.findall(
+        r"\S+",
+        """
+        __main__ builtins decimal fractions functools json json.decoder json.encoder math operator os pickle random re
+        struct sympy sympy.core.add sympy.core.basic sympy.core.expr sympy.core.mul sympy.core.numbers sympy.core.power
+        sympy.core.relational sympy.core.sympify sympy.parsing.sympy_parser sympy.simplify.simplify
+        """,
+    )
+)
+"""Modules whose functions, classes and methods must stay what they were; so must those of `_PACKAGES`."""
+_PACKAGES = ("doubleback", "math_verify")
+_SIGNALS = (signal.SIGALRM, signal.SIGCHLD, signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGTERM)
+_LIMITS = (resource.RLIMIT_AS, resource.RLIMIT_CPU, resource.RLIMIT_DATA, resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE)
+_code_of = attrgetter("__code__")
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """Something of the process that a call may set."""
+
+    read: Callable[[], Any]
+    write: Callable[[Any], object]
+
+
+def _write_environment(values: Mapping[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(values)
+
+
+def _write_limits(values: Sequence[tuple[int, int]]) -> None:
+    for limit, bounds in zip(_LIMITS, values, strict=True):
+        resource.setrlimit(limit, bounds)
+
+
+def _write_handlers(values: Sequence[Any]) -> None:
+    for number, handler in zip(_SIGNALS, values, strict=True):
+        signal.signal(number, handler)
+
+
+def _write_filters(values: Sequence[Any]) -> None:
+    warnings.filters[:] = values  # type: ignore[index]
+
+
+def _write_trace(functions: tuple[Any, Any]) -> None:
+    sys.settrace(functions[0])
+    sys.setprofile(functions[1])
+
+
+def _read_umask() -> int:
+    mask = os.umask(0o77)
+    os.umask(mask)
+    return mask
+
+
+_SETTINGS: Mapping[str, _Setting] = {
+    "trace": _Setting(lambda: (sys.gettrace(), sys.getprofile()), _write_trace),
+    "working directory": _Setting(os.getcwd, os.chdir),
+    "environment": _Setting(lambda: dict(os.environ), _write_environment),
+    "recursion limit": _Setting(sys.getrecursionlimit, sys.setrecursionlimit),
+    # Contexts are not compared: each call gets a copy.
+    "decimal context": _Setting(lambda: decimal.getcontext().copy(), lambda value: decimal.setcontext(value.copy())),
+    "warnings filters": _Setting(lambda: list(warnings.filters), _write_filters),
+    "locale": _Setting(lambda: locale.setlocale(locale.LC_ALL), lambda value: locale.setlocale(locale.LC_ALL, value)),
+    "alarm": _Setting(lambda: signal.getitimer(signal.ITIMER_REAL)[0], lambda value: signal.alarm(0)),
+    "signal handlers": _Setting(lambda: [signal.getsignal(number) for number in _SIGNALS], _write_handlers),
+    "resource limits": _Setting(lambda: [resource.getrlimit(limit) for limit in _LIMITS], _write_limits),
+    "umask": _Setting(_read_umask, os.umask),
+}
+
+
+class _Code:
+    """The functions, classes and methods of namespaces, and whether one of them has become another.
+
+    All are compared in one go, by identity. Where that fails the namespaces are looked at one by one: names that have
+    come, and values that are no code, may change.
+    """
+
+    def __init__(self, namespaces: Mapping[str, Mapping[str, Any]]) -> None:
+        self._namespaces = namespaces
+        self._remember()
+
+    def _remember(self) -> None:
+        self._known = {place: dict(names) for place, names in self._namespaces.items()}
+        self._values = list(_values(self._known.values()))
+        self._functions = {
+            f"{place}.{name}": value
+            for place, names in self._known.items()
+            for name, value in names.items()
+            if isinstance(value, FunctionType)
+        }
+        self._codes = [function.__code__ for function in self._functions.values()]
+
+    def changed(self) -> str | None:
+        """The first name that is other code than it was."""
+        if not all(map(is_, map(_code_of, self._functions.values()), self._codes)):
+            pairs = zip(self._functions.items(), self._codes, strict=True)
+            return next(name for (name, function), code in pairs if function.__code__ is not code)
+        if all(map(is_, _values(self._namespaces.values()), self._values)):
+            return None
+        for place, names in self._known.items():
+            now = self._namespaces[place]
+            for name, value in names.items():
+                if _is_code(value) and now.get(name) is not value:
+                    return f"{place}.{name}"
+        self._remember()
+        return None
+
+
+def _values(namespaces: Iterable[Mapping[str, Any]]) -> Iterator[Any]:
+    return chain.from_iterable(map(methodcaller("values"), namespaces))
+
+
+def _is_code(value: object) -> bool:
+    return callable(value) or isinstance(value, property | classmethod)
+
+
+class SharedState:
+    """The state of this process as loading left it."""
+
+    def __init__(self, function: Any) -> None:
+        self._settings = [(name, setting, setting.read()) for name, setting in _SETTINGS.items()]
+        self._modules = dict(sys.modules)
+        watched = {place: names for name, module in self._modules.items() for place, names in _watched(name, module)}
+        self._code = _Code({**watched, "the reward's module": _globals_of(function)})
+        self._running: tuple[Any, ...] | None = None
+        self._num_files = 0
+
+    def seed(self, completions: Sequence[str]) -> None:
+        """Begin a call: what it draws from `random` and NumPy depends on its completions alone."""
+        number = crc32("\0".join(completions).encode("utf-8", "replace"))
+        random.seed(number)
+        if "numpy" in sys.modules:
+            sys.modules["numpy"].random.seed(number)
+
+    def fault(self) -> str | None:
+        """End a call: set back what can be, and say what cannot. None where all is as it was."""
+        if not all(map(is_, map(sys.modules.get, self._modules), self._modules.values())):
+            name = next(name for name, module in self._modules.items() if sys.modules.get(name) is not module)
+            return f"changed sys.modules[{name!r}]"
+        if changed := self._code.changed():
+            return f"changed the code of {changed}"
+        for name, setting, value in self._settings:
+            try:
+                if setting.read() != value:
+                    setting.write(value)
+            except (OSError, ValueError, TypeError, RecursionError) as error:
+                return f"changed the {name}, which cannot be set back: {error}"
+        return None
+
+    def is_burdened(self, num_tasks: int) -> bool:
+        """Whether calls have left something running, or many open files, beyond what the first one has."""
+        running = (num_tasks, threading.active_count(), tuple(sys.meta_path), tuple(sys.path_hooks), tuple(sys.path))
+        num_files = len(os.listdir("/proc/self/fd"))
+        if self._running is None:
+            # The first call is part of loading: it may import what it needs, and start what it keeps.
+            self._running, self._num_files = running, num_files
+        return running != self._running or num_files > self._num_files + MAX_FILES_LEFT
+
+
+def _watched(name: str, module: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The namespace of a module and those of the classes that it defines, where it is one that is watched."""
+    if name not in _WATCHED and not name.startswith(_PACKAGES):
+        return
+    yield name, vars(module)
+    for value in vars(module).values():
+        # 512: a heap type, one that can be patched.
+        if isinstance(value, type) and value.__module__ == name and value.__flags__ & 512:
+            yield f"{name}.{value.__name__}", vars(value)
+
+
+def _globals_of(function: Any) -> Mapping[str, Any]:
+    """The names of the module in which a reward function is defined."""
+    inner = inspect.unwrap(getattr(function, "function", function))
+    called = inner if isinstance(inner, FunctionType) else type(inner).__call__
+    found: Mapping[str, Any] = getattr(called, "__globals__", {})
+    return found

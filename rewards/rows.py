@@ -124,6 +124,7 @@ def _csv_values(whole: bytes, path: Path, delimiter: str) -> list[Any]:
     import pyarrow.csv
 
     text = gzip.decompress(whole) if path.suffix == GZIPPED else whole
+    text.decode()  # of what is no UTF-8 pyarrow would make a column of bytes
     table = pyarrow.csv.read_csv(
         pyarrow.BufferReader(text),
         parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),

@@ -74,6 +74,8 @@ def test_every_form_gives_the_same_rows_and_the_same_problems(tmp_path, name):
         ("a.json", b"[1, 2", "a.json is no JSON array"),
         ("a.jsonl.gz", b"no gzip", "a.jsonl.gz cannot be read: Not a gzipped file"),
         ("a.csv", b"question,answer\n", "a.csv has no rows"),
+        ("a.csv", b"question,answer\nK\xe4se?,7\n", "a.csv cannot be read: .utf-8. codec can.t decode byte 0xe4"),
+        ("a.jsonl", b"{\"question\": " + b"9" * 5000 + b"}\n", r"a.jsonl:1: no JSON \(Exceeds the limit"),
         ("a.json", b"[]", "a.json has no rows"),
     ],
 )

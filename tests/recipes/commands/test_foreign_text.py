@@ -16,6 +16,8 @@ def write(path, rows):
 ENCODABLE = [text for text in PAYLOADS if "\ud800" not in text]
 """A question with a lone surrogate is refused by its row."""
 
+ENGINES = pytest.mark.parametrize("engine", ["transformers", pytest.param("vllm", marks=pytest.mark.slow)])
+
 
 def is_text(out, err):
     """Whether nothing in an output would be obeyed."""
@@ -49,8 +51,9 @@ def test_score_with_a_reward_that_raises_them(run, tmp_path, monkeypatch):
     assert is_text(out, err)
 
 
-def test_eval_and_compare(run, questions, text_model, tmp_path):
-    arguments = ["--suite", "gsm8k", "--data", questions, "--engine", "transformers", "--max-tokens", "4"]
+@ENGINES
+def test_eval_and_compare(run, questions, text_model, tmp_path, engine):
+    arguments = ["--suite", "gsm8k", "--data", questions, "--engine", engine, "--max-tokens", "4"]
     for name, seed in (("a", 0), ("b", 1)):
         out_folder = tmp_path / f"[{name}]"
         code, out, err = run(
@@ -63,7 +66,8 @@ def test_eval_and_compare(run, questions, text_model, tmp_path):
     assert is_text(out, err)
 
 
-def test_check_and_train(run, questions, tmp_path):
+@ENGINES
+def test_check_and_train(run, questions, tmp_path, engine):
     test = write(tmp_path / "test.jsonl", [{"question": f"[/INST]\x1b[2J {n}?", "answer": str(n)} for n in (2, 3)])
     rows = [
         f"task.train={questions}",
@@ -75,7 +79,7 @@ def test_check_and_train(run, questions, tmp_path):
     small = [
         "tiny=true",
         "steps=1",
-        "engine.name=transformers",
+        f"engine.name={engine}",
         "sampling.max_tokens=4",
         "model.max_length=256",
     ]

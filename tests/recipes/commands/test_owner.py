@@ -2,10 +2,14 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
 
 import pytest
 import yaml
-from support.commands import errors
+from support.commands import SMALL_COUNTDOWN, errors
+from support.processes import wait_until
 
 from doubleback.recipes.commands import cli
 from doubleback.recipes.recipe.loading import load_recipe
@@ -98,3 +102,64 @@ def test_a_place_that_cannot_be_written_is_refused_before_a_model_is_looked_for(
                 "choose another --out"
             ],
         )
+
+
+def started(*arguments):
+    """The program in a process of its own."""
+    command = [sys.executable, "-m", "doubleback.recipes", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def json_lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_of_two_starts_at_once_one_trains_and_nobody_else_gets_into_its_folder(run, tmp_path):
+    """With real vLLM; as it was reported, a resume of a live run deleted its metrics and rollouts."""
+    out = tmp_path / "run"
+    few = ["eval.n=1", "eval.k=[1]", "eval.test_problems=2", "eval.validation_problems=2", "eval.validation_n=1"]
+    command = ["train", "countdown", *SMALL_COUNTDOWN, *few, "steps=1000", "--out", out]
+    both = [started(*command, f"seed={seed}") for seed in (0, 1)]
+    wait_until(lambda: any(process.poll() is not None for process in both))
+    (refused,), (live,) = [[it for it in both if (it.poll() is None) == is_live] for is_live in (False, True)]
+    (line,) = errors(refused.communicate()[1])
+    assert (refused.returncode, f"is in use by process {live.pid} on " in line) == (2, True)
+    wait_until(lambda: len(json_lines(out / "metrics.jsonl")) > 2, live)
+    before = len(json_lines(out / "metrics.jsonl"))
+    seed = yaml.safe_load((out / "recipe.yaml").read_text())["seed"]
+    assert seed == both.index(live)
+    for more in (
+        [*command, f"seed={seed}", "--resume"],
+        [*command, "seed=2"],
+        ["eval", "bundled:countdown", "--suite", "countdown", "--out", out],
+    ):
+        code, _, err = run(*more)
+        (line,) = errors(err)
+        assert (code, f"is in use by process {live.pid} on " in line) == (2, True)
+    wait_until(lambda: len(json_lines(out / "metrics.jsonl")) > before, live)
+    live.send_signal(signal.SIGTERM)
+    _, err = live.communicate()
+    assert live.returncode == 143, err
+    steps = [line["step"] for line in json_lines(out / "metrics.jsonl")]
+    assert steps == list(range(len(steps)))
+    assert len(list((out / "rollouts").iterdir())) == len(steps) - 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_two_evaluations_in_one_folder_are_one(run, tmp_path):
+    """With real vLLM; as it was reported, two of them printed a wrong pass@1."""
+    out = tmp_path / "evaluation"
+    command = ["eval", "bundled:countdown", "--suite", "countdown", "--n", "64", "--out", out]
+    live = started(*command)
+    wait_until(lambda: len(json_lines(out / "samples.jsonl")) > 0, live)
+    for more in ([], ["--seed", "1"]):
+        code, _, err = run(*command, *more)
+        (line,) = errors(err)
+        assert (code, f"is in use by process {live.pid} on " in line) == (2, True)
+    live.send_signal(signal.SIGTERM)
+    assert "interrupted; " in live.communicate()[1]
+    samples = [(line["problem"], line["sample"]) for line in json_lines(out / "samples.jsonl")]
+    assert len(samples) == len(set(samples))

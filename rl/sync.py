@@ -5,10 +5,10 @@ on, samples from another policy, and nothing says so. Here it stops at once and 
 """
 
 import math
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from statistics import mean
 
 from doubleback.rewards.types import Problem, RunError
 from doubleback.rl.config import SyncConfig
@@ -17,6 +17,7 @@ from doubleback.rl.learner.finite import diverged
 from doubleback.rl.learner.learner import ALL_PARTS, Learner
 from doubleback.rl.objective.agreement import QUANTILE, Gap, gap_between
 from doubleback.rl.seeds import sample_seed
+from doubleback.rl.stopwatch import Stopwatch
 from doubleback.rl.types import Sampling, TokenSequence
 
 BOUNDS = {"float32": 5e-5, "bfloat16": 0.1}
@@ -24,8 +25,8 @@ BOUNDS = {"float32": 5e-5, "bfloat16": 0.1}
 CANARY_TOKENS = 64
 """Longest canary completion."""
 CANARY_SHARE = 0.05
-"""Of a step's tokens, what the canaries may have in all, their prompts included. A canary token costs a forward pass on
-either side, a step's token that and more: so bounded, a receipt costs less than this share of a step."""
+"""Of the tokens that a step is expected to sample, what the canaries may have in all, their prompts included. A canary
+token costs a forward pass on either side, a step's token that and more."""
 FEWEST_TOKENS = 32
 """Completion tokens that the canaries keep however small the step is: fewer would prove little."""
 
@@ -46,8 +47,8 @@ class Receipt:
     """Mean |this adapter - the one before| (trainer). Under the bound, a stale engine could not be told apart."""
     from_base: float
     """Mean |this adapter - bare base| (trainer)."""
-    seconds: float
-    """What the push and its proof took."""
+    seconds: Mapping[str, float]
+    """`sync`: export, merge and load of the adapter. `receipt`: the canaries on both sides."""
 
     def metrics(self) -> dict[str, float]:
         """Group sync/ of `rl.run.metrics`."""
@@ -73,17 +74,22 @@ class AdapterSync:
         An adapter under which the learner's own are not finite is not sent at all, and one that has not moved since the
         last receipt (its hash is the same) is not measured again.
         """
-        started = time.perf_counter()
-        adapter = self._learner.adapter()
+        watch = Stopwatch()
+        with watch.phase("sync"):
+            adapter = self._learner.adapter()
         if self._last is not None and self._last.adapter_hash == adapter.hash:
-            self._engine.load_adapter(adapter, version=self._learner.step)
-            seconds = time.perf_counter() - started
+            with watch.phase("sync"):
+                self._engine.load_adapter(adapter, version=self._learner.step)
+            seconds = {**watch.seconds, "receipt": 0.0}
             return replace(self._last, version=self._learner.step, moved=0.0, seconds=seconds)
-        expected = self._learner.score(self._canaries)
+        with watch.phase("receipt"):
+            expected = self._learner.score(self._canaries)
         if not all(map(math.isfinite, chain.from_iterable(expected))):
             raise diverged(self._learner.step, "what the trainer computes with its adapter is", "it is not pushed")
-        self._engine.load_adapter(adapter, version=self._learner.step)
-        served = self._engine.score(self._canaries)
+        with watch.phase("sync"):
+            self._engine.load_adapter(adapter, version=self._learner.step)
+        with watch.phase("receipt"):
+            served = self._engine.score(self._canaries)
         gap = gap_between(expected, served)
         if not gap.quantile_abs <= self._bound:  # so put, NaN stops too
             raise RunError(self._diagnosis(gap, served))
@@ -94,7 +100,7 @@ class AdapterSync:
             max_abs=gap.max_abs,
             moved=gap_between(expected, self._before).mean_abs,
             from_base=gap_between(expected, self._base).mean_abs,
-            seconds=time.perf_counter() - started,
+            seconds=watch.seconds,
         )
         self._before = expected
         return self._last
@@ -117,17 +123,20 @@ class AdapterSync:
 
 
 def draw_canaries(
-    engine: Engine, problems: Sequence[Problem], config: SyncConfig, seed: int, step_tokens: int
+    engine: Engine, problems: Sequence[Problem], config: SyncConfig, seed: int, num_completions: int, max_tokens: int
 ) -> list[TokenSequence]:
     """Prompts and completions that the bare base, which `engine` serves, writes to the first `sync.num_canaries`.
 
-    `step_tokens`: how many tokens a step samples at most. The canaries are cut to CANARY_SHARE of them.
+    They are cut to CANARY_SHARE of what a step's `num_completions` are expected to have: as many tokens as these here,
+    and all `max_tokens` where one is cut off.
     """
     problems = problems[: config.num_canaries]
     sampling = Sampling(group_size=2, temperature=1.0, max_tokens=CANARY_TOKENS)
     groups = engine.sample(problems, sampling, [sample_seed(seed, "canary", problem.id) for problem in problems])
+    completions = [completion for group in groups for completion in group.completions]
+    lengths = [max_tokens if it.is_truncated else min(len(it.token_ids), max_tokens) for it in completions]
     drawn = [(group.prompt_ids, completion.token_ids) for group in groups for completion in group.completions]
-    return _cut(drawn, int(CANARY_SHARE * step_tokens))
+    return _cut(drawn, int(CANARY_SHARE * num_completions * mean(lengths)))
 
 
 def _cut(sequences: list[TokenSequence], most_tokens: int) -> list[TokenSequence]:

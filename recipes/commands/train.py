@@ -98,7 +98,8 @@ def _train(
     settings = trl_trainer.with_peft_experts(settings) if is_trl else settings
     with assemble(settings, prepared.model, console, restore) as assembled:
         learner, engine, splits = assembled.learner, assembled.engine, prepared.splits
-        canaries = draw_canaries(engine, splits.validation, recipe.sync, recipe.seed, recipe.step_tokens)
+        sizes = recipe.step_completions, recipe.sampling.max_tokens
+        canaries = draw_canaries(engine, splits.validation, recipe.sync, recipe.seed, *sizes)
         sync = AdapterSync(engine, learner, canaries, recipe.sync, prepared.model.dtype)
         start = learner.step
         if start == 0 and recipe.lora.init is not None:

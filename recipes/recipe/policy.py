@@ -161,8 +161,8 @@ def _local_engine(policy: Policy, asked: Prompted, sampling: Sampling, seed: int
         raise ConfigError(f"the engine cannot start for prompts of up to {longest} tokens: {reason}") from error
     if policy.adapter is not None:
         learner = Learner(restore(base, policy.adapter), AlgorithmConfig(), OptimConfig(), sampling)
-        sampled_tokens = len(asked.problems) * sampling.group_size * sampling.max_tokens
-        canaries = draw_canaries(engine, asked.problems, SyncConfig(), seed, sampled_tokens)
+        num_completions = len(asked.problems) * sampling.group_size
+        canaries = draw_canaries(engine, asked.problems, SyncConfig(), seed, num_completions, sampling.max_tokens)
         AdapterSync(engine, learner, canaries, SyncConfig(), policy.dtype).push()
     return engine
 

@@ -77,16 +77,17 @@ class Recipe(Section):
     `wandb`. docs/trackers.md says where each keeps them."""
 
     @property
-    def step_tokens(self) -> int:
-        """How many tokens a step samples at most."""
-        return self.rollout.prompts_per_step * self.sampling.group_size * self.sampling.max_tokens
+    def step_completions(self) -> int:
+        """How many completions a step learns from."""
+        return self.rollout.prompts_per_step * self.sampling.group_size
 
     @property
     def held_tokens(self) -> int:
         """How many tokens of prompts and completions a step holds at most."""
         is_shared = self.optim.pack and self.optim.share_prompts
         num_prompts = self.rollout.prompts_per_step * (1 if is_shared else self.sampling.group_size)
-        return self.step_tokens + num_prompts * (self.model.max_length - self.sampling.max_tokens)
+        sampled = self.step_completions * self.sampling.max_tokens
+        return sampled + num_prompts * (self.model.max_length - self.sampling.max_tokens)
 
     @field_validator("trackers")
     @classmethod
@@ -136,11 +137,11 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _step_is_held(self) -> "Recipe":
-        prompts, group = self.rollout.prompts_per_step, self.sampling.group_size
-        if prompts * group > MOST_COMPLETIONS:
+        if (number := self.step_completions) > MOST_COMPLETIONS:
             raise ValueError(
-                f"rollout.prompts_per_step={prompts} * sampling.group_size={group} are {prompts * group:,} completions "
-                f"a step, which holds {MOST_COMPLETIONS:,} at most; lower one of the two"
+                f"rollout.prompts_per_step={self.rollout.prompts_per_step} * sampling.group_size="
+                f"{self.sampling.group_size} are {number:,} completions a step, which holds "
+                f"{MOST_COMPLETIONS:,} at most; lower one of the two"
             )
         return self
 

@@ -47,7 +47,7 @@ class StepReport:
             **self.rollout.seconds,
             "reward": self.rollout.seconds["reward"] + self.batch.seconds,
             "wait": self.waited_seconds,
-            "sync": self.receipt.seconds,
+            **self.receipt.seconds,
             "step": step_seconds,
         }
         rollout = rollout_metrics(self.groups, self.batch, self.rollout.num_rounds)

@@ -73,7 +73,8 @@ METRICS: dict[str, str] = {
     "seconds/wait": "after the update, for the next batch that is sampled meanwhile; 0 without rollout.ahead",
     "seconds/reward": "waiting for the scores that are left, and advantages",
     "seconds/update": "forward, backward, optimiser",
-    "seconds/sync": "export, push and receipt of the adapter",
+    "seconds/sync": "the adapter's way into the engine: export, merge and load",
+    "seconds/receipt": "proof that it arrived: the canaries in trainer and engine; 0 where it has not moved",
     "seconds/step": "the whole step, evaluation and checkpoint apart",
 }
 """Name -> what it is. Shares are of 1. NaN (`null` in the file) where nothing was measured, never 0."""

@@ -25,6 +25,7 @@ NAMES = {
     "speed/update_tokens_per_s": "update_tokens_per_s",
     "seconds/step": "step_s",
     "seconds/sync": "sync_s",
+    "seconds/receipt": "receipt_s",
 }
 EVALUATION = {"n": 1, "k": [1], "test_problems": 1, "validation_problems": 1, "validation_n": 1}
 

@@ -18,7 +18,7 @@ from doubleback.rl.sync import CANARY_SHARE, FEWEST_TOKENS, AdapterSync, draw_ca
 from doubleback.rl.types import ModelSource
 
 CONFIG = SyncConfig(num_canaries=4)
-MANY, FEW = 100_000, 64
+MANY, FEW = 1000, 1
 """Tokens that a step samples: of so many all canaries stay, of so few only what proves least."""
 PROBLEMS = [Problem(f"p{target}", f"3 5 7 -> {target}") for target in (22, 15, 36, 8)]
 ENGINES = ["transformers", pytest.param("vllm", marks=pytest.mark.slow)]
@@ -51,8 +51,8 @@ def move(learner, seed):
     learner.step += 1
 
 
-def make_sync(engine, learner, step_tokens=MANY):
-    canaries = draw_canaries(engine, PROBLEMS, CONFIG, seed=0, step_tokens=step_tokens)
+def make_sync(engine, learner, num_completions=MANY):
+    canaries = draw_canaries(engine, PROBLEMS, CONFIG, seed=0, num_completions=num_completions, max_tokens=64)
     return AdapterSync(engine, learner, canaries, CONFIG, "float32")
 
 
@@ -66,6 +66,7 @@ def test_receipt_measures_what_arrived(engine_and_model, learner):
     assert first.moved == first.from_base == 0.0
     assert second.moved == second.from_base > 1e-2
     assert second.mean_abs <= second.max_abs < 5e-5
+    assert all(second.seconds[phase] > 0 for phase in ("sync", "receipt"))
 
 
 class Counting:
@@ -92,6 +93,7 @@ def test_what_has_not_moved_is_not_measured_again(engine_and_model, learner):
     still = sync.push()
     assert engine.num_scored == measured
     assert (still.version, still.adapter_hash, still.moved) == (2, moved.adapter_hash, 0.0)
+    assert still.seconds["receipt"] == 0.0
     assert (still.mean_abs, still.max_abs, still.from_base) == (moved.mean_abs, moved.max_abs, moved.from_base)
     group = engine.sample(PROBLEMS[:1], SAMPLING, [0])[0]
     assert {completion.policy_version for completion in group.completions} == {2}
@@ -100,19 +102,29 @@ def test_what_has_not_moved_is_not_measured_again(engine_and_model, learner):
     assert engine.num_scored > measured
 
 
-@pytest.mark.parametrize("step_tokens", [10, 1000, 3000, 6000, MANY])
-def test_canaries_are_a_share_of_a_step(step_tokens):
-    """Eight prompts of 3 tokens with two completions of 60 each are 1,008 tokens."""
-    engine = FakeEngine(lambda problem, seed, num: [make_completion(range(60))] * num, prompt_ids=(1, 5, 6))
+@pytest.mark.parametrize(
+    ("num_completions", "max_tokens", "reason", "step_tokens"),
+    [
+        (1, 10, "stop", 10),
+        (50, 20, "stop", 1000),
+        (50, 200, "stop", 3000),
+        (50, 200, "length", 10_000),
+        (1000, 200, "length", 200_000),
+    ],
+)
+def test_canaries_are_a_share_of_what_a_step_is_expected_to_sample(num_completions, max_tokens, reason, step_tokens):
+    """Eight prompts of 3 tokens with two completions of 60 each are 1,008 tokens; who was cut off may go on."""
+    completion = make_completion(range(60), finish_reason=reason)
+    engine = FakeEngine(lambda problem, seed, num: [completion] * num, prompt_ids=(1, 5, 6))
     problems = [Problem(f"p{row}", "a question") for row in range(9)]
-    canaries = draw_canaries(engine, problems, SyncConfig(), seed=0, step_tokens=step_tokens)
+    canaries = draw_canaries(engine, problems, SyncConfig(), 0, num_completions, max_tokens)
     num_scored = sum(len(completion) for _, completion in canaries)
     num_tokens = num_scored + sum(len(prompt) for prompt, _ in canaries)
     assert num_tokens == min(max(CANARY_SHARE * step_tokens, 3 + FEWEST_TOKENS), 1008)
     assert num_scored >= FEWEST_TOKENS
 
 
-@pytest.mark.parametrize("step_tokens", [FEW, MANY])
+@pytest.mark.parametrize("num_completions", [FEW, MANY])
 @pytest.mark.parametrize(
     ("fault", "cause"),
     [
@@ -123,9 +135,9 @@ def test_canaries_are_a_share_of_a_step(step_tokens):
         ("half", "it serves none of the policies we know"),
     ],
 )
-def test_broken_sync_is_named(engine_and_model, learner, fault, cause, step_tokens):
+def test_broken_sync_is_named(engine_and_model, learner, fault, cause, num_completions):
     faulty = Faulty(engine_and_model[0], fault)
-    sync = make_sync(faulty, learner, step_tokens)
+    sync = make_sync(faulty, learner, num_completions)
     if fault == "stale":
         move(learner, seed=1)
         sync.push()

@@ -117,6 +117,6 @@ def test_a_problem_that_stands_twice_in_a_step_is_sampled_anew_and_resumes_exact
 def test_a_step_is_timed_by_phase(loop):
     (_, line) = loop().train(range(1, 2))
     phases = {key.removeprefix("seconds/") for key in line if key.startswith("seconds/")}
-    assert phases == {"rollout", "reward", "update", "wait", "sync", "step"}
+    assert phases == {"rollout", "reward", "update", "wait", "sync", "receipt", "step"}
     assert sum(line[f"seconds/{phase}"] for phase in phases - {"step"}) <= line["seconds/step"]
     assert line["speed/update_tokens_per_s"] == pytest.approx(line["learner/tokens"] / line["seconds/update"])

@@ -108,7 +108,7 @@ class Loop:
 
     def train(self, steps):
         """Through `steps`, counted from 1. The canaries are drawn before the first push."""
-        canaries = draw_canaries(self.engine, PROBLEMS[:2], SyncConfig(), seed=0, step_tokens=10_000)
+        canaries = draw_canaries(self.engine, PROBLEMS[:2], SyncConfig(), seed=0, num_completions=1000, max_tokens=10)
         sync = AdapterSync(self.engine, self.learner, canaries, SyncConfig(), "float32")
         self.engine.events.clear()
         train(self.learner, self.rollouts, sync, self.journal, steps)

@@ -73,7 +73,7 @@ class Trained:
         tokenizer = load_tokenizer(str(self.folder))
         engine = create_engine(EngineConfig().setup(self.config, self.strategy), self.tensors, tokenizer)
         try:
-            canaries = draw_canaries(engine, PROBLEMS, SyncConfig(), seed=0, step_tokens=100_000)
+            canaries = draw_canaries(engine, PROBLEMS, SyncConfig(), seed=0, num_completions=1000, max_tokens=100)
             sync = AdapterSync(engine, self.learner, canaries, SyncConfig(bound=BOUND), "float32")
             run = RunDirectory(tmp_path / "run")
             problems, config = ProblemSource(PROBLEMS, ProblemsConfig(), run_seed=0), RolloutConfig(prompts_per_step=3)

@@ -2,11 +2,13 @@ r"""Boxes: where each `\boxed{...}` of a text begins and ends, and what it holds
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 REGION_KEPT = 20_000
 """Characters of the end of a region that is longer than can be read."""
 
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
+_BETWEEN = re.compile(r"(?:[\s$,;.\\()]|\b(?:and|or|quad|text)\b|[{}])*")
 BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 """A brace, or a backslash with what it escapes: `\\{` is no brace."""
 
@@ -50,6 +52,16 @@ def closing_brace(text: str, opening: int) -> int:
 
 
 def last_box(text: str) -> str | None:
-    r"""The content of the last `\boxed{}`; None where there is none or it is malformed. For golds."""
-    boxes = find_boxes(text[-REGION_KEPT:])
-    return boxes[-1].content if boxes else None
+    r"""The content of the last `\boxed{}`, and of those before it with nothing between but `and`, `or` and signs, as a
+    list with commas; None where there is none or it is malformed. For golds.
+    """
+    end = text[-REGION_KEPT:]
+    boxes = find_boxes(end)
+    if not boxes or boxes[-1].content is None:
+        return None
+    answers = [boxes[-1].content]
+    for earlier, later in pairwise(reversed(boxes)):
+        if _BETWEEN.fullmatch(end, later.end, earlier.start) is None:
+            break
+        answers.insert(0, later.content or "")
+    return ", ".join(answers)

@@ -10,81 +10,58 @@ gigabytes.
 import re
 from collections.abc import Callable
 
-from doubleback.rewards.answers.expression import as_interval, end_of_chain
+from doubleback.rewards.answers.forms.chains import end_of_chain
+from doubleback.rewards.answers.forms.equations import is_rearranged
+from doubleback.rewards.answers.forms.intervals import as_interval
+from doubleback.rewards.answers.forms.lists import numbers_of, same_numbers
+from doubleback.rewards.answers.forms.names import names_in, split_assignment, without_names
+from doubleback.rewards.answers.forms.polynomial import letters, parse_polynomial
+from doubleback.rewards.answers.forms.reading import is_list_for_a_number, read_for
+from doubleback.rewards.answers.forms.spoken import currencies, spoken_rational
+from doubleback.rewards.answers.forms.times import as_moment
 from doubleback.rewards.answers.notation import normalise as normalise
+from doubleback.rewards.answers.notation import squash
 from doubleback.rewards.answers.rational import (
-    ALTERING_WORDS,
-    Numbers,
-    currencies,
     number_in_words,
     parse_rational,
     parse_rationals,
     split_base,
     split_quantity,
-    spoken_rational,
     unit_key,
 )
 from doubleback.rewards.answers.symbolic import Equality as Equality
 from doubleback.rewards.answers.symbolic import foreign_words, is_unevaluated, refusal, variables
-from doubleback.rewards.answers.words import chosen_letter, offers_a_choice, says_word, wants_percentage, wants_rounding
+from doubleback.rewards.answers.words import (
+    chosen_letter,
+    echoes,
+    number_of_clause,
+    offers_a_choice,
+    says_word,
+    value_of_sentence,
+    wants_chance,
+    wants_percentage,
+    wants_rounding,
+)
 
 MAX_LENGTH = 300
 """Characters of a candidate that is read any further than its text."""
 
 _CHOICE = re.compile(r"[A-J]")
 _WORDS = re.compile(r"[Nn]o|[A-Za-z]{3,}(?:[ '-][A-Za-z]+)*")
-_NUMERIC_FRACTION = re.compile(r"([-+]?)\\frac ?(?:\{([0-9]+)\}|([0-9])) ?(?:\{([0-9]+)\}|([0-9]))")
-_ASSIGNMENT = re.compile(
-    r"((?:\\[A-Za-z]+ ?)?(?:[A-Za-z]+(?: [A-Za-z]+)*)?(?:_(?:[0-9A-Za-z]|\{[^{}]*\}))?(?:\([A-Za-z]\))?)=([^=]+)"
-)
 _APPROXIMATE = re.compile(r"\\(?:approx|sim|simeq|pm|mp|neq?)(?![A-Za-z])|[≈±≠~?]|!=")
 _ROUGHLY = re.compile(
     r"^(?:[a-z] ?)?(?:\\(?:approx|sim|simeq)(?![A-Za-z])|[≈~]|(?:approximately|about|roughly|around)\b) ?"
 )
-_QUALIFIER = re.compile(r",? ?\b(?:for (?:all|every|any)|where)\b(?!.*\b(?:or|else|otherwise|unless|except|not)\b).*")
-_GROUPED = re.compile(r"-?[0-9]{1,3}(?:,[0-9]{3})+")
 _DENOMINATOR = re.compile(r"/ ?([0-9]+)|\\frac ?\{?[-+]?[0-9]+?\}? ?\{?([0-9]+)\}?$")
-_NAMES_BEFORE = re.compile(r"\([A-Za-z](?:, ?[A-Za-z])+\)=(.+)")
-_NAMED = re.compile(r"([A-Za-z]{1,3}(?:_?[0-9])?)=([^=]+)")
-_RATIO = re.compile("[0-9]+:[0-9]+")
-_AND_BETWEEN = re.compile(r"(?<=\)) ?and ?(?=\()")
-_AND_UNITS = re.compile(r"(?<=[a-z]),?(?: and)? (?=[0-9])")
-_QUANTITIES = re.compile(r"[0-9]{1,9} [a-z]{1,12}(?: [0-9]{1,9} [a-z]{1,12})+")
 _SET = re.compile(r"[(\[].*,.*[)\]]")
 _PRIMED = re.compile("[0-9]['’][0-9]")
+_RELATION = re.compile(r"[=<>]|\\(?:le|ge)(?![A-Za-z])")
 _ORDER = re.compile(r"[<>]|\\(?:le|ge|lt|gt)(?![A-Za-z])")
 
 
 def bare_value(text: str) -> str:
     """What math-verify is given of an answer: normalised, and of `f(x) = 2x` the right side."""
-    return _split_assignment(normalise(text))[1]
-
-
-def _squash(text: str) -> str:
-    """`text` for comparison as text: no spaces but between digits, and a fraction of digits as a/b."""
-    if match := _NUMERIC_FRACTION.fullmatch(text):
-        text = f"{match[1]}{match[2] or match[3]}/{match[4] or match[5]}"
-    return re.sub(r"(?<![0-9]) | (?![0-9])", "", text)
-
-
-def _echoes(text: str, question: str) -> bool:
-    """Whether `text` stands in the question, whatever the spaces; part of a longer number does not."""
-    needle, haystack = ("".join(part.replace("$", "").split()) for part in (text, question))
-    position = haystack.find(needle)
-    while position >= 0:
-        beside = haystack[max(0, position - 1) : position] + haystack[position + len(needle) :][:1]
-        if not re.search(r"[0-9]", beside):
-            return True
-        position = haystack.find(needle, position + 1)
-    return False
-
-
-def _split_assignment(text: str) -> tuple[str | None, str]:
-    """The name and the value of `x=5`, `f(x)=2x` or `total=5`; None and the text else, as for `not x=5`."""
-    match = _ASSIGNMENT.fullmatch(text)
-    if match is None or not match[1].strip() or ALTERING_WORDS.intersection(match[1].lower().split()):
-        return None, text
-    return re.sub(r"[\\{} ]", "", match[1]), match[2].strip()
+    return split_assignment(normalise(text))[1]
 
 
 def compare(candidate: str, gold: str, question: str = "", by_text: bool = True) -> Equality:
@@ -101,198 +78,215 @@ def compare(candidate: str, gold: str, question: str = "", by_text: bool = True)
         return _refused(f"too complex: {len(candidate)} characters, more than {MAX_LENGTH}")
     if currencies(gold) and currencies(candidate) not in (frozenset(), currencies(gold)):
         return _refused("another currency")
-    ours, theirs = normalise(candidate), normalise(gold)
-    ours = re.sub(r"(?<=[0-9]) to (?=[0-9])", ":", ours) if _RATIO.fullmatch(theirs) else ours
-    ours = _AND_BETWEEN.sub(",", ours) if "," in theirs else ours
-    ours = _AND_UNITS.sub(" ", ours) if _QUANTITIES.fullmatch(theirs) else ours
-    if _is_list_for_a_number(ours, theirs):
+    given, wanted = normalise(candidate), normalise(gold)
+    if not (_WORDS.fullmatch(wanted) or _CHOICE.fullmatch(wanted)):
+        given = value_of_sentence(given) or given
+    if is_list_for_a_number(given, wanted):
         return _refused("a list for a number")
-    if by_text and _squash(ours) == _squash(theirs):
+    given, wanted = read_for(given, wanted)
+    if by_text and squash(given) == squash(wanted):
         return Equality(True, "text", "same text but for notation")
-    ours = ours if _QUALIFIER.search(theirs) else _QUALIFIER.sub("", ours).strip()
-    found = (stage(ours, theirs, question) for stage in _STAGES)
+    decisions = (stage(given, wanted, question) for stage in _STAGES)
     undecided = Equality(None, "symbolic", "undecided by text and rational value")
-    return next((comparison for comparison in found if comparison is not None), undecided)
-
-
-def _is_list_for_a_number(ours: str, theirs: str) -> bool:
-    """Whether one side is a grouped number, `1,250`, and the other two numbers: `1, 250`, `(1,250)`, `1 and 250`."""
-    is_grouped = _GROUPED.fullmatch(theirs) is not None
-    if is_grouped:
-        return re.search(r"[0-9], +[0-9]|^\\?[({\[].*,.*[)}\]]$|[0-9] (?:and|or) [0-9]", ours) is not None
-    return _GROUPED.fullmatch(ours) is not None and re.match(r"[(\[{\\].*,", theirs) is not None
+    return next((decision for decision in decisions if decision is not None), undecided)
 
 
 def _refused(reason: str) -> Equality:
     return Equality(False, "guard", reason)
 
 
-def _by_words(ours: str, theirs: str, question: str) -> Equality | None:
+def _by_words(given: str, wanted: str, question: str) -> Equality | None:
     """Golds that are words, or the letter of a choice, are compared as text."""
-    if _WORDS.fullmatch(theirs):
-        is_equal = says_word(ours, theirs)
+    if _WORDS.fullmatch(wanted):
+        is_equal = says_word(given, wanted)
         return Equality(is_equal, "text", "same words" if is_equal else "not the gold's words")
-    if len(foreign_words(theirs)) > 1:
+    if len(foreign_words(wanted)) > 1:
         return _refused("the gold is prose, and this is not its text")
-    if _CHOICE.fullmatch(theirs):
-        is_chosen = _split_assignment(ours)[1] == theirs or chosen_letter(ours, question) == theirs
+    if _CHOICE.fullmatch(wanted):
+        is_chosen = split_assignment(given)[1] == wanted or chosen_letter(given, question) == wanted
         return Equality(True, "text", "the gold's letter") if is_chosen else _refused("not the gold's letter")
     return None
 
 
-def _by_interval(ours: str, theirs: str, question: str) -> Equality | None:
+def _by_interval(given: str, wanted: str, question: str) -> Equality | None:
     r"""`x > 3` and `(3, \infty)` are one set."""
-    is_set = _SET.fullmatch(theirs) or _ORDER.search(theirs)
-    intervals = (as_interval(ours), as_interval(theirs)) if is_set else (ours, theirs)
-    return None if intervals == (ours, theirs) else compare(*intervals, question)
+    gold = split_assignment(wanted)[1]
+    if not (_SET.fullmatch(gold) or _ORDER.search(gold) or "\\ne" in gold):
+        return None
+    intervals = (as_interval(given), as_interval(gold))
+    return None if intervals == (given, gold) else compare(*intervals, question)
 
 
-def _by_marks(ours: str, theirs: str, question: str) -> Equality | None:
+def _by_moment(given: str, wanted: str, question: str) -> Equality | None:
+    """`3:45 p.m.` is 15:45, and `on March 5th` is March 5."""
+    moment = as_moment(wanted)
+    return Equality(True, "text", "same time") if moment is not None and as_moment(given) == moment else None
+
+
+def _by_chain(given: str, wanted: str, question: str) -> Equality | None:
+    """`48 + 24 = 72` says 72."""
+    end = end_of_chain(given) if "=" in given and "=" not in wanted else None
+    return None if end is None else compare(end, wanted, question)
+
+
+def _by_arrangement(given: str, wanted: str, question: str) -> Equality | None:
+    """`2x - y + 1 = 0` is `y = 2x + 1`."""
+    if not _RELATION.search(wanted) or echoes(given, question) or not is_rearranged(given, wanted, question):
+        return None
+    return Equality(True, "rational", "the same relation")
+
+
+def _by_marks(given: str, wanted: str, question: str) -> Equality | None:
     """Signs that change what a number means must stand on both sides: percent, a base, a relation."""
-    if ("%" in ours) != ("%" in theirs):
-        if ours.count("%") + theirs.count("%") == 1 and wants_percentage(question):
-            return compare(ours.replace("%", " ").strip(), theirs.replace("%", " ").strip(), question)
+    if ("%" in given) != ("%" in wanted):
+        bare, bare_gold = given.replace("%", " ").strip(), wanted.replace("%", " ").strip()
+        is_one = given.count("%") + wanted.count("%") == 1
+        if is_one and (wants_percentage(question) or (wants_chance(question) and _is_above_one(bare_gold))):
+            return compare(bare, bare_gold, question)
         return _refused("percent on one side only")
-    if "%" in ours:
-        value = parse_rational(ours.replace("%", "", 1).strip())
+    if "%" in given:
+        value = parse_rational(given.replace("%", "", 1).strip())
         if value is None:
             return _refused("not one percentage")
-        return _exact(value == parse_rational(theirs.replace("%", "", 1).strip()))
-    our_digits, our_base = split_base(ours)
-    their_digits, their_base = split_base(theirs)
-    if our_base != their_base:
+        return _exact(value == parse_rational(wanted.replace("%", "", 1).strip()))
+    (digits, base), (gold_digits, gold_base) = split_base(given), split_base(wanted)
+    if base != gold_base:
         return _refused("another base, or a base on one side only")
-    if our_base is not None:
-        return Equality(our_digits.upper() == their_digits.upper(), "text", "digits in the same base")
-    if _ROUGHLY.match(ours) and wants_rounding(question):
-        return compare(_ROUGHLY.sub("", ours), theirs, question)
-    if _APPROXIMATE.search(ours) and not _APPROXIMATE.search(theirs):
+    if base is not None:
+        return Equality(digits.upper() == gold_digits.upper(), "text", "digits in the same base")
+    if _ROUGHLY.match(given) and wants_rounding(question):
+        return compare(_ROUGHLY.sub("", given), wanted, question)
+    if _APPROXIMATE.search(given) and not _APPROXIMATE.search(wanted):
         return _refused("an approximation or a hedge")
-    if _ORDER.search(ours) and not _ORDER.search(theirs):
+    if _ORDER.search(given) and not _ORDER.search(wanted):
         return _refused("an inequality for a value")
     return None
 
 
-def _by_equation(ours: str, theirs: str, question: str) -> Equality | None:
+def _is_above_one(text: str) -> bool:
+    value = parse_rational(text)
+    return value is not None and value > 1
+
+
+def _by_equation(given: str, wanted: str, question: str) -> Equality | None:
     """`x = 5` is 5; `73 = 72` and `2 + 3 = 5` are not."""
-    if "=" not in ours:
-        value = _split_assignment(theirs)
-        if "=" in theirs and value[0] is None and "," not in theirs:
+    listed_gold = without_names(wanted) if wanted.count("=") > 1 else None
+    if listed_gold and ("=" not in given or names_in(given) == names_in(wanted)):
+        return compare(without_names(given) or given, listed_gold, question)
+    if "=" not in given:
+        name, value = split_assignment(wanted)
+        if "=" in wanted and name is None and "," not in wanted:
             return _refused("a value for an equation")
-        return compare(ours, value[1], question) if value[0] else None
-    if parse_rational(theirs) is not None and (end := end_of_chain(ours)) is not None:
-        return compare(end, theirs, question)
-    is_one = ours.count("=") == 1 or not theirs.startswith("(")
-    if is_one and parse_rationals(theirs) and _same_list(ours, theirs):
+        return compare(given, value, question) if name else None
+    return _by_names(given, wanted, question) or _by_assignment(given, wanted, question)
+
+
+def _by_names(given: str, wanted: str, question: str) -> Equality | None:
+    """`x = 2, y = -1` is (2, -1), and `x = 2 or x = 3` is 2, 3."""
+    is_one = given.count("=") == 1 or not wanted.startswith("(")
+    if is_one and same_numbers(given, wanted):
         return _exact(True)
-    if "=" not in theirs and (named := _without_names(ours)) is not None:
-        return compare(named, theirs, question)
-    if ours.count("=") > max(1, theirs.count("=")):
+    is_set_for_a_tuple = wanted.startswith("(") and len(names_in(given)) == 1
+    listed = without_names(given) if "=" not in wanted and not is_set_for_a_tuple else None
+    return None if listed is None else compare(listed, wanted, question)
+
+
+def _by_assignment(given: str, wanted: str, question: str) -> Equality | None:
+    """A name before a value counts for nothing where the gold has none, and must be the gold's where it has one."""
+    (name, value), (gold_name, gold_value) = split_assignment(given), split_assignment(wanted)
+    if name is None and given.count("=") > max(1, wanted.count("=")):
         return _refused("several equations")
-    (our_name, our_value), (their_name, their_value) = _split_assignment(ours), _split_assignment(theirs)
-    if our_name is None and "=" not in theirs:
+    if name is None and "=" not in wanted:
         return _refused("an equation for a value")
-    if our_name is None or (their_name is None and "=" in theirs):
+    if name is None or (gold_name is None and "=" in wanted):
         return None
-    if their_name not in (None, our_name):
+    if gold_name not in (None, name):
         return _refused("another variable")
-    return compare(our_value, their_value, question)
+    return compare(value, gold_value, question)
 
 
-def _by_value(ours: str, theirs: str, question: str) -> Equality | None:
+def _by_value(given: str, wanted: str, question: str) -> Equality | None:
     """A gold that is one number wants one number, alone or beside plain words."""
-    gold = parse_rational(theirs)
+    gold = parse_rational(wanted)
     if gold is None:
         return None
-    value = parse_rational(ours)
-    value = spoken_rational(ours) if value is None else value
-    if value is None and _numbers(ours) is not None:
+    value = parse_rational(given)
+    value = spoken_rational(given) if value is None else value
+    if value is None and numbers_of(given) is not None:
         # "1,234" may be a list too.
-        return _exact(_same_list(ours, theirs, in_order=True))
-    if value is None and (number := number_in_words(ours)) is not None:
+        return _exact(same_numbers(given, wanted, in_order=True))
+    if value is None and (number := number_in_words(given) or number_of_clause(given)) is not None:
         value = parse_rational(number)
     if value is not None:
         # A reduced fraction is a value; `48/2` is a division that was left to the grader.
-        found = _DENOMINATOR.search(ours)
-        is_reduced = found is not None and int(found[1] or found[2]) == value.denominator
-        is_fraction = ("/" in ours or "frac" in ours) and not is_reduced
-        if value == gold and is_fraction and _echoes(ours, question):
+        denominator = _DENOMINATOR.search(given)
+        is_reduced = denominator is not None and int(denominator[1] or denominator[2]) == value.denominator
+        is_fraction = ("/" in given or "frac" in given) and not is_reduced
+        if value == gold and is_fraction and echoes(given, question):
             return _refused("echoes the question")
         return _exact(value == gold)
-    if is_unevaluated(ours) or _PRIMED.search(ours):
+    if is_unevaluated(given) or _PRIMED.search(given):
         return _refused("unevaluated")
     return None
 
 
-def _by_list(ours: str, theirs: str, question: str) -> Equality | None:
-    gold = parse_rationals(theirs)
+def _by_list(given: str, wanted: str, question: str) -> Equality | None:
+    gold = parse_rationals(wanted)
     if gold is None:
         return None
-    if parse_rationals(ours) is not None or parse_rational(ours) is not None:
-        return _exact(_same_list(ours, theirs))
+    if parse_rationals(given) is not None or parse_rational(given) is not None:
+        return _exact(same_numbers(given, wanted))
     return None
 
 
-def _by_unit(ours: str, theirs: str, question: str) -> Equality | None:
+def _by_unit(given: str, wanted: str, question: str) -> Equality | None:
     """`5 cm` and `5 m` and `5` are three answers."""
-    gold = split_quantity(theirs)
+    gold = split_quantity(wanted)
     if gold is None:
         return None
-    value = split_quantity(ours)
+    value = split_quantity(given)
     if value is None:
-        return _refused("the unit is missing") if parse_rational(ours) is not None else None
+        return _refused("the unit is missing") if parse_rational(given) is not None else None
     if unit_key(value.unit) == unit_key(gold.unit):
         return _exact(parse_rational(value.number) == parse_rational(gold.number))
-    return None if variables(ours) == variables(theirs) else _refused("another unit")
+    return None if variables(given) == variables(wanted) else _refused("another unit")
 
 
-def _by_admission(ours: str, theirs: str, question: str) -> Equality | None:
-    """What may not reach math-verify: copied, long to evaluate, or with words and letters that it would drop."""
-    if _echoes(ours, question) and not offers_a_choice(question):
-        return _refused("echoes the question")
-    return _refused(reason) if (reason := refusal(ours, theirs)) else None
+def _by_echo(given: str, wanted: str, question: str) -> Equality | None:
+    """What was copied from the question is no answer to it, unless it offers a choice."""
+    return _refused("echoes the question") if echoes(given, question) and not offers_a_choice(question) else None
+
+
+def _by_polynomial(given: str, wanted: str, question: str) -> Equality | None:
+    """`2ba` is `2ab`, and `(x+1)^2` is `x^2+2x+1`."""
+    gold = parse_polynomial(split_assignment(wanted)[1])
+    if gold is None or not letters(gold):
+        return None
+    is_same = parse_polynomial(split_assignment(given)[1]) == gold
+    return Equality(True, "rational", "the same polynomial") if is_same else None
+
+
+def _by_admission(given: str, wanted: str, question: str) -> Equality | None:
+    """What may not reach math-verify: long to evaluate, or with words and letters that it would drop."""
+    return _refused(reason) if (reason := refusal(given, wanted)) else None
 
 
 _STAGES: tuple[Callable[[str, str, str], Equality | None], ...] = (
+    _by_moment,
     _by_words,
     _by_interval,
+    _by_chain,
+    _by_arrangement,
     _by_marks,
     _by_equation,
     _by_value,
     _by_list,
     _by_unit,
+    _by_echo,
+    _by_polynomial,
     _by_admission,
 )
 
 
 def _exact(is_equal: bool) -> Equality:
     return Equality(is_equal, "rational", "same value" if is_equal else "another value")
-
-
-def _without_names(text: str) -> str | None:
-    """The tuple that `(x,y)=(2,-1)` and `x=2, y=-1` state, in the order of the names; None for anything else."""
-    if match := _NAMES_BEFORE.fullmatch(text):
-        return match[1]
-    named = [_NAMED.fullmatch(part.strip()) for part in re.split(r",| and ", text)]
-    names = [match[1] for match in named if match]
-    is_in_order = len(names) == len(named) >= 2 and names == sorted(set(names))
-    return f"({', '.join(match[2] for match in named if match)})" if is_in_order else None
-
-
-def _same_list(ours: str, theirs: str, in_order: bool = False) -> bool:
-    """Ordered where one side is a tuple or an interval; a bare list stands for either a tuple or a set."""
-    left, right = _numbers(ours), parse_rationals(theirs)
-    if left is None or right is None:
-        return False
-    kinds = {left.brackets, right.brackets}
-    if len(kinds) > 1 and kinds not in ({"", "()"}, {"", "{}"}):
-        return False
-    if in_order or left.is_ordered or right.is_ordered:
-        return left.values == right.values
-    return sorted(left.values) == sorted(right.values)
-
-
-def _numbers(text: str) -> Numbers | None:
-    """As `parse_rationals`, and `x=2 or x=3` for one variable."""
-    names = set(re.findall(r"([A-Za-z]) ?=", text))
-    return parse_rationals(re.sub(r"[A-Za-z] ?= ?", "", text) if len(names) == 1 else text)

@@ -1,13 +1,13 @@
-"""The markers by which a completion says that this is its answer: tags, boxes, hashes, words, or the last number."""
+"""The markers by which a completion says that this is its answer: tags, boxes, hashes or words."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
 
 from doubleback.rewards.answers.boxes import Box, find_boxes
-from doubleback.rewards.answers.notation import with_ascii_digits
+from doubleback.rewards.answers.places.objects import answer_of_object
 from doubleback.rewards.answers.words import is_same, restated, without_aside
 from doubleback.rewards.types import Verdict
 
@@ -22,18 +22,26 @@ _DIGIT = re.compile(r"\d")
 _LETTER = re.compile(r"[A-Za-z]")
 _WORD = re.compile(r"\w")
 _NOT_BEFORE = re.compile(r"\b(?:not|isn't|nor|never)[^\w]*$", re.IGNORECASE)
-_OR_BEFORE = re.compile(r"(?:^|\s|\$)(\S+?)\$?,?\s+or\s+\$?$", re.IGNORECASE)
+OR_BEFORE = re.compile(r"(?:^|\s|\$)(\S+?)\$?,?\s+or\s+\$?$", re.IGNORECASE)
+"""The end of a text that offers something else: `71 or`."""
 _OR_AFTER = re.compile(
     r"[\s$,]*\bor\s+(?:maybe\s+|perhaps\s+)?\$?(-?[0-9][0-9,./]*[0-9]|-?[0-9]|[A-Z]\b)", re.IGNORECASE
 )
 _HEADING = re.compile(r"[A-Za-z]{2,}")
-_ANSWER_IS = re.compile(r"\banswer[\s*_]{0,4}(?:is\b|:|\}\s?:|:\})", re.IGNORECASE)
-_ANSWER_LINE = re.compile(r"\n[\s*_#]*(?:(?:final|correct) )?answer[*_ ]{0,4}:", re.IGNORECASE)
+_ANSWER_IS = re.compile(
+    r"\banswer(?: (?:to|of|for) (?:the|this|your|our) [a-z]{1,12})?"
+    r"[\s*_]{0,4}(?:(?:is|should be|would be|must be|has to be|equals)\b|:|\}\s?:|:\})"
+    r"|\b(?:correct|right|best) (?:option|choice) is\b",
+    re.IGNORECASE,
+)
+_FINAL_BEFORE = re.compile(r"\n[\s*_#]*(?:correct )?$|\bfinal $", re.IGNORECASE)
+_PERCENT_BEHIND = re.compile(r"\s?\$?\s?(?:\\?%|(?:percent|per cent|pct)\b)")
 # What a closing remark says of an answer that it does not state.
 _REMARK = re.compile(
     r"(?:also |indeed |therefore |thus |really |quite |very |now |then |clearly |always )*"
     r"(?:correct|right|helpful|useful|clear|unclear|understandable|plausible|reasonable|sensible|realistic|consistent"
     r"|valid|accurate|complete|satisfactory|sufficient|easy|simple|straightforward|ok|okay|fine|good|great|sound|exact"
+    r"|not (?:clear|helpful|obvious|understandable|satisfactory)|given|shown|provided|above|below|in [a-z]+s\b"
     r"|because|since|based|as (?:shown|follows|required|expected|above)|what|just|in (?:the|a|line|agreement)|within"
     r"|wanted|needed|[a-z]+ed (?:by|from|as|with|in|using|through|via|above|below|here|on|to))\b(?! not\b)",
     re.IGNORECASE,
@@ -44,16 +52,6 @@ _HAS_VALUE = re.compile(r"[0-9\\$]|\b[A-J]\b|\b(?:not|wrong|incorrect|unknown|no
 _SENTENCE_END = re.compile(
     r"\n|(?<!\b[ap])(?<!\b[ap]\.m)[.](?=\s|\*|$)|(?<=\b[ap]\.m)[.](?=\s+[A-Z]|\*|\s*$)|[!?](?=\s+[A-Z])"
 )
-_NUMBER = re.compile(
-    r"(?:\bnot\s+)?(?:(?<![\w)}])[-−])?"
-    r"(?:\\[dt]?frac\{[-+]?\d+\}\{\d+\}|\.?\d(?:[\d,]*\d)?(?:\.\d+)?(?:/\d+)?)"
-    r"(?:\s?\\?%|\s+(?:percent|hundred|thousand|million|billion|trillion|dozen)\b)?"
-)
-# The exponent of a unit, `48 cm^2`, is no number of its own.
-_UNIT_POWER = re.compile(r"[0-9] ?(?:mm|cm|dm|m|km|ft|in|yd)\^\{?$")
-_INSIDE_BEFORE = re.compile(r"(?:[\^_{]|\\[a-z]+)\s*$")
-_INSIDE_AFTER = re.compile(r"\s*[\^_}!]|[eE][-+]?\d")
-_MATH_AT_END = re.compile(r"(?:\$([^$]{1,300})\$|\\\(([^$]{1,300}?)\\\)|\\\[([^$]{1,300}?)\\\])[\s.*_]*\Z")
 
 
 class Style(StrEnum):
@@ -93,9 +91,11 @@ class Extraction:
     """The answer of a sentence without the mark that ends it: of `The answer is 42!` it is 42, or the factorial."""
 
 
-def _commit(style: Style, answers: Sequence[str], is_exact: bool = False, after: str = "") -> Extraction:
+def commit(style: Style, answers: Sequence[str], is_exact: bool = False, after: str = "") -> Extraction:
     """The last of `answers`, if all say the same and `after` takes nothing back; a box inside it is opened."""
     answer = without_aside(answers[-1])
+    if answer.startswith("{") and (inner := answer_of_object(answer)) is not None:
+        answer = inner
     if not answer:
         return Extraction(None, style, Verdict.BAD_FORMAT, detail="the last answer is empty")
     if len(answer) > MAX_ANSWER:
@@ -114,8 +114,8 @@ def _commit(style: Style, answers: Sequence[str], is_exact: bool = False, after:
     is_derived = before.rstrip(" $").endswith("=") and not _DIGIT.search(behind)
     if _DIGIT.search(before + behind) and not is_derived:
         return Extraction(None, style, Verdict.WRONG, detail="a hedge: a box, and a number beside it")
-    found = from_boxes(answer)
-    return replace(found, style=style, is_exact=is_exact) if found else Extraction(answer, style)
+    boxed = from_boxes(answer)
+    return replace(boxed, style=style, is_exact=is_exact) if boxed else Extraction(answer, style)
 
 
 def from_tags(region: str) -> Extraction | None:
@@ -128,7 +128,7 @@ def from_tags(region: str) -> Extraction | None:
     answers = [answer.strip() for answer, end, _ in (piece.partition("</answer>") for piece in opened) if end]
     if not answers[-1]:
         return Extraction(None, style, Verdict.NO_ANSWER, detail="the last <answer> is empty")
-    return _commit(style, [answer for answer in answers if answer], after=opened[-1].partition("</answer>")[2])
+    return commit(style, [answer for answer in answers if answer], after=opened[-1].partition("</answer>")[2])
 
 
 def from_boxes(region: str) -> Extraction | None:
@@ -150,15 +150,17 @@ def from_boxes(region: str) -> Extraction | None:
     if _has_rival(before, last.content, after):
         detail = "a hedge: the box is denied, or one of several"
         return Extraction(None, Style.BOXED, Verdict.WRONG, detail=detail)
+    if (unit := _PERCENT_BEHIND.match(region, last.end)) and "%" not in last.content:
+        answers[-1] += unit[0].strip().lstrip("$")
     is_exact = len(boxes) == 1 and not _WORD.search(region, last.end)
-    return replace(_commit(Style.BOXED, answers, is_exact, region[last.end :]), several=several)
+    return replace(commit(Style.BOXED, answers, is_exact, region[last.end :]), several=several)
 
 
 def _has_rival(before: str, answer: str, after: str) -> bool:
     """Whether the words beside a box take it back (`not`) or offer something else (`71 or`, `or 71`)."""
     if _NOT_BEFORE.search(before):
         return True
-    rivals = [match[1] for match in (_OR_BEFORE.search(before), _OR_AFTER.match(after)) if match]
+    rivals = [match[1] for match in (OR_BEFORE.search(before), _OR_AFTER.match(after)) if match]
     return any(not is_same(_unboxed(rival), answer) for rival in rivals)
 
 
@@ -188,7 +190,7 @@ def from_hashes(region: str) -> Extraction | None:
     is_exact = len(pieces) == 1 and last.strip() == answers[-1]
     # An empty one counts only at the end: a row of hashes is decoration.
     shown = [value for value in answers[:-1] if value] + answers[-1:]
-    return _commit(Style.HASH, shown, is_exact, last.partition("\n")[2])
+    return commit(Style.HASH, shown, is_exact, last.partition("\n")[2])
 
 
 def _explains(piece: str) -> bool:
@@ -196,7 +198,12 @@ def _explains(piece: str) -> bool:
 
 
 def from_answer_is(region: str) -> Extraction | None:
-    """The rest of the last sentence with `answer is` or `answer:` that states one; a closing remark states none."""
+    """The rest of the last sentence with `answer is` or `answer:` that states one; a closing remark states none.
+
+    In an object that ends a text, `{"answer": 12}`, the field says so.
+    """
+    if (stated_in_object := answer_of_object(region)) is not None:
+        return commit(Style.ANSWER_IS, [stated_in_object], is_exact=region.lstrip().startswith("{"))
     matches = list(_ANSWER_IS.finditer(region))
     if not matches:
         return None
@@ -206,9 +213,9 @@ def from_answer_is(region: str) -> Extraction | None:
     end = _SENTENCE_END.search(rest)
     answer = (rest[: end.start()] if end else rest).strip(" \t*_")
     is_exact = len(matches) == 1 and not _WORD.search(rest, end.start() if end else len(rest))
-    found = _commit(Style.ANSWER_IS, [answer], is_exact, rest[len(answer) :])
-    is_shouted = found.answer is not None and found.answer == answer and answer[-1:] in ("!", "?")
-    return replace(found, plainer=answer.rstrip("!?")) if is_shouted else found
+    extraction = commit(Style.ANSWER_IS, [answer], is_exact, rest[len(answer) :])
+    is_shouted = extraction.answer is not None and extraction.answer == answer and answer[-1:] in ("!", "?")
+    return replace(extraction, plainer=answer.rstrip("!?")) if is_shouted else extraction
 
 
 def _states(region: str, match: re.Match[str]) -> bool:
@@ -222,37 +229,9 @@ def _states(region: str, match: re.Match[str]) -> bool:
 
 
 def has_later_answer_line(region: str) -> bool:
-    """Whether a line `Answer: ...` comes after the last box: the box was a step on the way."""
+    """Whether a line `Answer: ...` or a final answer is stated behind the last box: the box was a step on the way."""
     boxes = find_boxes(region)
-    return bool(boxes) and _ANSWER_LINE.search(region, boxes[-1].end) is not None
-
-
-def from_last_number(region: str) -> Extraction | None:
-    """The last number, or all of the formula in which the text ends."""
-    readable = with_ascii_digits(region)
-    found = _NUMBER.finditer(readable)
-    matches = [each for each in found if not _UNIT_POWER.search(readable, max(0, each.start() - 8), each.start())]
-    if not matches:
-        return None
-    style, last, answer = Style.LAST_NUMBER, matches[-1], matches[-1][0].strip()
-    before = readable[max(0, last.start() - WINDOW) : last.start()]
-    if not answer.isascii():
-        return Extraction(None, style, Verdict.BAD_FORMAT, detail="the last number has digits of another script")
-    formula = _MATH_AT_END.search(readable[-MAX_ANSWER:])
-    if _INSIDE_BEFORE.search(before) or _INSIDE_AFTER.match(readable, last.end()):
-        if formula is not None:
-            return _commit(style, [(formula[1] or formula[2] or formula[3]).strip()])
-        return Extraction(None, style, Verdict.BAD_FORMAT, detail="the last number is part of an expression")
-    if _OR_BEFORE.search(before):
-        return Extraction(None, style, Verdict.WRONG, detail="a hedge: one number or another")
-    return _commit(style, [answer], is_exact=readable.strip() == answer)
-
-
-FINDERS: Mapping[Style, Callable[[str], Extraction | None]] = {
-    Style.THINK_ANSWER: from_tags,
-    Style.BOXED: from_boxes,
-    Style.HASH: from_hashes,
-    Style.ANSWER_IS: from_answer_is,
-    Style.LAST_NUMBER: from_last_number,
-}
-"""In the order in which FLEXIBLE tries them. None: the style's marker is not there."""
+    if not boxes:
+        return False
+    matches = [match for match in _ANSWER_IS.finditer(region, boxes[-1].end) if _states(region, match)]
+    return any(_FINAL_BEFORE.search(region, max(0, match.start() - WINDOW), match.start()) for match in matches)

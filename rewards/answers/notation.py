@@ -27,9 +27,11 @@ _FRACTIONS = {
     "⅝": "5/8",
     "⅞": "7/8",
 }
+_SIGNS = str.maketrans("＄￥％“”", '$¥%""')
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _GROUPS = re.compile(
-    rf"(?<![0-9.,/'])(?<![0-9] )[0-9]{{1,3}}(?:(?:{_BLANK}[0-9]{{3}})+|(?:['’][0-9]{{3}})+)(?![0-9/'’]|{_BLANK}[0-9])"
+    rf"(?<![0-9.,/'])(?<![0-9] )[1-9][0-9]{{0,2}}(?:(?:{_BLANK}[0-9]{{3}})+|(?:['’][0-9]{{3}})+)"
+    rf"(?![0-9/'’]|{_BLANK}[0-9])"
 )
 """Blanks and apostrophes as people group digits: three in each group, exactly."""
 _RAW_REWRITES = tuple(
@@ -54,11 +56,16 @@ _RAW_REWRITES = tuple(
         (r"(?<=[0-9])(\\[,;: ]|[ ~])?\\Omega(?![A-Za-z])|(?<=[0-9])\s?[ΩΩ]", " ohm"),
         (r"(?:\^\s*\{?\s*\\circ\s*\}?|°)\s*(?:\\(?:text|mathrm)\s*\{\s*([CF])\s*\}|([CF])\b)", r" deg\1\2"),
         (r"\\\\\s*$", ""),
+        (r"(\\\\)\[-?[0-9.]{1,6} ?(?:pt|mm|cm|em|ex)\]", r"\1"),
+        (r"\{\\,\}", r"\\,"),
+        (r"\{\s*~", "{"),
+        (r"(?<=[0-9])\{:\}(?=[0-9])", ":"),
     )
 )
 _REWRITES = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
+        (r"\b(?:US|AU|CA|NZ|HK|A|C|S)\s?\\?\$(?=\s?[0-9])", ""),
         (r"(?<=[0-9])(?:\{,\}|\\,)(?=[0-9]{3})|,\\!\s*", ","),
         (r"(?<=[0-9.])\s?(?:x|X)\s?(?=10\s?\^)", r"\\times "),
         (r"\\(?:left|right|[bB]igg?[lrm]?)(?![A-Za-z])|(?<!\\)\\[!()\[\]]|\\?\$", ""),
@@ -68,7 +75,11 @@ _REWRITES = tuple(
         (r"\\(?:geqslant|geq)(?![A-Za-z])|≥|>=", r"\\ge"),
         # An angle of 90 degrees may be given as 90: only the sign is dropped, never a letter behind it.
         (r"\^\s*(?:\{\s*\\(?:circ|degree)\s*\}|\\circ(?![A-Za-z]))|\\degree(?![A-Za-z])|°", ""),
-        (r"\\%|\s*\bpercent\b|\s*\bpct\b", "%"),
+        (r"\\%|\s*\bper ?cent\b|\s*\bpct\b|\s*\bpercentage\b(?! ?point)", "%"),
+        (r"\\gt(?![A-Za-z])", ">"),
+        (r"\\lt(?![A-Za-z])", "<"),
+        (r"\\neq(?![A-Za-z])|≠|(?<=[A-Za-z])\s?!=", r"\\ne "),
+        (r"\{([0-9]{1,30})\}/\{([0-9]{1,30})\}", r"\1/\2"),
         (r"[−–]", "-"),
         (r"×", r"\\times "),
         (r"·", r"\\cdot "),
@@ -77,7 +88,7 @@ _REWRITES = tuple(
         (r"∞", r"\\infty "),
         (r"∪", r"\\cup "),
         (r"\\varnothing(?![A-Za-z])|∅", r"\\emptyset"),
-        (r"\\(?:ldots|cdots|dotsc|dotsb)(?![A-Za-z])|…", r"\\dots"),
+        (r"\\(?:ldots|cdots|dotsc|dotsb)(?![A-Za-z])|…|(?<=,)\s*\.\.\.", r"\\dots"),
         (r"\\log_(?:e|\{e\})", r"\\ln "),
         (r"(?<=[0-9A-Za-z)])\s?\*\*\s?([0-9]{1,4})(?![0-9]|\s?\*\*|\s?\^)", r"^{\1}"),
         (r"(?<![0-9.])([0-9]{1,40})\.0{1,40}(?=i(?![A-Za-z])|[-+][0-9.]{1,40}i(?![A-Za-z]))", r"\1"),
@@ -101,6 +112,7 @@ _REWRITES = tuple(
         (r"(?<![0-9A-Za-z,]) | (?![0-9A-Za-z])", ""),
     )
 )
+_NUMERIC_FRACTION = re.compile(r"([-+]?)\\frac ?(?:\{([0-9]+)\}|([0-9])) ?(?:\{([0-9]+)\}|([0-9]))")
 _BRACKETED_CHOICE = re.compile(r"\(([A-J])\)")
 _ROOT = re.compile(r"√\s*(?:([0-9]+|[A-Za-z])|(?=\{)|\(([0-9A-Za-z+*-]{1,40})\))")
 _SUPERSCRIPT = re.compile(r"(?<=[\w)}\]])[⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
@@ -113,11 +125,13 @@ def normalise(text: str) -> str:
 
     A space between two letters or digits stays, for `7 2` is not `72`; three digits behind it are a group, `12 500`.
     """
-    plain = text.strip().strip("*`")
+    plain = text.strip().strip("*`_")
     if plain.isascii() and plain.replace(",", "").isdigit() and plain[-1] != ",":
         return plain  # most answers: nothing below would change them
     if not plain.isascii():
         plain = _from_unicode(plain)
+    if plain[:1] == '"' == plain[-1:]:
+        plain = plain[1:-1]
     if "\\" in plain or "°" in plain:
         for pattern, replacement in _RAW_REWRITES:
             plain = pattern.sub(replacement, plain)
@@ -126,12 +140,19 @@ def normalise(text: str) -> str:
     plain = _GROUPS.sub(lambda match: re.sub(r"[^0-9]", "", match[0]), plain)
     for pattern, replacement in _REWRITES:
         plain = pattern.sub(replacement, plain)
-    plain = plain.strip().strip("*").rstrip(".,;").strip()
+    plain = plain.strip().strip("*").rstrip(".,;").lstrip("=:").strip()
     for _ in range(2):
         if len(plain) > 2 and plain[0] == "{" and closing_brace(plain, 0) == len(plain) and not _is_list(plain):
             plain = plain[1:-1].strip()
     choice = _BRACKETED_CHOICE.fullmatch(plain)
     return choice[1] if choice else plain
+
+
+def squash(text: str) -> str:
+    """`text`, normalised, for comparison as text: no spaces but between digits, and a fraction of digits as a/b."""
+    if match := _NUMERIC_FRACTION.fullmatch(text):
+        text = f"{match[1]}{match[2] or match[3]}/{match[4] or match[5]}"
+    return re.sub(r"(?<![0-9]) | (?![0-9])", "", text)
 
 
 def _is_list(braced: str) -> bool:
@@ -141,7 +162,7 @@ def _is_list(braced: str) -> bool:
 def _from_unicode(text: str) -> str:
     """Signs of Unicode as LaTeX: a vulgar fraction, a root, exponents, thin and unbroken blanks."""
     plain = _FRACTION_SIGN.sub(
-        lambda match: f"{match[1]} {_FRACTIONS[match[2]]}" if match[1] else _FRACTIONS[match[2]], text
+        lambda match: f"{match[1]} {_FRACTIONS[match[2]]}" if match[1] else _FRACTIONS[match[2]], text.translate(_SIGNS)
     )
     plain = _SUPERSCRIPT.sub(lambda match: f"^{{{match[0].translate(_SUPERSCRIPTS)}}}", plain)
     return _ROOT.sub(_root, plain)

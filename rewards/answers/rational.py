@@ -27,7 +27,7 @@ ALTERING_WORDS = frozenset(
         millions billion billions trillion lakh crore dozen dozens percent  percentage pct k half halves thirds fourths
         fifths tenths hundredths thousandths twice double triple plus minus  negative root power base mod modulo
         remainder binary octal hexadecimal divided multiplied  zero two three four five six seven eight nine ten eleven
-        twelve twenty
+        twelve twenty tens
         """,
     )
 )
@@ -147,7 +147,7 @@ def number_in_words(text: str) -> str | None:
         return None
     before, number, after = match.groups()
     words = [word.lower() for word in re.findall(r"[A-Za-z]+", f"{before} {after}")]
-    single = re.findall(r"(?<![A-Za-z])[A-Za-z](?![A-Za-z])", f"{before}|{after}")
+    single = re.findall(r"(?<![A-Za-z])(?!a [a-z]{2})[A-Za-z](?![A-Za-z])", f"{before}|{after}")
     is_plain = len(words) <= MAX_WORDS and not ALTERING_WORDS.intersection(words)
     is_unit = not single or (set(single) <= _LETTER_UNITS and not after.startswith("/") and not before.strip())
     return number if is_plain and is_unit and not _POWER_AFTER.match(after) else None
@@ -239,54 +239,3 @@ def _unit_word(word: str) -> str:
     if singular in _UNIT_SPELLINGS:
         return _UNIT_SPELLINGS[singular]
     return singular if len(word) > 3 else word
-
-
-_ONES = (
-    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
-    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
-)
-_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-
-
-def number_of_words(text: str) -> str | None:
-    """The digits of a number below a hundred that is written out: "twelve", "Forty-two"; None for anything else."""
-    word = text.strip().lower()
-    if word in _ONES:
-        return str(_ONES.index(word))
-    tens, _, ones = word.replace(" ", "-").partition("-")
-    if tens not in _TENS or (ones and ones not in _ONES[1:10]):
-        return None
-    return str(10 * (_TENS.index(tens) + 2) + (_ONES.index(ones) if ones else 0))
-
-
-_CURRENCY = "€£¥₹₩₽₺元円圓块"
-_IN_CURRENCY = re.compile(rf"([-+]?)\s?(?:[{_CURRENCY}]|Rs\.?)\s?([0-9][0-9.,]*)|([-+]?[0-9][0-9.,]*)\s?[{_CURRENCY}]")
-_COUNTED = re.compile(r"([-+]?[0-9][0-9.,]*)\s?([\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]{1,8})")
-_NO_COUNTER = re.compile("[十百千万亿億萬半点點分之余多约約或和%零一二三四五六七八九]")
-_SCALED = re.compile(rf"([-+]?{_DECIMAL}) (thousand|million|billion|trillion)(?: ([a-z]+))?")
-_SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_MIXED_IN_WORDS = re.compile(r"([0-9]{1,20}) and ?(?=\\frac|[0-9]+/[0-9])")
-
-
-def spoken_rational(text: str) -> Fraction | None:
-    r"""The value of a number as it is said or priced: `48 €`, `¥48`, `48元`, `48个`, `3.2 million`, `twelve`,
-    `1 and \frac{3}{4}`; None for anything else. `text` is normalised.
-    """
-    if len(text) > MAX_LENGTH:
-        return None
-    if match := _SCALED.fullmatch(text):
-        value = parse_rational(match[1])
-        return None if value is None or match[3] in ALTERING_WORDS else value * _SCALES[match[2]]
-    if match := _IN_CURRENCY.fullmatch(text):
-        return parse_rational(f"{match[1] or ''}{match[2] or match[3]}")
-    if match := _COUNTED.fullmatch(text):
-        return None if _NO_COUNTER.search(match[2]) else parse_rational(match[1])
-    if _MIXED_IN_WORDS.match(text):
-        return parse_rational(_MIXED_IN_WORDS.sub(r"\1 ", text))
-    words = number_of_words(text)
-    return Fraction(int(words)) if words else None
-
-
-def currencies(text: str) -> frozenset[str]:
-    """The currency signs of a text but for the dollar, which also delimits mathematics."""
-    return frozenset(text) & frozenset(_CURRENCY)

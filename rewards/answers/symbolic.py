@@ -50,20 +50,20 @@ def refusal(candidate: str, gold: str) -> str | None:
     """Why math-verify is not asked about `candidate`, both texts normalised; None where it may be."""
     if reason := _too_complex(candidate, gold):
         return f"too complex: {reason}"
-    if found := foreign_words(candidate, gold):
-        return f"words: {found[0]}"
+    if words := foreign_words(candidate, gold):
+        return f"words: {words[0]}"
     # math-verify drops what it takes for a unit: the letters must be the gold's.
     return None if variables(candidate) == variables(gold) else "other variables"
 
 
 def foreign_words(text: str, gold: str = "") -> list[str]:
     """The words of `text` that are no function names, no products of the gold's variables and not in the gold."""
-    known = set(_LETTERS.findall(_COMMAND.sub(" ", gold)))
-    letters = set("".join(known))
-    found = [word for word in _LETTERS.findall(_COMMAND.sub(" ", text)) if word not in _FUNCTIONS | known]
+    gold_words = set(_LETTERS.findall(_COMMAND.sub(" ", gold)))
+    letters = set("".join(gold_words))
+    own_words = [word for word in _LETTERS.findall(_COMMAND.sub(" ", text)) if word not in _FUNCTIONS | gold_words]
     return [
         word
-        for word in found
+        for word in own_words
         if word.lower() in _SHORT_WORDS or (len(word) > 2 and not (letters and set(word) <= letters))
     ]
 
@@ -158,9 +158,9 @@ def _stands(expected: Any, value: Any) -> bool:
     if isinstance(value, Rel) or isinstance(expected, Rel):
         # math-verify compares an assignment by its right side.
         return _stands(getattr(expected, "rhs", expected), getattr(value, "rhs", value))
-    ours, theirs = _numbers(value), _numbers(expected)
-    if ours or theirs:
-        return len(ours) == len(theirs) and all(map(_is_close, ours, theirs))
+    numbers, expected_numbers = _numbers(value), _numbers(expected)
+    if numbers or expected_numbers:
+        return len(numbers) == len(expected_numbers) and all(map(_is_close, numbers, expected_numbers))
     return not (isinstance(expected, Expr) and isinstance(value, Expr)) or _agree_at_a_point(expected, value)
 
 

@@ -162,15 +162,18 @@ def test_boxes(text, answer):
         ("The answer is", Verdict.BAD_FORMAT),
         ("So 71 and then 72 clips.", "72"),
         ("It falls to -1,234.50 in all", "-1,234.50"),
-        ("10-3", "3"),
+        ("that is 10-3", "3"),
+        ("10-3", "10-3"),
         (r"that is \frac{3}{4}", r"\frac{3}{4}"),
         ("that is 3/4 of it", "3/4"),
         ("72% of it", "72%"),
         ("72 thousand", "72 thousand"),
         ("not 72", "not 72"),
         ("71 or 72", Verdict.WRONG),
-        (r"\sqrt{72}", Verdict.BAD_FORMAT),
-        ("10^72", Verdict.BAD_FORMAT),
+        (r"that is \sqrt{72}", Verdict.BAD_FORMAT),
+        ("that is 10^72", Verdict.BAD_FORMAT),
+        (r"\sqrt{72}", r"\sqrt{72}"),
+        ("None", "None"),
         ("72 ７３", Verdict.BAD_FORMAT),
         ("none", Verdict.NO_ANSWER),
         ("", Verdict.NO_ANSWER),
@@ -211,7 +214,8 @@ def test_lengths_are_capped_before_anything_is_parsed():
 
 
 def test_last_box():
-    assert last_box(r"so \boxed{1}, \boxed{\frac{1}{2}}") == r"\frac{1}{2}"
+    assert last_box(r"so \boxed{1}, then \boxed{\frac{1}{2}}") == r"\frac{1}{2}"
+    assert last_box(r"so \boxed{1}, \boxed{\frac{1}{2}}") == r"1, \frac{1}{2}"
     assert last_box(r"\boxed{1} \boxed{") is None
     assert last_box("1") is None
 

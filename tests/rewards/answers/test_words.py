@@ -4,7 +4,6 @@ import pytest
 from support.work import require_linear
 
 from doubleback.rewards.answers.equality import compare
-from doubleback.rewards.answers.expression import as_interval, end_of_chain
 from doubleback.rewards.answers.words import chosen_letter, says_word, wants_percentage, wants_rounding
 
 OPTIONS = "What is 3 times 4?\nA) 7\nB) 10\nC) 12"
@@ -69,19 +68,6 @@ def test_words_may_have_an_article_or_a_reason():
     assert not says_word("not on Tuesday", "Tuesday")
 
 
-@pytest.mark.parametrize(
-    ("text", "end"),
-    [
-        *(("17 - 5 = 12", "12"), ("x=5+5+1=11", "11"), (r"3\times4=12", "12"), (r"\frac{3}{4}=0.75", "0.75")),
-        *(("1,000+500=1,500", "1,500"), ("2*(-3/2)=-3", "-3"), ("12+12=24 apples", "24 apples")),
-        *(("17-5=13", None), ("12=17-5", None), ("12", None), ("x=12", None), ("5/0=5", None), ("y+1=2", None)),
-        ("+".join("1" * 400) + "=400", None),
-    ],
-)
-def test_a_chain_ends_in_its_last_side_where_every_link_holds(text, end):
-    assert end_of_chain(text) == end
-
-
 def test_a_list_is_no_grouped_number():
     for candidate in ("1, 250", "(1,250)", r"\{1,250\}", "1 and 250"):
         assert compare(candidate, "1,250").is_equal is False
@@ -97,18 +83,6 @@ def test_long_questions_take_linear_time(piece):
         chosen_letter("C) 12", question)
 
     require_linear(read, lambda size: piece * (size // len(piece)))
-
-
-@pytest.mark.parametrize(
-    ("text", "interval"),
-    [
-        *(("x>3", r"(3,\infty)"), ("3<x", r"(3,\infty)"), (r"x\le 3", r"(-\infty,3]"), (r"]3,\infty[", r"(3,\infty)")),
-        *((r"-2\le x<5", "[-2,5)"), (r"5>x\ge -2", "[-2,5)"), ("x<1 or x>4", r"(-\infty,1)\cup(4,\infty)")),
-        *(("x<1 or y>4", "x<1 or y>4"), ("5<x>2", "5<x>2"), ("72", "72"), ("x", "x")),
-    ],
-)
-def test_an_inequality_is_its_interval(text, interval):
-    assert as_interval(text) == interval
 
 
 def test_a_repeating_decimal_is_exact():

@@ -113,6 +113,8 @@ def _by_interval(given: str, wanted: str, question: str) -> Equality | None:
     gold = split_assignment(wanted)[1]
     if not (_SET.fullmatch(gold) or _ORDER.search(gold) or "\\ne" in gold):
         return None
+    if given.startswith("\\{") and as_interval(given) == given and not gold.startswith("\\{"):
+        return _refused("a set of elements for an interval or a tuple")
     intervals = (as_interval(given), as_interval(gold))
     return None if intervals == (given, gold) else compare(*intervals, question)
 

@@ -22,7 +22,9 @@ from doubleback.rewards.hostile.asked import (
 )
 from doubleback.rewards.hostile.completions import ECHOES, WRONG_COMPLETIONS
 from doubleback.rewards.hostile.controls import ECHO_CONTROLS, RIGHT_ANSWERS, RIGHT_COMPLETIONS
+from doubleback.rewards.hostile.forms import RIGHT_FORMS, WRONG_FORMS
 from doubleback.rewards.hostile.numbers import RIGHT_NUMBERS, WRONG_NUMBERS
+from doubleback.rewards.hostile.places import RIGHT_PLACES, WRONG_PLACES
 from doubleback.rewards.hostile.remarks import RIGHT_REMARKS, WRONG_REMARKS
 from doubleback.rewards.hostile.sizes import build_large, build_long_but_right
 
@@ -58,17 +60,17 @@ class Case:
 def cases() -> tuple[Case, ...]:
     """The whole suite, hostile cases first. Built on each call, about 35 MB: keep it no longer than needed."""
     return (
-        *_framed((*WRONG_ANSWERS, *WRONG_NUMBERS, *WRONG_CHAINS, *WRONG_SETS), is_honest=False),
+        *_framed((*WRONG_ANSWERS, *WRONG_NUMBERS, *WRONG_CHAINS, *WRONG_SETS, *WRONG_FORMS), is_honest=False),
         *(
             Case(f"{kind}: {name}", kind, text, gold, False, style)
-            for kind, name, style, gold, text in (*WRONG_COMPLETIONS, *WRONG_REMARKS)
+            for kind, name, style, gold, text in (*WRONG_COMPLETIONS, *WRONG_REMARKS, *WRONG_PLACES)
         ),
         *_answered((*ECHOES, *WRONG_BY_QUESTION), is_honest=False),
         *(Case(f"{kind}: {name}", kind, text, "72", False, style) for kind, name, style, text in build_large()),
-        *_framed((*RIGHT_ANSWERS, *RIGHT_NUMBERS, *RIGHT_CHAINS, *RIGHT_SETS), is_honest=True),
+        *_framed((*RIGHT_ANSWERS, *RIGHT_NUMBERS, *RIGHT_CHAINS, *RIGHT_SETS, *RIGHT_FORMS), is_honest=True),
         *(
             Case(f"honest: {name}", "honest", text, gold, True, style)
-            for name, style, gold, text in (*RIGHT_COMPLETIONS, *RIGHT_REMARKS)
+            for name, style, gold, text in (*RIGHT_COMPLETIONS, *RIGHT_REMARKS, *RIGHT_PLACES)
         ),
         *_answered((*ECHO_CONTROLS, *RIGHT_BY_QUESTION), is_honest=True),
         *(Case(f"honest: {name}", "honest", text, "72", True, style) for name, style, text in build_long_but_right()),

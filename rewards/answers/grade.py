@@ -84,14 +84,22 @@ def gold_completion(answer: Any, style: Style | str) -> str:
 
 
 def grade_cheaply(
-    completion: str, answer: Any, style: Style | str = Style.FLEXIBLE, question: str = "", thinking: Thinking = ANY
+    completion: str,
+    answer: Any,
+    style: Style | str = Style.FLEXIBLE,
+    question: str = "",
+    thinking: Thinking = ANY,
+    is_truncated: bool = False,
 ) -> Score | Undecided:
     """1.0 where the extracted answer equals a gold, 0.0 where it does not or there is none, else Undecided.
 
     `question` is the prompt, for the guards that ask what it asks for; `thinking` is what the prompt tells of that.
-    `detail` names the stage that decided.
+    `detail` names the stage that decided. With `is_truncated` the text was cut off: a last number is then none that it
+    ends with.
     """
     extraction = extract(completion, Style(style), thinking)
+    if is_truncated and extraction.style is Style.LAST_NUMBER:
+        return Score(0.0, Verdict.TRUNCATED, detail="extraction: cut off before it stated an answer")
     golds = gold_answers(answer)
     listed = tuple(gold for gold in golds if 2 <= len(extraction.several) == _num_listed(gold))
     if listed:

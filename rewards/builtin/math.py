@@ -53,7 +53,8 @@ class MathCorrect:
         styles = columns.get("style", [self._style] * size)
         conventions = columns.get("thinking_convention", [None] * size)
         thinking = map(thinking_of, samples.prompts, conventions)
-        rows = zip(samples.completions, columns["answer"], styles, questions, thinking, strict=True)
+        truncated = columns.get("is_truncated", [False] * size)
+        rows = zip(samples.completions, columns["answer"], styles, questions, thinking, truncated, strict=True)
         judged = [grade_cheaply(*row) for row in rows]
         asked: dict[tuple[str, tuple[str, ...]], Future[Results]] = {}
         for item in judged:

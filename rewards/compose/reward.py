@@ -41,6 +41,7 @@ class Reward:
                 **{name: [value] * size for name, value in problem.columns.items()},
                 "completion_ids": [list(completion.token_ids) for completion in completions],
                 "sample_seeds": [completion.seed for completion in completions],
+                "is_truncated": [completion.is_truncated for completion in completions],
             },
         )
         started = {component.name: component.start(samples, step) for component in self.components}

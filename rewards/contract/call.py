@@ -23,7 +23,7 @@ class Samples:
     prompts: tuple[str, ...]
     completions: tuple[str, ...]
     columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-    """Dataset columns, and `completion_ids` where the tokens are known."""
+    """Dataset columns, and what is known of each completion: `completion_ids`, `sample_seeds`, `is_truncated`."""
 
     def row(self, index: int) -> "Samples":
         """One completion by itself."""

@@ -83,13 +83,13 @@ def test_stages_are_named():
     texts = [
         "\\boxed{72}",
         "\\boxed{144/2}",
-        "\\boxed{x+1}",
+        "\\boxed{\\sqrt{x}+1}",
         "\\boxed{}",
         "no answer",
         "\\boxed{72} or 73",
         "\\boxed{71}",
     ]
-    golds = ["72", "72.0", "1+x", "72", "72", "72", "72"]
+    golds = ["72", "72.0", "1+\\sqrt{x}", "72", "72", "72", "72"]
     scores = MathCorrect("boxed").scores(texts, answer=golds)
     assert [(score.verdict.value, score.detail.partition(":")[0]) for score in scores] == [
         ("correct", "text"),
@@ -100,7 +100,14 @@ def test_stages_are_named():
         ("wrong", "extraction"),
         ("wrong", "rational"),
     ]
-    assert scores[2].extracted == "x+1"
+    assert scores[2].extracted == "\\sqrt{x}+1"
+
+
+def test_a_last_number_is_no_answer_of_a_text_that_was_cut_off():
+    texts = ["First, 12 * 3 = 36. Then 36 / 12 = 3", "The answer is 3. Let me check: 36 / 12 = 3"]
+    whole, cut = (MathCorrect().scores(texts, answer=["3", "3"], is_truncated=[cut] * 2) for cut in (False, True))
+    assert [score.verdict for score in whole] == [Verdict.CORRECT, Verdict.CORRECT]
+    assert [score.verdict for score in cut] == [Verdict.TRUNCATED, Verdict.CORRECT]
 
 
 def test_cheap_stages_start_no_process():
@@ -117,8 +124,8 @@ def test_any_gold_of_a_list_is_right():
 def test_equal_questions_are_asked_once(pool):
     function, asked = MathCorrect(), Asked(pool)
     function.use(asked)
-    assert function(["\\boxed{y+1}"] * 8, answer=["1+y"] * 8) == [1.0] * 8
-    assert asked.questions == [("y+1",)]
+    assert function(["\\boxed{\\sqrt{y}+1}"] * 8, answer=["1+\\sqrt{y}"] * 8) == [1.0] * 8
+    assert asked.questions == [("\\sqrt{y}+1",)]
 
 
 def test_a_gold_that_math_verify_cannot_read_is_an_error_not_a_zero():

@@ -168,8 +168,8 @@ def test_check_passes_the_built_in_judge(run):
     assert code == 0
     assert set(marks(text).values()) == {"ok"}
     assert len(marks(text)) == 7
-    assert "1029 of 1029 not graded correct" in text
-    assert "424 of 424 graded correct" in text
+    assert "1260 of 1260 not graded correct" in text
+    assert "600 of 600 graded correct" in text
 
 
 def test_check_of_a_form_asks_nothing_about_right_and_wrong(run):

@@ -71,6 +71,12 @@ def test_the_switch_changes_the_prompt_and_nothing_else_does(name):
     assert texts[None] == template.render([USER], None)
 
 
+@pytest.mark.parametrize("name", ["granite", "gpt-oss", "llama3"])
+def test_a_prompt_is_the_same_on_every_day(name):
+    written = {"granite": "January 01, 2025", "gpt-oss": "2025-01-01", "llama3": "01 Jan 2025"}
+    assert written[name] in ChatTemplate(tokenizer(name)).render([USER], None)
+
+
 def test_a_variable_that_is_only_named_is_no_switch():
     named = "{% set enable_thinking = false %}{# thinking #}{% for m in messages %}{{ m.content }}{% endfor %}"
     assert ChatTemplate(tokenizer(template=named)).switch is None

@@ -119,15 +119,18 @@ def score(
     out: Annotated[Path | None, typer.Option(help="Scored rows. Default: FILE.scored.jsonl, or in RUN/scored.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite scored rows that exist.")] = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows out, counted.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show where strict, flexible, math-verify and the reward differ, and why.")
+    ] = False,
     conversational: Conversational = False,
     timeout: Timeout = 2.0,
 ) -> None:
     """Grade stored completions: verdicts and which of them changed, latencies, and the rows with their scores."""
-    from doubleback.recipes.commands.score import one_reward, score_completions
+    from doubleback.recipes.commands.score import Options, one_reward, score_completions
 
     STOP.done = "no scores were written"
     config = one_reward(reward or "math", arguments or [], conversational, timeout)
-    score_completions(path, config, out, force, skip_bad, console)
+    score_completions(path, config, Options(out, force, skip_bad, explain), console)
 
 
 @app.command()

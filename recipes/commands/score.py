@@ -4,6 +4,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from doubleback.eval.show.console import Console
+from doubleback.eval.show.explained import differing_table, disagreement_table
 from doubleback.eval.show.tables import evaluation_table
 from doubleback.eval.summarise import summary
 from doubleback.recipes.commands.stored import Read, read_stored, what_to_score
@@ -21,6 +23,7 @@ from doubleback.rewards.answers.grade import gold_answers
 from doubleback.rewards.answers.messages import completion_text
 from doubleback.rewards.checks.dry_run import KEY, NAME, Check, Trial, config_for, dry_run, gold_samples, is_about_form
 from doubleback.rewards.checks.golds import matched_as_text_only
+from doubleback.rewards.checks.graders import explain
 from doubleback.rewards.checks.regrade import (
     Graded,
     group_names,
@@ -60,9 +63,21 @@ def one_reward(function: str, arguments: Sequence[str], conversational: bool, ti
     return config.model_copy(update={"components": {NAME: component}})
 
 
-def score_completions(
-    path: Path, config: RewardConfig, out: Path | None, force: bool, skip_bad: bool, console: Console
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked of `doubleback score` beside the reward."""
+
+    out: Path | None = None
+    """Where the scored rows go. None: where `what_to_score` says."""
+    force: bool = False
+    """Overwrite what is there."""
+    skip_bad: bool = False
+    """Leave bad rows out."""
+    explain: bool = False
+    """Show what other graders say where they differ."""
+
+
+def score_completions(path: Path, config: RewardConfig, options: Options, console: Console) -> None:
     """Grade stored completions, write them with their scores, and say what came of it and which verdicts changed.
 
     `path` is a file of rows, or the folder of a run (all of its rollouts) or of an evaluation. ConfigError where `out`
@@ -70,14 +85,19 @@ def score_completions(
     row could be judged.
     """
     files, default = what_to_score(path)
-    out = out or default
+    out = options.out or default
     with owned_output(out):
-        if out.exists() and not force:
+        if out.exists() and not options.force:
             raise ConfigError(f"--out {out} exists already; choose another file, or overwrite it with --force")
-        _score(stem(path), read_stored(files, config, skip_bad, console), config, out, console)
+        (component,) = config.components.values()
+        needs_answer = component.function == "math" or options.explain
+        read = read_stored(files, options.skip_bad, needs_answer, console)
+        graded = _score(stem(path), read, config, out, console)
+        if options.explain:
+            _explain(graded, config, out, console)
 
 
-def _score(name: str, read: Read, config: RewardConfig, out: Path, console: Console) -> None:
+def _score(name: str, read: Read, config: RewardConfig, out: Path, console: Console) -> list[Graded]:
     (component,) = config.components.values()
     function, stored = component.function or "", read.stored
     with load_reward(config, key=KEY) as reward:
@@ -104,6 +124,21 @@ def _score(name: str, read: Read, config: RewardConfig, out: Path, console: Cons
         console.print(_changes(was_judged))
     console.print(_slowest(graded))
     console.print(f"scored rows  {out}\nsummary      {summary_path}", soft_wrap=True)
+    return graded
+
+
+def _explain(graded: Sequence[Graded], config: RewardConfig, out: Path, console: Console) -> None:
+    """Write and show the rows on which strict, flexible, math-verify and the reward differ."""
+    (component,) = config.components.values()
+    asked_for = component.args.get("style", Style.FLEXIBLE) if component.function == "math" else Style.FLEXIBLE
+    strict = Style.BOXED if asked_for == Style.FLEXIBLE else Style(asked_for)
+    with console.status("asking the other graders"):
+        explained = list(explain(graded, strict, config.timeout_seconds))
+    explained_path = out.with_name(f"{stem(out)}.explained.jsonl")
+    write_atomically(explained_path, to_lines(item.line() for item in explained if item.differs))
+    console.print(differing_table(explained))
+    console.print(disagreement_table(explained))
+    console.print(f"explained    {explained_path} (strict reads {strict} where a row has no style)", soft_wrap=True)
 
 
 def _require_judged(graded: Sequence[Graded], is_conversational: bool) -> None:

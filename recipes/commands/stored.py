@@ -9,7 +9,6 @@ from doubleback.eval.compare import SAMPLES
 from doubleback.eval.lm_harness import is_lm_harness, rows_from_lm_harness
 from doubleback.eval.show.console import Console
 from doubleback.rewards.checks.regrade import Stored, problems_of, stored_completions
-from doubleback.rewards.compose.config import RewardConfig
 from doubleback.rewards.jsonl import Row, refuse
 from doubleback.rewards.rows import Source, read_data, saved, stem
 from doubleback.rewards.sample_lines import ROLLOUTS
@@ -44,15 +43,14 @@ class Read:
     """Of the bytes of all files."""
 
 
-def read_stored(files: Sequence[Path], config: RewardConfig, skip_bad: bool, console: Console) -> Read:
+def read_stored(files: Sequence[Path], skip_bad: bool, needs_answer: bool, console: Console) -> Read:
     """The completions of the files. ConfigError for bad rows, or with `skip_bad` a line about them."""
-    (component,) = config.components.values()
     stored, digests = [], []
     for file in files:
         data = read_data(Source(str(file)))
         is_foreign = bool(data.rows) and is_lm_harness(data.rows[0].data)
         rows = rows_from_lm_harness(data.rows) if is_foreign else data.rows
-        found, findings = stored_completions(file, rows, needs_answer=component.function == "math")
+        found, findings = stored_completions(file, rows, needs_answer=needs_answer)
         bad = sorted([*data.bad, *findings], key=lambda line: int(line.removeprefix(f"{file}:").partition(":")[0]))
         if bad and not skip_bad:
             refuse(bad, " (--skip-bad leaves such rows out)")

@@ -26,7 +26,8 @@ class MathCorrect:
     solution with `####`, or a list of which any is right.
     An answer copied from the question is wrong; the question is the column `question`, or else the prompt.
 
-    Verdicts: correct, wrong (hedges too), no_answer, bad_format, timeout, grader_error; the stage is in `detail`.
+    Verdicts: correct, wrong (hedges too), no_answer, bad_format, timeout, grader_error. `detail` is "stage: rule"; a
+    stage is extraction, guard, text, rational, symbolic or worker.
     Failure cases: a gold that math-verify cannot parse is matched as text alone (`doubleback check` lists those); an
     unevaluated `8 * 9` for 72 is wrong by intention, as is another unit. TRL's reward signature.
     """
@@ -85,5 +86,5 @@ class MathCorrect:
         (score,) = pool.result(asked[question.candidate, question.golds])
         if score is None:
             raise ValueError("the symbolic stage gave no verdict")
-        detail = f"symbolic: {score.detail}" if score.verdict in UNUSABLE else score.detail
+        detail = f"worker: {score.detail}" if score.verdict in UNUSABLE else score.detail
         return replace(score, extracted=question.extraction.answer, detail=detail)

@@ -4,6 +4,7 @@ import re
 import resource
 import threading
 import time
+from collections import Counter
 
 import pytest
 from support.rewarding import section
@@ -150,3 +151,16 @@ def test_messages_prompts_and_threads():
 def test_a_style_of_the_row_goes_before_the_style_of_the_reward():
     text = "#### 72 \n \\boxed{73}"
     assert MathCorrect("hash")([text] * 2, answer=["72", "73"], style=["hash", "boxed"]) == [1.0, 1.0]
+
+
+def test_every_verdict_names_its_stage_and_its_rule():
+    """So that a user can argue with it."""
+    judged = []
+    short = [case for case in cases() if len(case.completion) < 2_000]
+    with load_reward({"components": {"math": {}}}) as reward:
+        for case in short[::4]:
+            columns = {"answer": case.answer, "style": case.style}
+            judged += reward(Problem(case.name, case.prompt, columns), [as_completion(case.completion)])
+    stages = Counter(re.fullmatch(r"(\w+): \S.*", score.detail, re.DOTALL)[1] for score in judged)
+    assert set(stages) <= {"extraction", "guard", "text", "rational", "symbolic", "worker"}
+    assert min(stages[stage] for stage in ("extraction", "guard", "text", "rational", "symbolic")) > 4

@@ -1,6 +1,7 @@
 """No secret of the host's environment reaches a worker but by its name in the recipe."""
 
 import os
+import socket
 
 import pytest
 
@@ -35,3 +36,18 @@ def test_a_reward_sees_what_is_no_secret_and_what_the_recipe_names(monkeypatch):
         names = ("MY_TOKEN", "JUDGE_API_KEY", "MY_SETTING", "PATH")
         scores = reward(Problem("p", "?"), [Completion(name, (1,), (0.0,), "stop", 0, "", 0) for name in names])
     assert [score.value for score in scores] == [0.0, 1.0, 1.0, 1.0]
+
+
+def test_files_and_network_are_open_to_a_reward_as_docs_rewards_says(tmp_path):
+    """No sandbox is claimed: this holds the page to what it says."""
+    (tmp_path / "secret").write_text("mine")
+    listener = socket.create_server(("127.0.0.1", 0))
+    places = {"file": str(tmp_path / "secret"), "port": listener.getsockname()[1]}
+
+    def reaches(completions, **columns):
+        with socket.create_connection(("127.0.0.1", places["port"])) as connection, open(places["file"]) as file:
+            return [float(connection.fileno() > 0 and file.read() == "mine")] * len(completions)
+
+    with listener, load_reward({"components": {"reaches": reaches}}) as reward:
+        (score,) = reward(Problem("p", "?"), [Completion("a", (1,), (0.0,), "stop", 0, "", 0)])
+    assert score.value == 1.0

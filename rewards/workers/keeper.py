@@ -276,7 +276,9 @@ async def _next(reader: asyncio.StreamReader) -> bytes:
 def main() -> None:
     """Keep workers until the host is gone."""
     prctl(PR_SET_CHILD_SUBREAPER, 1)
-    asyncio.run(_run(socket.socket(fileno=int(sys.argv[1]))))
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    channel.set_inheritable(False)  # a worker that had it could write to the host
+    asyncio.run(_run(channel))
 
 
 if __name__ == "__main__":

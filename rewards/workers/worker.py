@@ -68,6 +68,7 @@ def main() -> None:
     # Orphans of what a reward starts come to this process, where the keeper finds them.
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     channel = socket.socket(fileno=int(sys.argv[1]))
+    channel.set_inheritable(False)
     setup: Setup = pickle.loads(receive(channel) or b"")
     sys.path[:] = [*dict.fromkeys([*setup.path, os.getcwd()])]
     (spec,) = setup.functions

@@ -174,6 +174,16 @@ def test_an_answer_is_read_as_data(both, fields):
     assert score(pool, "runs", "right").value == 1.0
 
 
+def test_a_worker_has_no_way_to_the_host_but_through_its_keeper(both):
+    """Its sockets are its channel and the pair with which its event loop wakes itself; what it starts has none."""
+    links = "[os.readlink(f'/proc/self/fd/{n}') for n in range(99) if os.path.lexists(f'/proc/self/fd/{n}')]"
+    count = f"len([link for link in {links} if link.startswith('socket:')])"
+    assert score(both[0], "runs", f"import os; said = float({count})").value == 3.0
+    child = f"[sys.executable, '-c', {f'import os; print({count})'!r}], close_fds=False, capture_output=True"
+    deed = f"import subprocess, sys; said = float(subprocess.run({child}).stdout)"
+    assert score(both[0], "runs", deed).value == 0.0
+
+
 def test_rewards_do_not_share_a_process():
     """One patches all it finds, the other and math-verify judge on as they did."""
     patch = "import builtins, json; builtins.float = json.loads = lambda *_, **__: 1.0"

@@ -206,7 +206,8 @@ def crashes(completions, **columns):
     ("function", "failing", "shown"),
     [
         ("substring", {"hostile completions", "honest controls"}, "hedge, think_answer: '72 or 73' for '72'"),
-        ("random_each_time", {"again in a new process", "single and batch", "in reversed order"}, "0 of "),
+        # The draws of a call depend on its completions: alone the same in any process, in a batch others.
+        ("random_each_time", {"single and batch", "in reversed order"}, " the same"),
         ("by_position", {"single and batch", "in reversed order"}, " the same"),
         ("quadratic", {"hangs and crashes"}, "left out after 5 timeouts"),
         ("crashes", {"hangs and crashes"}, "grader_error, the worker ended with exit code 1"),

@@ -2,7 +2,7 @@
 
 Trainer and engine live on one device, each with the base's weights. Bytes, with b the bytes of a base parameter:
 
-    weights       base parameters * b, once for the trainer and once for the engine
+    weights       base parameters * b, once for the trainer and once for each engine (engine.processes)
     kv cache      engine.kv_cache_mib; in main memory, which is taken when it is written, no more than can be filled:
                   max_num_seqs completions of model.max_length, of layers * 2 * key-value heads * head width * b a token
     adapter       adapter parameters * 4, in float32; gradients the same; AdamW's two moments twice that
@@ -57,11 +57,12 @@ class Memory:
     activations: int
     logits: int
     merge: int
+    num_engines: int = 1
 
     @property
     def resident(self) -> int:
-        """What stays all the time: two copies of the base, the cache, the adapter with its moments."""
-        return 2 * self.weights + self.kv_cache + self.adapter
+        """What stays all the time: the trainer's and each engine's base, the cache, the adapter with its moments."""
+        return (1 + self.num_engines) * self.weights + self.kv_cache + self.adapter
 
     @property
     def update(self) -> int:
@@ -128,6 +129,7 @@ def estimate(config: PretrainedConfig, plan: Plan, has_cuda: bool) -> Memory:
         activations=_activations(config, plan) * width,
         logits=_logits(config, plan),
         merge=sum(adapted) * width + 2 * 4 * max(adapted) if delivery.name == "merged" else 0,
+        num_engines=plan.engine.processes,
     )
 
 
@@ -166,13 +168,14 @@ def sampling_cache(config: PretrainedConfig, engine: EngineConfig, model: ModelS
     width = DTYPES[model.dtype].itemsize
     with torch.device("meta"):
         weights = AutoModelForCausalLM.from_config(config, dtype=DTYPES[model.dtype]).num_parameters() * width
-    return _cache_within(config, engine, width, model.max_length, int(SHARE * (free - 2 * weights)))
+    left = free - (1 + engine.processes) * weights
+    return _cache_within(config, engine, width, model.max_length, int(SHARE * left))
 
 
 def _cache_within(config: PretrainedConfig, engine: EngineConfig, width: int, max_length: int, room: int) -> int:
-    """MiB that the sequences can fill, of `room` bytes at most, but never less than one of them fills."""
+    """MiB that the sequences can fill, of `room` bytes at most, but never less than one of each engine fills."""
     most, fewest = _wanted_cache(config, engine, width, max_length), cache_mib(config, width, 1, max_length)
-    return max(min(most, room >> 20), fewest, 16)
+    return max(min(most, room >> 20), engine.processes * max(fewest, 16))
 
 
 def _wanted_cache(config: PretrainedConfig, engine: EngineConfig, width: int, max_length: int) -> int:
@@ -220,7 +223,7 @@ def verdict(memory: Memory, free: int) -> str:
         return f"fits: {figures}"
     if memory.resident > free:
         return (
-            f"does not fit: {figures}; two copies of the base, the cache and the adapter alone take "
-            f"{memory.resident / GIB:.1f} GiB: take a smaller base, or lower engine.kv_cache_mib or lora.rank"
+            f"does not fit: {figures}; {1 + memory.num_engines} copies of the base, the cache and the adapter alone "
+            f"take {memory.resident / GIB:.1f} GiB: take a smaller base, or lower engine.kv_cache_mib or lora.rank"
         )
     return f"does not fit: {figures}; lower optim.microbatch_tokens, or set optim.gradient_checkpointing=true"

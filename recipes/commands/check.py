@@ -26,6 +26,7 @@ from doubleback.rl.free_memory import free_memory
 from doubleback.rl.memory import GIB, verdict
 from doubleback.rl.policy import lora
 from doubleback.rl.policy.families import expert_rank, num_experts
+from doubleback.rl.threads import in_words, sharing_cores
 from doubleback.rl.types import ModelSource
 
 LABEL_WIDTH = 26
@@ -53,7 +54,7 @@ def show_memory(recipe: Recipe, console: Console) -> None:
 
 def check_recipe(recipe: Recipe, console: Console) -> None:
     """Show all of it: data, adapter, what the base does. ConfigError or RunError where it cannot train."""
-    with prepared_watched(recipe, console) as prepared:
+    with sharing_cores(1 + recipe.num_engine_processes), prepared_watched(recipe, console) as prepared:
         if recipe.trainer == "trl":
             trl_trainer.refuse(recipe, prepared.longest_prompt)
         table = _table("data")
@@ -134,6 +135,7 @@ def _add_model(table: Table, recipe: Recipe, model: ModelSource, assembled: Asse
         )
     table.add_row("memory", f"{verdict(assembled.memory, assembled.free)} (estimate)")
     table.add_row("sizes", _sizes(recipe, assembled.recipe))
+    table.add_row("threads", in_words(recipe.num_engine_processes))
     table.add_row("sync", f"{assembled.strategy.name}: {assembled.strategy.reason}")
 
 

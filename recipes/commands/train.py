@@ -44,6 +44,7 @@ from doubleback.rl.run.owner import owned
 from doubleback.rl.run.samples import sample_lines, write_rollouts
 from doubleback.rl.stopping import STOP, Interrupted
 from doubleback.rl.sync import AdapterSync, draw_canaries
+from doubleback.rl.threads import sharing_cores
 from doubleback.rl.train import train as train_adapter
 
 Watch = Callable[[str, Callable[[], str]], AbstractContextManager[None]]
@@ -70,7 +71,7 @@ def train(
     out, console = Path(out), console or Console()
     if resume:
         require_folder(out, "--resume --out ")
-    with owned(out):
+    with owned(out), sharing_cores(1 + recipe.num_engine_processes):
         _refuse_another_run(recipe, out, resume, console)
         if recipe.lora.init is not None and not resume:
             require_folder(recipe.lora.init, "lora.init=")

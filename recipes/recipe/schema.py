@@ -82,6 +82,11 @@ class Recipe(Section):
         return self.rollout.prompts_per_step * self.sampling.group_size
 
     @property
+    def num_engine_processes(self) -> int:
+        """How many engines have a process of their own; 0 where the one there is shares the trainer's."""
+        return self.engine.processes if self.rollout.ahead or self.engine.processes > 1 else 0
+
+    @property
     def held_tokens(self) -> int:
         """How many tokens of prompts and completions a step holds at most."""
         is_shared = self.optim.pack and self.optim.share_prompts

@@ -11,6 +11,9 @@ from doubleback.rl.engines.setup import MERGED, EngineSetup, Strategy
 from doubleback.rl.engines.table import ENGINES, engine_row
 from doubleback.rl.types import ModelSource
 
+OF_THE_PROCESS = frozenset({"name", "processes", "stall_seconds"})
+"""Keys that matter whichever engine it is."""
+
 
 class EngineConfig(Section):
     """Who generates, and within which limits."""
@@ -25,6 +28,9 @@ class EngineConfig(Section):
         int, Field(ge=1, le=1 << 16), MayChange("batches of another size: last bits may differ")
     ] = 256
     """Completions that are generated at the same time."""
+    processes: Annotated[int, Field(ge=1), MayChange("batches of another size: last bits may differ")] = 1
+    """Engines that share the problems of every call, each in a process of its own where there are several: of use where
+    a core, or a GPU, would be idle. max_num_seqs and kv_cache_mib are those of all of them together."""
     return_routed_experts: bool = True
     """Have the engine report the experts that it chose for each token: they are compared with the trainer's, and
     replayed where algorithm.routing_replay asks for it."""
@@ -45,8 +51,7 @@ class EngineConfig(Section):
                 f"package.module:attr); {nearest(self.name, ENGINES)}"
             )
             return
-        # Whoever samples in a process of its own is watched there.
-        for key in sorted(type(self).model_fields.keys() - {"name", "stall_seconds"} - engine_row(self.name).reads):
+        for key in sorted(type(self).model_fields.keys() - OF_THE_PROCESS - engine_row(self.name).reads):
             readers = [name for name, row in ENGINES.items() if key in row.reads]
             yield from self.without_effect("engine", (key,), "name", " or ".join(readers))
 
@@ -61,4 +66,5 @@ class EngineConfig(Section):
             returns_routes=self.return_routed_experts,
             has_stop_strings=has_stop_strings,
             stall_seconds=self.stall_seconds,
+            processes=self.processes,
         )

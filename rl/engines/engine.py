@@ -54,8 +54,8 @@ class Load:
 class Watched(Protocol):
     """A sampler that can be asked how it stands, from another thread, while `sample` goes on."""
 
-    def load(self) -> Load:
-        """What is running, waiting and done."""
+    def load(self) -> Load | None:
+        """What is running, waiting and done; None where nobody knows."""
 
 
 class Engine(Sampler, Protocol):

@@ -1,18 +1,19 @@
-"""An engine in a process of its own, so that it can sample while this process learns. One call at a time.
+"""Engines in processes of their own, so that they can sample while this process learns. One call at a time.
 
-The frozen base is handed over in shared memory. With several CUDA devices the engine has the second, the trainer the
-first. What the engine raises is raised here by its own name; an engine that dies, or says nothing for too long, is
-named.
+The frozen base is handed over in shared memory. With several CUDA devices the trainer has the first, the engines the
+others in turn. What an engine raises is raised here by its own name; an engine that dies, or says nothing for too long,
+is named.
 """
 
 import math
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableSequence, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import astuple, replace
 from multiprocessing.connection import Connection
-from threading import Lock
+from threading import Lock, Thread
+from time import sleep
 from typing import Any
 
 import psutil
@@ -21,13 +22,15 @@ from torch import Tensor, multiprocessing
 from transformers import PreTrainedTokenizerBase
 
 from doubleback.rewards.types import ConfigError, Problem, RunError
-from doubleback.rl.engines.engine import Engine, OnGroup
+from doubleback.rl.engines.engine import Engine, Load, OnGroup, Watched
 from doubleback.rl.engines.setup import EngineSetup
 from doubleback.rl.hanging import LOOK_SECONDS, Silence
 from doubleback.rl.policy.lora import Adapter
 from doubleback.rl.types import Group, Sampling, TokenSequence
 
 Make = Callable[[EngineSetup, Mapping[str, Tensor], PreTrainedTokenizerBase], Engine]
+NICENESS = 5
+"""How far engines stand back: with fewer cores than processes, what learns is the longest, and goes first."""
 CLOSE_SECONDS = 5.0
 """How long a process may take to end by itself."""
 PASSED_ON = (ConfigError, RunError, ValueError, RuntimeError)
@@ -44,11 +47,11 @@ class ProcessEngine:
         setup: EngineSetup,
         base: Mapping[str, Tensor],
         tokenizer: PreTrainedTokenizerBase,
+        index: int = 0,
     ) -> None:
         """Starts the process, in which `make(setup, base, tokenizer)` makes the engine: a function of some module.
 
-        RunError where it neither answers nor computes for `setup.stall_seconds`; the process is then ended, as where it
-        cannot start.
+        It is not waited for: `require_started` does that. `index`: which of the engines it is, from 0.
         """
         self._stall_seconds = setup.stall_seconds
         context = multiprocessing.get_context("spawn")
@@ -56,11 +59,12 @@ class ProcessEngine:
         self._lock = Lock()
         self._given_up = ""
         """Why nothing is asked of it any more."""
-        apart = second_device(torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES"))
+        self._told = context.RawArray("q", 6)
+        apart = device_apart(index, torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES"))
         # What the engine's process cannot see, it cannot be given.
         shared = {name: tensor.cpu() for name, tensor in base.items()} if apart else dict(base)
         patient = replace(setup, stall_seconds=math.inf)  # this side keeps the time, and names what hangs
-        arguments = (far_end, torch.get_num_threads(), make, (patient, shared, tokenizer))
+        arguments = (far_end, self._told, torch.get_num_threads(), make, (patient, shared, tokenizer))
         self._process = context.Process(target=_serve, args=arguments, daemon=True)
         before = dict(os.environ)
         os.environ.update(apart)
@@ -70,11 +74,12 @@ class ProcessEngine:
             os.environ.clear()
             os.environ.update(before)
         far_end.close()
-        try:
-            self._answer()
-        except PASSED_ON:
-            self._process.kill()  # nobody else has this engine, to close it
-            raise
+
+    def require_started(self) -> None:
+        """Return once it is there. RunError where it neither answers nor computes for `stall_seconds`, and what kept
+        it from starting.
+        """
+        self._answer()
 
     def load_adapter(self, adapter: Adapter, version: int) -> None:
         """Serve `adapter` from now on, as `rl.engines.engine.Engine` says."""
@@ -96,6 +101,11 @@ class ProcessEngine:
         scores: list[tuple[float, ...]] = self._call("score", sequences)
         return scores
 
+    def load(self) -> Load | None:
+        """How the engine stood a moment ago, as `rl.engines.engine.Watched` says."""
+        is_known, *counts = self._told
+        return Load(*counts) if is_known else None
+
     def close(self) -> None:
         """Free what the engine holds."""
         # While a call waits for its answer, nobody wants that any more.
@@ -103,6 +113,10 @@ class ProcessEngine:
             with suppress(OSError):  # it has ended meanwhile
                 self._pipe.send(("close", ()))
             self._process.join(timeout=CLOSE_SECONDS)
+        self.kill()
+
+    def kill(self) -> None:
+        """End the process, whatever it does."""
         if self._process.is_alive():
             self._process.kill()
 
@@ -164,15 +178,17 @@ def _cause(code: int | None) -> str:
     return f"{name}: perhaps for want of memory, see dmesg" if name == "SIGKILL" else name
 
 
-def second_device(count: int, visible: str | None) -> dict[str, str]:
-    """Environment of the engine's process where there are `count` CUDA devices, of `visible` in CUDA's words."""
+def device_apart(index: int, count: int, visible: str | None) -> dict[str, str]:
+    """Environment of engine `index` where there are `count` CUDA devices, of `visible` in CUDA's words."""
     if count < 2:
         return {}
-    return {"CUDA_VISIBLE_DEVICES": visible.split(",")[1].strip() if visible else "1"}
+    device = 1 + index % (count - 1)
+    return {"CUDA_VISIBLE_DEVICES": visible.split(",")[device].strip() if visible else str(device)}
 
 
-def _serve(pipe: Connection, threads: int, make: Make, arguments: tuple[Any, ...]) -> None:
-    """The other side: an engine, and the calls of it that come through the pipe."""
+def _serve(pipe: Connection, told: MutableSequence[int], threads: int, make: Make, arguments: tuple[Any, ...]) -> None:
+    """The other side: an engine, and the calls of it that come through the pipe; `told` says how it stands."""
+    os.nice(NICENESS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to end
     torch.set_num_threads(threads)
     try:
@@ -180,17 +196,31 @@ def _serve(pipe: Connection, threads: int, make: Make, arguments: tuple[Any, ...
     except PASSED_ON as error:
         pipe.send(("error", (type(error).__name__, str(error))))
         return
+    Thread(target=_tell, args=(engine, told), daemon=True).start()
     pipe.send(("result", None))
     try:
         while True:
             name, values = pipe.recv()
             if name == "close":
                 break
-            pipe.send(_reply(engine, name, values, lambda *group: pipe.send(("group", group))))
+            reply = _reply(engine, name, values, lambda *group: pipe.send(("group", group)))
+            _note(engine, told)  # else what comes next would be counted from a moment ago
+            pipe.send(reply)
     except (EOFError, BrokenPipeError):
         pass  # the parent is gone
     finally:
         engine.close()
+
+
+def _tell(engine: Engine, told: MutableSequence[int]) -> None:
+    while True:
+        _note(engine, told)
+        sleep(LOOK_SECONDS)
+
+
+def _note(engine: Engine, told: MutableSequence[int]) -> None:
+    if isinstance(engine, Watched) and (load := engine.load()) is not None:
+        told[:] = [1, *astuple(load)]
 
 
 def _reply(engine: Engine, name: str, values: tuple[Any, ...], on_group: OnGroup) -> tuple[str, Any]:

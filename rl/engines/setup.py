@@ -1,6 +1,7 @@
 """What an engine is given: plain values, whoever made them. Importing this loads no torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 
 from doubleback.rl.types import ModelSource
 
@@ -34,7 +35,7 @@ class EngineSetup:
     model: ModelSource
     strategy: Strategy
     max_num_seqs: int
-    """Completions that are generated at the same time."""
+    """Completions that are generated at the same time, by all processes."""
     kv_cache_mib: int | None
     """Memory for the key-value cache, in MiB, where the engine has one of a fixed size. None: what max_num_seqs
     completions of the model's length fill (`rl.policy.cache`)."""
@@ -44,3 +45,12 @@ class EngineSetup:
     """Whether any sampling will ask for stop strings; vLLM then needs a tokenizer of its own."""
     stall_seconds: float = 60.0
     """How long it may neither answer nor compute (`rl.hanging`)."""
+    processes: int = 1
+    """Engines that share this setup and every call, each in a process of its own where there are several."""
+
+    @property
+    def share(self) -> "EngineSetup":
+        """What one of the `processes` is given: the completions and the cache are those of all of them together."""
+        cache = None if self.kv_cache_mib is None else self.kv_cache_mib // self.processes
+        num_seqs = ceil(self.max_num_seqs / self.processes)
+        return replace(self, max_num_seqs=num_seqs, kv_cache_mib=cache, processes=1)

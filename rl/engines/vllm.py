@@ -122,6 +122,7 @@ class VllmEngine:
                 stop_token_ids=sorted(self._ends),
                 stop=list(sampling.stop),
                 logprobs=0,
+                flat_logprobs=True,  # numbers in a list, in place of an object a token
                 detokenize=bool(sampling.stop),  # stop strings are found in text
                 output_kind=RequestOutputKind.FINAL_ONLY,
             )
@@ -186,9 +187,7 @@ class VllmEngine:
         return Completion(
             text=completion_text(sample.token_ids, self._tokenizer, self._ends, stop),
             token_ids=tuple(sample.token_ids),
-            sampler_logprobs=tuple(
-                entry[token].logprob for entry, token in zip(sample.logprobs, sample.token_ids, strict=True)
-            ),
+            sampler_logprobs=tuple(sample.logprobs.logprobs),  # one a token, since logprobs=0
             finish_reason=sample.finish_reason,
             policy_version=self._version,
             adapter_hash=self._adapter_hash,

@@ -148,7 +148,7 @@ def test_a_base_that_cannot_fit_is_refused_before_it_is_loaded(run, monkeypatch)
     assert code == 2
     (line,) = errors(err)
     assert line.startswith("error: model.path=bundled:countdown does not fit: ")
-    assert "of 0.0 GiB; two copies of the base" in line
+    assert "of 0.0 GiB; 2 copies of the base" in line
 
 
 def test_memory_needs_no_weights(run):

@@ -153,7 +153,7 @@ def test_free_memory_is_the_least_that_anything_says(tmp_path, monkeypatch):
     [
         (8, "fits: 7.0 of 8.0 GiB"),
         (6, "does not fit: 7.0 of 6.0 GiB; lower optim.microbatch_tokens, or set optim.gradient_checkpointing=true"),
-        (3, "does not fit: 7.0 of 3.0 GiB; two copies of the base, the cache and the adapter alone take 4.0 GiB:"),
+        (3, "does not fit: 7.0 of 3.0 GiB; 2 copies of the base, the cache and the adapter alone take 4.0 GiB:"),
     ],
 )
 def test_verdict(free, sentence):

@@ -55,7 +55,7 @@ def test_a_row_says_what_its_engine_reads(name):
 def test_of_an_engine_that_is_not_ours_nothing_is_taken_for_granted():
     row = engine_row(PLACE)
     assert row.location == PLACE
-    assert row.reads == EngineConfig.model_fields.keys() - {"name"}
+    assert row.reads == EngineConfig.model_fields.keys() - {"name", "processes"}
     assert (row.can_serve_adapters, row.needs_base) == (False, True)
 
 

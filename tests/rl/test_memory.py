@@ -66,6 +66,8 @@ def test_what_changes_it(tmp_path):
     assert made(folder, dtype="bfloat16", head_dtype="bfloat16").logits == plain.logits
     assert made(folder, microbatch_tokens=500).activations == plain.activations / 2
     assert made(folder, has_cuda=True).merge == 0
+    several = made(folder, engine=EngineConfig(kv_cache_mib=64, processes=3))
+    assert several.resident == plain.resident + 2 * plain.weights
     gpt_oss = make_family_model("gpt_oss", tmp_path / "gpt_oss")  # vLLM serves no adapter on its experts
     assert made(gpt_oss, has_cuda=True).merge == made(gpt_oss).merge > 0
     layer = 14 * 64 + 8 * 64 + 2 * 2 * 32 + 2 * (3 * 64 + 4 * 32)

@@ -9,7 +9,7 @@ from support.rollouts import SAMPLING, make_completion
 from doubleback.rewards.types import Problem, RunError
 from doubleback.rl.config import LoraSettings, OptimConfig, SyncConfig
 from doubleback.rl.engines.config import EngineConfig
-from doubleback.rl.engines.create import create_engine
+from doubleback.rl.engines.create import EnginePool, create_engine
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.policy import lora
@@ -143,6 +143,32 @@ def test_broken_sync_is_named(engine_and_model, learner, fault, cause, num_compl
         sync.push()
     move(learner, seed=2)
     with pytest.raises(RunError, match=rf"step \d: the adapter did not reach the engine: .*{cause}"):
+        sync.push()
+
+
+class Stuck:
+    """An engine that scores as it once did, whatever it is given."""
+
+    def __init__(self, scores):
+        self._scores = scores
+
+    def load_adapter(self, adapter, version):
+        """It never arrives."""
+
+    def score(self, sequences):
+        return self._scores
+
+
+@pytest.mark.parametrize("step_tokens", [FEW, MANY])
+def test_one_engine_of_several_that_takes_no_adapter_is_found(engine_and_model, learner, step_tokens):
+    engine = engine_and_model[0]
+    canaries = draw_canaries(engine, PROBLEMS, CONFIG, seed=0, step_tokens=step_tokens)
+    scores = engine.score(canaries)
+    pool = EnginePool([engine, Stuck(scores)])
+    sync = AdapterSync(pool, learner, canaries, CONFIG, "float32")
+    sync.push()
+    move(learner, seed=1)
+    with pytest.raises(RunError, match="the adapter did not reach the engine"):
         sync.push()
 
 

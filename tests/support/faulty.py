@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 
 from doubleback.rewards.types import ConfigError
+from doubleback.rl.engines.engine import Load
 
 
 class Faulty:
@@ -61,6 +62,13 @@ class Refusing:
 
     def close(self):
         """Nothing is held."""
+
+
+class Told(Refusing):
+    """An engine that can say how it stands."""
+
+    def load(self):
+        return Load(1, 2, 3, 4, 5)
 
 
 def silent(setup, base, tokenizer):

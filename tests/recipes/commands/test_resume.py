@@ -155,7 +155,7 @@ def test_a_signal_saves_and_the_command_that_is_told_goes_on_as_if_nothing_had_b
 
 @pytest.mark.timeout(900)
 def test_a_run_that_samples_ahead_resumes_exactly_and_leaves_no_process(tmp_path):
-    ahead = ["rollout.ahead=true", "checkpoint.every=3"]
+    ahead = ["rollout.ahead=true", "engine.processes=2", "checkpoint.every=3"]
     run_to_the_end(tmp_path / "whole", *ahead)
     lags = [line["rollout/lag"] for line in untimed_metrics(tmp_path / "whole")[1:]]
     assert lags == [0, 1, 1, 0, 1, 1, 0, 1]  # steps 3 and 6 are saved: nothing is sampled ahead of them

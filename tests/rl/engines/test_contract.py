@@ -24,6 +24,7 @@ BOUND = 5e-5  # nats, float32: the default bound of rl.sync
 PROBLEMS = [Problem(f"p{target}", f"3 5 7 -> {target}") for target in (22, 15, 36, 8)]
 SEEDS = [11, 222, 3333, 44444]
 PROCESS = "vllm, in a process of its own"
+POOL = "transformers, in two processes"
 
 
 class Setup:
@@ -36,7 +37,7 @@ class Setup:
         self.tokenizer = load_tokenizer(folder)
         model = lora.attach(base, LoraSettings(rank=4, alpha=8.0, targets=targets), seed=0)
         asked = "runtime" if is_runtime else "merged"
-        kind = EngineConfig(name="vllm" if name == PROCESS else name)
+        kind = EngineConfig(name=name.split(",")[0], processes=2 if name == POOL else 1)
         strategy = choose(asked, lora.targets(model), family_of(base.config), kind.name, is_cuda=False)
         made = kind.setup(config, strategy, has_stop_strings=True)
         self.engine = create_engine(made, self.base, self.tokenizer, is_apart=name == PROCESS)
@@ -51,7 +52,7 @@ class Setup:
         lora.load(self.learner.model, tensors)
 
 
-@pytest.fixture(scope="module", params=["transformers", "vllm", PROCESS])
+@pytest.fixture(scope="module", params=["transformers", "vllm", PROCESS, POOL])
 def setup(request, tiny_model_folder):
     made = Setup(request.param, str(tiny_model_folder))
     yield made

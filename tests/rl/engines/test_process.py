@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import psutil
 import pytest
-from support.faulty import Busy, Refusing, silent
+from support.faulty import Busy, Refusing, Told, silent
 from support.processes import children, wait_for_end
 
 from doubleback.rewards.types import ConfigError, Problem, RunError
 from doubleback.rl.engines.config import EngineConfig
-from doubleback.rl.engines.process import ProcessEngine, second_device
+from doubleback.rl.engines.create import start_engines
+from doubleback.rl.engines.engine import Load
+from doubleback.rl.engines.process import device_apart
 from doubleback.rl.types import ModelSource, Sampling
 
 SETUP = EngineConfig(name="transformers").setup(ModelSource("nowhere", "float32", 64))
@@ -19,10 +21,17 @@ SAMPLING = Sampling(group_size=2, temperature=1.0, max_tokens=4)
 
 
 @pytest.mark.parametrize(
-    ("count", "visible", "expected"), [(0, None, None), (1, "3", None), (2, None, "1"), (3, "4, 2,0", "2")]
+    ("count", "visible", "expected"),
+    [
+        (0, None, [None, None]),
+        (1, "3", [None, None]),
+        (2, None, ["1", "1"]),
+        (3, "4, 2,0", ["2", "0", "2"]),
+    ],
 )
-def test_with_several_devices_the_engine_has_the_second(count, visible, expected):
-    assert second_device(count, visible).get("CUDA_VISIBLE_DEVICES") == expected
+def test_with_several_devices_the_engines_have_all_but_the_first(count, visible, expected):
+    found = [device_apart(index, count, visible).get("CUDA_VISIBLE_DEVICES") for index in range(len(expected))]
+    assert found == expected
 
 
 def engines():
@@ -31,11 +40,12 @@ def engines():
 
 
 @pytest.mark.timeout(120)  # all that can be seen of a wait that never ends
-def test_an_engine_that_says_nothing_is_named_and_ended():
+@pytest.mark.parametrize("processes", [1, 2])
+def test_an_engine_that_says_nothing_is_named_and_ended(processes):
     before = engines()
     said = r"the engine's process \d+ has neither answered nor computed for 0.2 s \(engine.stall_seconds\)"
     with pytest.raises(RunError, match=said):
-        ProcessEngine(silent, replace(SETUP, stall_seconds=0.2), {}, None)
+        start_engines(silent, replace(SETUP, stall_seconds=0.2, processes=processes), {}, None)
     wait_for_end(engines() - before)
 
 
@@ -43,7 +53,7 @@ def test_an_engine_that_says_nothing_is_named_and_ended():
 def test_an_engine_that_computes_for_longer_is_waited_for_and_one_that_is_stopped_is_not():
     """Work is measured in processor time, which a busy machine does not change."""
     before = engines()
-    engine = ProcessEngine(Busy, SETUP, {}, None)
+    engine = start_engines(Busy, SETUP, {}, None)
     engine._stall_seconds = 2.0  # only now: a cold disk may keep the start waiting
     assert engine.score([((1,), (2,))]) == [(4.0,)]  # seconds of processor time: twice the limit
     (process,) = engines() - before
@@ -57,7 +67,7 @@ def test_an_engine_that_computes_for_longer_is_waited_for_and_one_that_is_stoppe
 def test_an_engine_is_alone_on_its_device_and_its_errors_and_its_death_have_names(monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     variables, before = dict(os.environ), engines()
-    engine = ProcessEngine(Refusing, SETUP, {}, None)
+    engine = start_engines(Refusing, SETUP, {}, None)
     (process,) = engines() - before
     assert psutil.Process(process).environ()["CUDA_VISIBLE_DEVICES"] == "1"
     assert dict(os.environ) == variables
@@ -68,3 +78,22 @@ def test_an_engine_is_alone_on_its_device_and_its_errors_and_its_death_have_name
     with pytest.raises(RunError, match=r"the engine's process has ended \(SIGKILL: perhaps for want of memory"):
         engine.score([((1, 5), (6, 7))])
     engine.close()
+
+
+def test_it_says_how_it_stands_and_stands_back():
+    before, niceness = engines(), psutil.Process().nice()
+    engine = start_engines(Told, SETUP, {}, None)
+    (process,) = engines() - before
+    assert psutil.Process(process).nice() > niceness
+    engine.score([((1,), (2,))])
+    assert engine.load() == Load(1, 2, 3, 4, 5)
+    engine.close()
+    unable = start_engines(Refusing, SETUP, {}, None)
+    assert unable.load() is None
+    unable.close()
+
+
+def test_a_share_is_of_completions_and_cache():
+    setup = replace(SETUP, max_num_seqs=255, kv_cache_mib=100, processes=3)
+    assert (setup.share.max_num_seqs, setup.share.kv_cache_mib, setup.share.processes) == (85, 33, 1)
+    assert replace(setup, kv_cache_mib=None).share.kv_cache_mib is None

@@ -1,6 +1,6 @@
 # make install     everything into .venv: the CPU set, or the CUDA set where there is an NVIDIA GPU
 #                  (DEVICE=cpu|cuda and PYTHON=python3.12 say otherwise)
-# make demo        train the countdown recipe
+# make demo        train the countdown recipe on two cores, sampling beside the update
 # make test        all checks and all tests, as CI runs them: JOBS=2 beside one another, one thread each
 # make test-fast   all tests but the slow ones
 # make lint        ruff, mypy, import-linter
@@ -19,7 +19,7 @@ install:
 	@PYTHON='$(PYTHON)' DEVICE='$(DEVICE)' scripts/install.sh
 
 demo: install
-	.venv/bin/doubleback train countdown
+	.venv/bin/doubleback train countdown rollout.ahead=true engine.processes=2
 
 # What reads or writes text without naming its encoding warns, and warnings of ours are errors (pyproject.toml).
 test test-fast: export PYTHONWARNDEFAULTENCODING = 1

@@ -28,7 +28,7 @@ class EngineConfig(Section):
         int, Field(ge=1, le=1 << 16), MayChange("batches of another size: last bits may differ")
     ] = 256
     """Completions that are generated at the same time."""
-    processes: Annotated[int, Field(ge=1), MayChange("batches of another size: last bits may differ")] = 1
+    processes: Annotated[int, Field(ge=1, le=64), MayChange("batches of another size: last bits may differ")] = 1
     """Engines that share the problems of every call, each in a process of its own where there are several: of use where
     a core, or a GPU, would be idle. max_num_seqs and kv_cache_mib are those of all of them together."""
     return_routed_experts: bool = True

@@ -19,6 +19,8 @@ from doubleback.rl.policy.lora import Adapter
 from doubleback.rl.types import Group, Sampling, TokenSequence
 
 Answer = TypeVar("Answer")
+SAME_FAULT_SECONDS = 1.0
+"""How long the others have after an engine failed: a call that is wrong fails in all, and the first is then named."""
 METHODS = ("load_adapter", "sample", "score", "close")
 """What an engine must have: `rl.engines.engine.Engine`."""
 
@@ -120,10 +122,13 @@ class EnginePool:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _each(self, call: Callable[[int], Answer]) -> list[Answer]:
-        """What `call` returns of each engine's number, all at once; what the first to fail raises."""
+        """What `call` returns of each engine's number, all at once; what the first in order that fails raises."""
         calls = [self._threads.submit(call, index) for index in range(len(self._engines))]
-        for failed in wait(calls, return_when=FIRST_EXCEPTION).done:
-            failed.result()
+        if wait(calls, return_when=FIRST_EXCEPTION).not_done:
+            wait(calls, timeout=SAME_FAULT_SECONDS)
+        for ended in calls:
+            if ended.done():
+                ended.result()
         return [ended.result() for ended in calls]
 
 

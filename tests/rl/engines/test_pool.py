@@ -90,3 +90,21 @@ def test_the_first_to_fail_is_told_while_others_are_at_work(make_pool):
     with pytest.raises(RunError, match="it is dead"):
         make_pool(Slow(0), Dead(1)).score([((1,), (2,))])
     at_work.set()
+
+
+def test_of_engines_that_all_fail_the_first_in_order_is_told(make_pool):
+    """The second fails first: a prompt that is too long is named by its place, not by who is faster."""
+    has_failed = Event()
+
+    class First(Worker):
+        def score(self, sequences):
+            has_failed.wait()
+            raise RunError("the first")
+
+    class Second(Worker):
+        def score(self, sequences):
+            has_failed.set()
+            raise RunError("the second")
+
+    with pytest.raises(RunError, match="the first"):
+        make_pool(First(0), Second(1)).score([((1,), (2,))])

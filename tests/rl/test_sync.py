@@ -159,10 +159,10 @@ class Stuck:
         return self._scores
 
 
-@pytest.mark.parametrize("step_tokens", [FEW, MANY])
-def test_one_engine_of_several_that_takes_no_adapter_is_found(engine_and_model, learner, step_tokens):
+@pytest.mark.parametrize("num_completions", [FEW, MANY])
+def test_one_engine_of_several_that_takes_no_adapter_is_found(engine_and_model, learner, num_completions):
     engine = engine_and_model[0]
-    canaries = draw_canaries(engine, PROBLEMS, CONFIG, seed=0, step_tokens=step_tokens)
+    canaries = draw_canaries(engine, PROBLEMS, CONFIG, seed=0, num_completions=num_completions, max_tokens=64)
     scores = engine.score(canaries)
     pool = EnginePool([engine, Stuck(scores)])
     sync = AdapterSync(pool, learner, canaries, CONFIG, "float32")

@@ -3,10 +3,14 @@
 Samples and scores; how an adapter gets in is `rl.engines.vllm_adapters`.
 """
 
+import glob
 import logging
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 # Before vllm is imported. In-process engine: no second interpreter to start and to keep alive. The sampler's compiled
@@ -198,7 +202,8 @@ class VllmEngine:
 def _started(setup: EngineSetup, **options: Any) -> LLM:
     """vLLM with these options. ConfigError where the cache or the head cannot be as they are asked for."""
     try:
-        return LLM(**options)
+        with _plain_path(options.pop("model")) as path:
+            return LLM(model=path, **options)
     except ValueError as error:
         asked, said = options["kv_cache_memory_bytes"] >> 20, " ".join(str(error).split())
         if "less than requested memory for kv" in said:
@@ -216,6 +221,18 @@ def _started(setup: EngineSetup, **options: Any) -> LLM:
                 "its own precision; set model.head_dtype=bfloat16"
             ) from error
         raise
+
+
+@contextmanager
+def _plain_path(path: str) -> Iterator[str]:
+    """The model's path as vLLM can read it, which takes brackets and stars in one for a pattern: then a link to it."""
+    if glob.escape(path) == path:
+        yield path
+        return
+    with TemporaryDirectory(prefix="doubleback-model-") as folder:
+        link = Path(folder, "model")
+        link.symlink_to(Path(path).resolve())
+        yield str(link)
 
 
 def _has_experts(path: str) -> bool:

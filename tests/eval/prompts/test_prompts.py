@@ -26,7 +26,8 @@ def examples(name):
 
 
 def test_shipped_prompts_load():
-    assert set(shipped_prompts()) == {"plain", "gsm8k_cot_8shot", "gsm8k_hash_4shot", "r1", "r1_zero", "boxed"}
+    few_shot = {"gsm8k_cot_8shot", "gsm8k_hash_4shot", "one_step_2shot", "two_steps_2shot"}
+    assert set(shipped_prompts()) == {"plain", "r1", "r1_zero", "boxed", *few_shot}
     for name in shipped_prompts():
         prompt = load_prompt(name)
         assert prompt.description

@@ -15,13 +15,16 @@ from doubleback.rl.config import SyncConfig
 from doubleback.rl.engines.engine import Engine
 from doubleback.rl.learner.finite import diverged
 from doubleback.rl.learner.learner import ALL_PARTS, Learner
-from doubleback.rl.objective.agreement import QUANTILE, Gap, gap_between
+from doubleback.rl.objective.agreement import QUANTILE, Gap, gap_between, largest
 from doubleback.rl.seeds import sample_seed
 from doubleback.rl.stopwatch import Stopwatch
 from doubleback.rl.types import Sampling, TokenSequence
 
-BOUNDS = {"float32": 5e-5, "bfloat16": 0.1}
-"""Default `sync.bound` in nats by precision of the base. Measured: see docs/sync.md."""
+MULTIPLE = 8.0
+"""How many times as far as a model is from itself trainer and engine may be apart. Measured: one to two times where all
+is well, up to five on experts in bfloat16 (docs/sync.md)."""
+LIMITS = {"float32": (1e-5, 1e-3), "bfloat16": (1e-2, 0.5)}
+"""The least and the largest bound in nats by precision of the base, whatever its rounding."""
 CANARY_TOKENS = 64
 """Longest canary completion."""
 CANARY_SHARE = 0.05
@@ -47,12 +50,15 @@ class Receipt:
     """Mean |this adapter - the one before| (trainer). Under the bound, a stale engine could not be told apart."""
     from_base: float
     """Mean |this adapter - bare base| (trainer)."""
+    bound: float
+    """What 98 % of the canary tokens had to keep, nats."""
     seconds: Mapping[str, float]
     """`sync`: export, merge and load of the adapter. `receipt`: the canaries on both sides."""
 
     def metrics(self) -> dict[str, float]:
         """Group sync/ of `rl.run.metrics`."""
-        return {f"sync/{name}": getattr(self, name) for name in ("mean_abs", "max_abs", "moved", "from_base")}
+        names = ("mean_abs", "max_abs", "moved", "from_base", "bound")
+        return {f"sync/{name}": getattr(self, name) for name in names}
 
 
 class AdapterSync:
@@ -62,7 +68,8 @@ class AdapterSync:
         self, engine: Engine, learner: Learner, canaries: Sequence[TokenSequence], config: SyncConfig, dtype: str
     ) -> None:
         self._engine, self._learner, self._canaries = engine, learner, canaries
-        self._bound = config.bound if config.bound is not None else BOUNDS[dtype]
+        self._config, self._dtype = config, dtype
+        self._bound = measured_bound(engine, learner, canaries, config, dtype, parts=frozenset())
         self._base = learner.score(self._canaries, parts=frozenset())
         self._before = self._base
         self._last: Receipt | None = None
@@ -92,6 +99,9 @@ class AdapterSync:
             served = self._engine.score(self._canaries)
         gap = gap_between(expected, served)
         if not gap.quantile_abs <= self._bound:  # so put, NaN stops too
+            # Of the base it was measured; an adapter may have made more of the same roundings, which is no fault.
+            self._bound = self._measured_bound()
+        if not gap.quantile_abs <= self._bound:
             raise RunError(self._diagnosis(gap, served))
         self._last = Receipt(
             version=self._learner.step,
@@ -100,10 +110,14 @@ class AdapterSync:
             max_abs=gap.max_abs,
             moved=gap_between(expected, self._before).mean_abs,
             from_base=gap_between(expected, self._base).mean_abs,
+            bound=self._bound,
             seconds=watch.seconds,
         )
         self._before = expected
         return self._last
+
+    def _measured_bound(self) -> float:
+        return measured_bound(self._engine, self._learner, self._canaries, self._config, self._dtype, ALL_PARTS)
 
     def _diagnosis(self, gap: Gap, served: Logprobs) -> str:
         """The whole error: how far apart the two are, and which policy the engine serves instead, if we know it."""
@@ -120,6 +134,29 @@ class AdapterSync:
             f"step {self._learner.step}: the adapter did not reach the engine: on {QUANTILE:.0%} of the canary tokens "
             f"trainer and engine log-probabilities {gap.in_words} (bound {self._bound:g}); it serves {policy}"
         )
+
+
+def measured_bound(
+    engine: Engine,
+    learner: Learner,
+    sequences: Sequence[TokenSequence],
+    config: SyncConfig,
+    dtype: str,
+    parts: frozenset[str],
+) -> float:
+    """What 98 % of tokens must keep, nats: `config.bound`, or MULTIPLE times the model's own rounding within LIMITS.
+
+    The rounding is how far either side is from itself on these sequences, with those `parts` of the adapter at work:
+    the engine in one batch and one by one, the trainer with other roundings too. For example 2e-5 in float32 makes a
+    bound of 1.6e-4. NaN where a log-probability is not finite: nothing is under it.
+    """
+    if config.bound is not None:
+        return config.bound
+    trainer = gap_between(learner.score(sequences, parts), learner.score_rounded_anew(sequences, parts))
+    served = gap_between(engine.score(sequences), [engine.score([sequence])[0] for sequence in sequences])
+    rounding = largest([trainer.quantile_abs, served.quantile_abs])
+    floor, ceiling = LIMITS[dtype]
+    return rounding if math.isnan(rounding) else min(max(MULTIPLE * rounding, floor), ceiling)
 
 
 def draw_canaries(

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from statistics import fmean
 
 import torch
@@ -18,12 +19,12 @@ from doubleback.eval.statistics.intervals import Estimate, interval
 from doubleback.recipes.recipe.assembly import Assembled, Prepared
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.rewards.types import UNUSABLE, RunError, Verdict
-from doubleback.rl.learner.learner import Comparison
+from doubleback.rl.learner.learner import ALL_PARTS, Comparison
 from doubleback.rl.objective.agreement import QUANTILE
 from doubleback.rl.policy import lora
 from doubleback.rl.rollout.scoring import Scoring
 from doubleback.rl.seeds import sample_seed
-from doubleback.rl.sync import BOUNDS
+from doubleback.rl.sync import measured_bound
 from doubleback.rl.types import Group
 
 NUM_PROBLEMS = 8
@@ -68,14 +69,15 @@ def probe(recipe: Recipe, prepared: Prepared, assembled: Assembled) -> Probe:
     groups = scoring.finish(groups)
     temperature = recipe.sampling.temperature
     base = assembled.learner.compare(groups, temperature, frozenset())
-    bound = recipe.sync.bound if recipe.sync.bound is not None else BOUNDS[prepared.model.dtype]
-    _require(base, bound, "the bare base")
+    canaries = [(group.prompt_ids, group.completions[0].token_ids) for group in groups]
+    measured = partial(measured_bound, assembled.engine, assembled.learner, canaries, recipe.sync, prepared.model.dtype)
+    _require(base, measured(parts=frozenset()), "the bare base")
     with _random_adapter(assembled, recipe.seed):
         served = assembled.engine.sample(problems[:NUM_SERVED], sampling, seeds[:NUM_SERVED])
         adapter = assembled.learner.compare(served, temperature)
         _require(
             adapter,
-            bound,
+            measured(parts=ALL_PARTS),
             f"a random adapter on {', '.join(_adapted_parts(assembled))}, delivered {assembled.strategy.name}",
         )
     completions = [completion for group in groups for completion in group.completions]

@@ -18,6 +18,7 @@ from doubleback.rl.learner.forward import Forward
 from doubleback.rl.learner.layouts import layout_of
 from doubleback.rl.learner.loss import TokenValues, loss_terms
 from doubleback.rl.learner.penalty import penalise
+from doubleback.rl.learner.rounding import rounded_anew
 from doubleback.rl.learner.tally import Tally
 from doubleback.rl.objective.agreement import Gap, gap_between
 from doubleback.rl.objective.config import AlgorithmConfig
@@ -173,6 +174,13 @@ class Learner:
         """Log-probability at `temperature` of each completion id, with only those `parts` of the adapter at work."""
         samples = [Sample(prompt, completion, (0.0,) * len(completion), 0.0, 0.0) for prompt, completion in sequences]
         return self._score(samples, temperature, parts, Tally())
+
+    def score_rounded_anew(
+        self, sequences: Sequence[TokenSequence], parts: frozenset[str] = ALL_PARTS
+    ) -> list[tuple[float, ...]]:
+        """`score`, one sequence at a time and with other roundings: what differs is the model's own rounding."""
+        with rounded_anew(self.model):
+            return [self.score([sequence], parts)[0] for sequence in sequences]
 
     def compare(self, groups: Sequence[Group], temperature: float, parts: frozenset[str] = ALL_PARTS) -> Comparison:
         """The engine's log-probabilities and routes of `groups` against the trainer's own."""

@@ -27,6 +27,8 @@ class Faulty:
         if self._fault in ("no experts", "no attention"):
             kept = "attention" if self._fault == "no experts" else "experts"
             adapter = replace(adapter, targets=tuple(t for t in adapter.targets if t.part == kept))
+        if self._fault == "one layer missing":
+            adapter = replace(adapter, targets=tuple(t for t in adapter.targets if ".layers.1." not in t.parameter))
         if self._fault == "half":
             adapter = replace(adapter, targets=tuple(replace(t, scaling=t.scaling / 2) for t in adapter.targets))
         self._engine.load_adapter(adapter, version)

@@ -44,9 +44,9 @@ def curriculum_metrics():
 def report(learned, groups, batch, **rollout):
     """The report of a step: half a second of sampling, a quarter and an eighth of scoring, a sixteenth of sync."""
     rollout = Rollout(tuple(groups), seconds={"rollout": 0.5, "reward": 0.25}, **rollout)
-    receipt = Receipt(
-        1, "hash", mean_abs=1e-6, max_abs=2e-6, moved=0.1, from_base=0.2, seconds={"sync": 0.0625, "receipt": 0.25}
-    )
+    seconds = {"sync": 0.0625, "receipt": 0.25}
+    figures = {"mean_abs": 1e-6, "max_abs": 2e-6, "moved": 0.1, "from_base": 0.2, "bound": 1e-5}
+    receipt = Receipt(1, "hash", **figures, seconds=seconds)
     return StepReport(1, rollout, replace(batch, seconds=0.125), learned, receipt, 0.03125)
 
 

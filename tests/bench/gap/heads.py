@@ -1,6 +1,6 @@
 """What the precision of the LM head does to the gap between sampler and trainer, on a base in bfloat16.
 
-python tests/bench/heads.py                       # bundled:countdown; or a folder with a model that reads countdown
+python tests/bench/gap/heads.py                       # bundled:countdown; or a folder with a model that reads countdown
 """
 
 import argparse

@@ -4,9 +4,8 @@ One reader for recipes, suites and prompts. Pure Python; importing this loads no
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 
@@ -15,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
+from doubleback.rewards.nearest import nearest
 from doubleback.rewards.types import ConfigError
 
 OPTION = re.compile(r"str|int|float|bool|callable|constrained-\w+|(list|dict|literal)\[.*\]")
@@ -45,12 +45,6 @@ class MayChange:
 def may_change(field: FieldInfo) -> MayChange | None:
     """The mark beside a key; None where a resumed run has to keep its value."""
     return next((mark for mark in field.metadata if isinstance(mark, MayChange)), None)
-
-
-def nearest(name: str, names: Collection[str]) -> str:
-    """`did you mean X?` where something names is near, else the list of all that is names."""
-    near = get_close_matches(name, names, n=1)
-    return f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(names))}"
 
 
 class Section(BaseModel):

@@ -13,8 +13,9 @@ from doubleback.rewards.answers.grade import gold_answers
 from doubleback.rewards.answers.messages import Turn, question_hash, question_text, question_turns
 from doubleback.rewards.compose.config import RewardConfig
 from doubleback.rewards.jsonl import Row, field, refuse
+from doubleback.rewards.nearest import nearest
 from doubleback.rewards.rows import Source, read_data
-from doubleback.rewards.settings import Section, load_section, nearest, shipped
+from doubleback.rewards.settings import Section, load_section, shipped
 from doubleback.rewards.types import ConfigError, Problem
 
 FOLDER = Path(__file__).parent

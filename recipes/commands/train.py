@@ -27,8 +27,9 @@ from doubleback.recipes.recipe.suites import MeasuredSuite
 from doubleback.recipes.recipe.trackers import TrackedRun, start_trackers
 from doubleback.recipes.trl import trainer as trl_trainer
 from doubleback.rewards.checks.golds import listed
+from doubleback.rewards.nearest import nearest
 from doubleback.rewards.sample_lines import with_columns
-from doubleback.rewards.settings import nearest, read_yaml, require_folder
+from doubleback.rewards.settings import read_yaml, require_folder
 from doubleback.rewards.types import ConfigError, RunError
 from doubleback.rl.engines.engine import Sampler
 from doubleback.rl.learner.learner import Learner

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from doubleback.rewards.settings import nearest
+from doubleback.rewards.nearest import nearest
 from doubleback.rewards.types import ConfigError
 
 FOLDER = Path(__file__).parents[1] / "bases"

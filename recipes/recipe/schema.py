@@ -9,7 +9,8 @@ from doubleback.eval.config import EvalConfig
 from doubleback.recipes.recipe.trackers import TRACKERS
 from doubleback.recipes.tasks.task import Task
 from doubleback.rewards.compose.config import RewardConfig
-from doubleback.rewards.settings import MayChange, Section, nearest
+from doubleback.rewards.nearest import nearest
+from doubleback.rewards.settings import MayChange, Section
 from doubleback.rl.config import (
     CheckpointConfig,
     LoraSettings,

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from doubleback.recipes.tasks.task import FOLDER, shipped_tasks
-from doubleback.rewards.settings import Section, nearest, override, validated
+from doubleback.rewards.nearest import nearest
+from doubleback.rewards.settings import Section, override, validated
 from doubleback.rewards.types import ConfigError
 
 

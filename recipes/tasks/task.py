@@ -19,7 +19,8 @@ from doubleback.eval.measures.measure import Measure
 from doubleback.eval.prompts.prompt import HOLE
 from doubleback.rewards.answers.thinking import find_convention
 from doubleback.rewards.contract.lookup import is_location, locate, offered
-from doubleback.rewards.settings import Section, nearest
+from doubleback.rewards.nearest import nearest
+from doubleback.rewards.settings import Section
 from doubleback.rewards.types import ConfigError, Problem
 
 FOLDER = Path(__file__).parent

@@ -11,7 +11,7 @@ from doubleback.rewards.answers.messages import Messages, completion_text
 from doubleback.rewards.answers.thinking import thinking_of
 from doubleback.rewards.contract.call import Results, Samples
 from doubleback.rewards.contract.functions import value_of
-from doubleback.rewards.settings import nearest
+from doubleback.rewards.nearest import nearest
 from doubleback.rewards.types import UNUSABLE, ConfigError, Score
 from doubleback.rewards.workers.pool import WorkerPool, symbolic_pool
 

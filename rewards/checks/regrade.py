@@ -19,8 +19,8 @@ from doubleback.rewards.checks.golds import as_completion
 from doubleback.rewards.compose.reward import Reward
 from doubleback.rewards.contract.call import Samples, call_now
 from doubleback.rewards.jsonl import Row, checked_rows
+from doubleback.rewards.nearest import nearest
 from doubleback.rewards.sample_lines import PROBLEMS, is_truncated, judgement, read_problems, token_ids
-from doubleback.rewards.settings import nearest
 from doubleback.rewards.types import Completion, ConfigError, Problem, Score
 
 AHEAD = 256

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_serializer, model_validator
 
 from doubleback.rewards.builtin.table import JUDGES
-from doubleback.rewards.settings import MayChange, Mebibytes, Seconds, Section, nearest
+from doubleback.rewards.nearest import nearest
+from doubleback.rewards.settings import MayChange, Mebibytes, Seconds, Section
 
 Range = Annotated[list[float], Field(min_length=2, max_length=2)]
 """[low, high]"""

@@ -19,7 +19,8 @@ from doubleback.rewards.compose.fault_limit import refuse_faults
 from doubleback.rewards.contract.call import Results, Samples
 from doubleback.rewards.contract.functions import Scope, required_columns, scope_of
 from doubleback.rewards.contract.lookup import is_location, offered
-from doubleback.rewards.settings import nearest, validated
+from doubleback.rewards.nearest import nearest
+from doubleback.rewards.settings import validated
 from doubleback.rewards.types import UNUSABLE, Completion, ConfigError, Problem, RunError, Score, Verdict
 from doubleback.rewards.workers.messages import FunctionSpec, Limits, pickled
 from doubleback.rewards.workers.pool import SYMBOLIC, Facts, WorkerPool

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from doubleback.rewards.contract.functions import GIVEN, ScoreFunction, with_arguments
-from doubleback.rewards.settings import nearest
+from doubleback.rewards.nearest import nearest
 from doubleback.rewards.types import ConfigError
 
 GROUP = "doubleback.rewards"

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from doubleback.rewards.contract.lookup import is_location
-from doubleback.rewards.settings import MayChange, Mebibytes, Seconds, Section, nearest
+from doubleback.rewards.nearest import nearest
+from doubleback.rewards.settings import MayChange, Mebibytes, Seconds, Section
 from doubleback.rl.engines.setup import MERGED, EngineSetup, Strategy
 from doubleback.rl.engines.table import ENGINES, engine_row
 from doubleback.rl.types import ModelSource

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from doubleback.rewards.contract.lookup import is_location
-from doubleback.rewards.settings import Section, nearest, shortened
+from doubleback.rewards.nearest import nearest
+from doubleback.rewards.settings import Section, shortened
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.config import Positive
 from doubleback.rl.objective.functions import Functions, load

@@ -12,7 +12,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from doubleback.rewards.contract.lookup import at_location, is_location
-from doubleback.rewards.settings import nearest
+from doubleback.rewards.nearest import nearest
 from doubleback.rewards.types import ConfigError, RunError
 from doubleback.rl.objective.advantages import StepAdvantage
 from doubleback.rl.objective.tables import ADVANTAGES, IMPORTANCE, KL_ESTIMATORS, SURROGATES, TABLES

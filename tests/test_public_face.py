@@ -65,5 +65,16 @@ def test_the_layer_exports_what_is_promised(layer):
 
 @pytest.mark.parametrize("layer", PROMISED)
 def test_importing_the_layer_loads_neither_torch_nor_its_modules(layer):
-    code = f"import sys, doubleback.{layer}; print({{'torch', 'pydantic', 'vllm'}} & set(sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
+    assert loaded_by(f"doubleback.{layer}") & {"torch", "pydantic", "vllm"} == set()
+
+
+@pytest.mark.parametrize("process", ["keeper", "worker"])
+def test_a_process_of_rewards_starts_without_settings(process):
+    """A worker that was killed is replaced while a step waits for its rewards."""
+    assert loaded_by(f"doubleback.rewards.workers.{process}") & {"torch", "pydantic", "yaml", "numpy"} == set()
+
+
+def loaded_by(module):
+    """What importing a module in a fresh process loads."""
+    code = f"import sys, {module}; print(*sys.modules)"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())

@@ -24,7 +24,7 @@ NAME = "reward"
 KEY = "--reward"
 """What messages call it."""
 MAX_TIMEOUTS = 5
-"""After so many the hostile suite is given up: a reward that hangs would hang on all of it."""
+"""After so many the others are given up: a reward that hangs would hang on all of it."""
 MAX_BATCH_CHARACTERS = 2_000
 """Longer completions stay out of the batches."""
 STYLES = ("think_answer", "boxed", "hash", "answer_is")
@@ -134,6 +134,10 @@ class _Singles:
             self.judged.append((sample, score, time.perf_counter() - begun))
             timeouts += score is not None and score.verdict == Verdict.TIMEOUT
 
+    def left_out(self) -> str:
+        """What a line says of samples that were not tried; nothing where all were."""
+        return f"; {self.num_left_out} left out after {MAX_TIMEOUTS} timeouts" if self.num_left_out else ""
+
 
 def _one(sample: Trial) -> Samples:
     return _together([sample])
@@ -181,11 +185,10 @@ def run_planted(reward: Reward, columns: Mapping[str, Any]) -> Check:
     """The check whether a reward runs what stands where an answer may: a planted command leaves a file behind."""
     with TemporaryDirectory(prefix="doubleback-planted-") as folder:
         commands = list(planted(Path(folder)))
-        trials = [Trial(each.name, "", each.completion, columns) for each in commands]
-        for trial in trials:
-            reward.components[0].start(_one(trial), 0)()
+        singles = _Singles(reward, (Trial(each.name, "", each.completion, columns) for each in commands))
         ran = tuple(each.name for each in commands if each.marker.exists())
-    return Check("text is not run", not ran, f"{len(ran)} of {len(commands)} planted commands were run", ran)
+    figures = f"{len(ran)} of {len(singles.judged)} planted commands were run{singles.left_out()}"
+    return Check("text is not run", not ran, figures, ran)
 
 
 def _about_calls(config: RewardConfig, calm: Sequence[Trial], singles: _Singles) -> list[Check]:
@@ -227,10 +230,9 @@ def _about_limits(singles: _Singles, config: RewardConfig) -> Check:
     faults = [(sample, score) for sample, score, _ in singles.judged if score is not None and _is_fault(score)]
     timeouts = sum(score.verdict == Verdict.TIMEOUT for _, score in faults)
     slowest, _, seconds = max(singles.judged, key=lambda item: item[2])
-    left_out = f"; {singles.num_left_out} left out after {MAX_TIMEOUTS} timeouts" if singles.num_left_out else ""
     figures = (
-        f"{timeouts} timeouts, {len(faults) - timeouts} grader errors in {len(singles.judged)}{left_out}; slowest "
-        f"{seconds:.3f} s of {config.timeout_seconds:g} ({slowest.name[:40]})"
+        f"{timeouts} timeouts, {len(faults) - timeouts} grader errors in {len(singles.judged)}{singles.left_out()}; "
+        f"slowest {seconds:.3f} s of {config.timeout_seconds:g} ({slowest.name[:40]})"
     )
     examples = tuple(f"{sample.name}: {score.verdict}, {score.detail}" for sample, score in faults)
     return Check("hangs and crashes", not faults, figures, examples)

@@ -3,16 +3,20 @@
 from statistics import fmean
 
 import pytest
+from support.paths import FEW_COUNTDOWN
 
 from doubleback.eval.show.console import Console
 from doubleback.recipes import Run, load_recipe, train
 from doubleback.rewards import ConfigError
 
 SMALL = {
+    "task.name": FEW_COUNTDOWN,
     "steps": 2,
     "engine.name": "transformers",
     "rollout.prompts_per_step": 4,
     "sampling.group_size": 4,
+    "sampling.max_tokens": 64,
+    "sync.num_canaries": 1,
     "eval.validation_problems": 4,
     "eval.test_problems": 4,
     "eval.n": 2,

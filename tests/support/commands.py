@@ -1,8 +1,10 @@
 """What the command line prints and writes, for tests."""
 
 from doubleback.rl.run.metrics import TIMED
+from support.paths import FEW_COUNTDOWN
 
 SMALL_COUNTDOWN = [
+    f"task.name={FEW_COUNTDOWN}",
     "rollout.prompts_per_step=2",
     "sampling.group_size=4",
     "sampling.max_tokens=32",

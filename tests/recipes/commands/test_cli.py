@@ -11,7 +11,8 @@ import yaml
 from support.commands import SMALL_COUNTDOWN, errors
 from support.faulty import Faulty
 
-from doubleback.recipes.recipe.loading import load_recipe
+from doubleback.eval.show.console import Console
+from doubleback.recipes import load_recipe, train
 
 SMALL = [
     "engine.name=transformers",
@@ -31,12 +32,7 @@ SMALL = [
 def finished(tmp_path_factory):
     """A finished run of two steps, checkpoints at 1 and 2."""
     out = tmp_path_factory.mktemp("runs") / "finished"
-    subprocess.run(
-        [sys.executable, "-m", "doubleback.recipes", "train", "countdown", *SMALL, "--out", str(out)],
-        check=True,
-        capture_output=True,
-    )
-    return out
+    return train(load_recipe("countdown", SMALL), out, console=Console(quiet=True)).path
 
 
 @pytest.fixture

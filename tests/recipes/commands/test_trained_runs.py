@@ -3,15 +3,14 @@
 import hashlib
 import json
 import re
-import subprocess
-import sys
 
 import pytest
 from support.commands import errors
 from support.faulty import Faulty
-from support.paths import ROOT
+from support.paths import FEW_COUNTDOWN, ROOT
 
-from doubleback.recipes import Run
+from doubleback.eval.show.console import Console
+from doubleback.recipes import Run, load_recipe, train
 from doubleback.rewards.jsonl import complete_lines
 
 
@@ -20,15 +19,15 @@ def trained(tmp_path_factory):
     """A run of three steps, at a rate that moves the policy."""
     out = tmp_path_factory.mktemp("runs") / "trained"
     small = [
+        "engine.name=transformers",
+        f"task.name={FEW_COUNTDOWN}",
         "steps=3",
         "rollout.prompts_per_step=4",
         "sampling.max_tokens=48",
         "reward.components.overlong.args.buffer=16",
     ]
     small += ["eval.n=2", "eval.k=[1]", "eval.test_problems=2", "eval.validation_problems=2", "optim.lr=1e-2"]
-    command = [sys.executable, "-m", "doubleback.recipes", "train", "countdown", "engine.name=transformers", *small]
-    subprocess.run([*command, "--out", str(out)], check=True, capture_output=True)
-    return out
+    return train(load_recipe("countdown", small), out, console=Console(quiet=True)).path
 
 
 def test_a_run_and_its_adapter_are_measured_alike_and_apart_from_the_base(run, trained, tmp_path):
@@ -53,7 +52,8 @@ def test_a_run_and_its_adapter_are_measured_alike_and_apart_from_the_base(run, t
     assert "B - A" in text
 
 
-def test_the_page_of_runs_names_every_file_of_a_run(trained):
+def test_the_page_of_runs_names_every_file_of_a_run(run, trained):
+    assert run("show", trained)[0] == 0  # draws its curve, as the end of `doubleback train` does
     page = (ROOT / "docs" / "runs.md").read_text()
     named = set(re.findall(r"^\| `([\w.]+)/?` \|", page, re.MULTILINE))
     sometimes = {"scored", "tiny", "init.json", ".owner"}

@@ -196,27 +196,31 @@ def quadratic(completions, **columns):
     return [float(bool(re.search(r"(.*)*72$", text))) for text in completions]
 
 def crashes(completions, **columns):
-    if "\\x00" in completions[0]:
+    if "$" in completions[0]:
         os._exit(1)
     return [1.0 if "72" in completions[0] else 0.0]
 """
 
 
 @pytest.mark.parametrize(
-    ("function", "failing", "shown"),
+    ("function", "arguments", "failing", "shown"),
     [
-        ("substring", {"hostile completions", "honest controls"}, "hedge, think_answer: '72 or 73' for '72'"),
+        (
+            "substring",
+            ["--style", "think_answer"],
+            {"hostile completions", "honest controls"},
+            "hedge, think_answer: '72 or 73' for '72'",
+        ),
         # The draws of a call depend on its completions: alone the same in any process, in a batch others.
-        ("random_each_time", {"single and batch", "in reversed order"}, " the same"),
-        ("by_position", {"single and batch", "in reversed order"}, " the same"),
-        ("quadratic", {"hangs and crashes"}, "left out after 5 timeouts"),
-        ("crashes", {"hangs and crashes"}, "grader_error, the worker ended with exit code 1"),
+        ("random_each_time", ["--style", "hash", "--form"], {"single and batch", "in reversed order"}, " the same"),
+        ("by_position", ["--style", "hash", "--form"], {"single and batch", "in reversed order"}, " the same"),
+        ("quadratic", ["--timeout", "0.05", "--form"], {"hangs and crashes"}, "left out after 5 timeouts"),
+        ("crashes", ["--style", "hash"], {"hangs and crashes"}, "grader_error, the worker ended with exit code 1"),
     ],
 )
-def test_check_finds_what_is_wrong_with_a_reward(run, tmp_path, function, failing, shown):
+def test_check_finds_what_is_wrong_with_a_reward(run, tmp_path, function, arguments, failing, shown):
     (tmp_path / "bad.py").write_text(BAD)
-    arguments = [] if function in ("substring", "crashes") else ["--form"]
-    code, text, _ = run("check", "--reward", f"{tmp_path}/bad.py:{function}", "--timeout", "0.5", *arguments)
+    code, text, _ = run("check", "--reward", f"{tmp_path}/bad.py:{function}", *arguments)
     assert code == 1
     assert failing <= {name for name, mark in marks(text).items() if mark == "fails"}
     assert shown in " ".join(text.split())

@@ -51,7 +51,7 @@ def recipe(tmp_path):
 
 
 def test_check_grades_the_golds(run, recipe):
-    code, text, _ = run("check", recipe())
+    code, text, _ = run("check", recipe(), *SMALL)
     assert code == 0
     assert "4 train, 2 validation, 1 test" in text
     assert "7 of 7 graded correct" in text
@@ -98,7 +98,7 @@ def test_a_reward_that_accepts_no_gold_is_not_trained_on(run, recipe):
 
 def test_it_is_dropped_if_the_recipe_says_so_and_listed(run, recipe, tmp_path):
     path = recipe([*(row(*numbers) for numbers in NUMBERS), UNREADABLE], drop_unscorable=True)
-    code, text, _ = run("check", path)
+    code, text, _ = run("check", path, *SMALL)
     assert code == 0
     assert "7 of 8 graded correct" in text
     assert "its own gold is graded bad_format" in " ".join(text.split())

@@ -55,10 +55,10 @@ def load_evaluated(path: Path) -> Evaluated:
     """What `doubleback eval` wrote into a folder. ConfigError where it is not there, or not finished."""
     require_folder(path, "")
     try:
-        found = json.loads((path / SUMMARY).read_text(encoding="utf-8"))
+        summary = json.loads((path / SUMMARY).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} holds no finished evaluation ({SUMMARY}: {error}); run doubleback eval") from error
-    return Evaluated(path, found, complete_lines(path / SAMPLES))
+    return Evaluated(path, summary, complete_lines(path / SAMPLES))
 
 
 def compare(first: Evaluated, second: Evaluated, force: bool = False) -> ComparedEvaluations:

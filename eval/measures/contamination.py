@@ -47,17 +47,17 @@ def _matches(suite: Sequence[Text], training: Sequence[Text], keys: Callable[[st
     for name, text in suite:
         for key in keys(text):
             wanted.setdefault(key, []).append(name)
-    found: dict[str, str] = {}
+    sources: dict[str, str] = {}
     for training_id, text in training:
         for key in keys(text):
             # Only the first training id counts, and it is the first to have the key: no later one needs to look.
             for name in wanted.pop(key, ()):
-                found.setdefault(name, training_id)
-    return _in_order(found, suite)
+                sources.setdefault(name, training_id)
+    return _in_order(sources, suite)
 
 
-def _in_order(found: Mapping[str, str], suite: Sequence[Text]) -> dict[str, str]:
-    return {name: found[name] for name, _ in suite if name in found}
+def _in_order(sources: Mapping[str, str], suite: Sequence[Text]) -> dict[str, str]:
+    return {name: sources[name] for name, _ in suite if name in sources}
 
 
 def _words(text: str) -> list[str]:

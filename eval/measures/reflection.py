@@ -76,5 +76,5 @@ def summarise(texts: Sequence[str], is_correct: Sequence[bool]) -> Reflection:
 
 
 def _mean(values: Sequence[float]) -> float:
-    known = [value for value in values if value == value]
-    return sum(known) / len(known) if known else math.nan
+    defined = [value for value in values if value == value]
+    return sum(defined) / len(defined) if defined else math.nan

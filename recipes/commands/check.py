@@ -167,11 +167,11 @@ def _sizes(recipe: Recipe, settings: Recipe) -> str:
 
 def _contamination(suite: Sequence[Problem], training: Sequence[Problem]) -> str:
     """How many problems of one set stand in the other (`eval.measures.contamination`)."""
-    found = overlap(
+    shared = overlap(
         *([(it.id, str(it.columns.get("question", it.prompt))) for it in part] for part in (suite, training))
     )
-    examples = [f"{first} is {second}" for first, second in (*found.exact, *found.masked, *found.ngram)][:2]
-    counts = f"{len(found.exact)} exact, {len(found.masked)} with other numbers, {len(found.ngram)} by {NGRAM} words"
+    examples = [f"{first} is {second}" for first, second in (*shared.exact, *shared.masked, *shared.ngram)][:2]
+    counts = f"{len(shared.exact)} exact, {len(shared.masked)} with other numbers, {len(shared.ngram)} by {NGRAM} words"
     return f"{counts} of {len(suite)}" + (f": {', '.join(examples)}" if examples else "")
 
 

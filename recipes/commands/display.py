@@ -23,11 +23,11 @@ FIGURES = (
 
 def figures(metrics: Mapping[str, float]) -> str:
     """The few figures of a step that fit in a line, and its pass@1 where it was measured."""
-    known = [f"{label} {form.format(metrics[name])}" for label, name, form in FIGURES if name in metrics]
+    shown = [f"{label} {form.format(metrics[name])}" for label, name, form in FIGURES if name in metrics]
     measured = [
         f"{name.removeprefix('eval/')} {value:.3f}" for name, value in metrics.items() if name.endswith("/pass@1")
     ]
-    return "  ".join([*known, *measured])
+    return "  ".join([*shown, *measured])
 
 
 class Display:

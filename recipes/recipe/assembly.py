@@ -109,12 +109,12 @@ def recipe_memory(recipe: Recipe, config: PretrainedConfig, dtype: str) -> Memor
 
 def sized(recipe: Recipe, config: PretrainedConfig, dtype: str, kept: Sizes | None = None) -> Recipe:
     """The recipe with numbers in the place of sizes on `auto`: those `kept`, else what the free memory has room for."""
-    found = kept or sizes(config, _plan(recipe, dtype), is_cuda(), free_memory(), recipe.memory_share)
+    chosen = kept or sizes(config, _plan(recipe, dtype), is_cuda(), free_memory(), recipe.memory_share)
     optim, engine = recipe.optim, recipe.engine
     if optim.microbatch_tokens == "auto":
-        optim = optim.model_copy(update={"microbatch_tokens": found.microbatch_tokens})
+        optim = optim.model_copy(update={"microbatch_tokens": chosen.microbatch_tokens})
     if engine.kv_cache_mib == "auto":
-        engine = engine.model_copy(update={"kv_cache_mib": found.kv_cache_mib})
+        engine = engine.model_copy(update={"kv_cache_mib": chosen.kv_cache_mib})
     return recipe.model_copy(update={"optim": optim, "engine": engine})
 
 

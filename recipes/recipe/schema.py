@@ -166,7 +166,7 @@ class Recipe(Section):
             return self
         suites = ["validation", *(Path(suite).stem for suite in self.eval.suites)]
         if (suite := best.split("/")[1]) not in suites:
-            ways_out = ", ".join(f"eval/{known}/" for known in suites)
+            ways_out = ", ".join(f"eval/{name}/" for name in suites)
             raise ValueError(f"checkpoint.best={best}: {suite} is not measured; take one of {ways_out}")
         if self.eval.every % self.checkpoint.every:
             raise ValueError(

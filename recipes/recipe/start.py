@@ -34,25 +34,25 @@ def initial_adapter(recipe: Recipe, base: str) -> Path:
             raise ConfigError(f"lora.init={init} is a run without a checkpoint; train it further, or name an adapter")
         init = newest
     try:
-        theirs = json.loads((init / CONFIG).read_text(encoding="utf-8"))
+        stored = json.loads((init / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"lora.init={init} is neither a run nor an adapter in PEFT's layout: {CONFIG}: {error}"
         ) from error
-    if findings := list(_findings(recipe, theirs, base)):
+    if findings := list(_findings(recipe, stored, base)):
         raise ConfigError("\n".join(f"lora.init={init}: {line}" for line in findings))
     return init
 
 
-def _findings(recipe: Recipe, theirs: dict[str, Any], base: str) -> Iterator[str]:
+def _findings(recipe: Recipe, stored: dict[str, Any], base: str) -> Iterator[str]:
     own = recipe.lora
     for key, name, value in (("lora.rank", "r", own.rank), ("lora.alpha", "lora_alpha", own.alpha)):
-        if theirs.get(name) != value:
-            yield f"the adapter has {name}={theirs.get(name)}, the recipe {key}={value:g}; set {key}={theirs.get(name)}"
+        if stored.get(name) != value:
+            yield f"the adapter has {name}={stored.get(name)}, the recipe {key}={value:g}; set {key}={stored.get(name)}"
     for name in OTHER_ADAPTERS:
-        if theirs.get(name):
-            yield f"the adapter has {name}={theirs[name]}, which ours has not; start from a plain LoRA adapter"
-    trained_on = str(theirs.get("base_model_name_or_path") or "")
+        if stored.get(name):
+            yield f"the adapter has {name}={stored[name]}, which ours has not; start from a plain LoRA adapter"
+    trained_on = str(stored.get("base_model_name_or_path") or "")
     # A base lies in another folder on another machine: its last name is what stays.
     if trained_on and Path(trained_on).name.lower() != Path(base).name.lower():
         yield (

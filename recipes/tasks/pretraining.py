@@ -32,10 +32,10 @@ def shipped_bases() -> dict[str, Pretraining]:
 
 def find_base(name: str, overrides: Sequence[str]) -> Pretraining:
     """A base with `key.path=value` overrides in its settings. ConfigError for unknown names and keys."""
-    known = shipped_bases()
-    if name not in known:
-        raise ConfigError(f"base {name!r} does not come with doubleback; {nearest(name, known)}")
-    base = known[name]
+    bases = shipped_bases()
+    if name not in bases:
+        raise ConfigError(f"base {name!r} does not come with doubleback; {nearest(name, bases)}")
+    base = bases[name]
     section = type(base.settings)
     given = override(base.settings.model_dump(mode="json"), overrides, section)
     return replace(base, settings=validated(section, given))

@@ -35,9 +35,9 @@ class MathCorrect:
     required_columns = ("answer",)
 
     def __init__(self, style: str = "flexible") -> None:
-        known = [str(each) for each in Style]
-        if style not in known:
-            raise ConfigError(f"math: there is no answer style {style!r}; {nearest(str(style), known)}")
+        styles = [str(each) for each in Style]
+        if style not in styles:
+            raise ConfigError(f"math: there is no answer style {style!r}; {nearest(str(style), styles)}")
         self._style = Style(style)
         self._pool: WorkerPool | None = None
         self.__name__ = "math"

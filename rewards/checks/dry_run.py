@@ -207,8 +207,8 @@ def _about_calls(config: RewardConfig, calm: Sequence[Trial], singles: _Singles)
         rows = zip(named, map(value_of, values), reference, strict=True)
         return tuple(f"{name}: {value} and {other}" for name, value, other in rows if value != other)
 
-    def check(name: str, found: tuple[str, ...]) -> Check:
-        return Check(name, not found, f"{len(calm) - len(found)} of {len(calm)} the same", found)
+    def check(name: str, different: tuple[str, ...]) -> Check:
+        return Check(name, not different, f"{len(calm) - len(different)} of {len(calm)} the same", different)
 
     in_order = differing(backwards[::-1], [value_of(score) for score in batch])
     as_batch = differing(batch, expected)

@@ -51,19 +51,19 @@ def as_completion(text: str, is_truncated: bool = False) -> Completion:
     return Completion(text, (), (), reason, policy_version=0, adapter_hash="", seed=0)
 
 
-def listed(found: Sequence[Unscorable]) -> list[str]:
+def listed(rejected: Sequence[Unscorable]) -> list[str]:
     """A line for each of the first, and one for the others."""
     lines = [
         f"problem {it.problem.id}: its own gold is graded {it.score.verdict} ({it.score.detail})"
-        for it in found[:MAX_LISTED]
+        for it in rejected[:MAX_LISTED]
     ]
-    return [*lines, f"... and {len(found) - MAX_LISTED} more"] if len(found) > MAX_LISTED else lines
+    return [*lines, f"... and {len(rejected) - MAX_LISTED} more"] if len(rejected) > MAX_LISTED else lines
 
 
-def refuse_unscorable(found: Sequence[Unscorable], way_out: str) -> None:
+def refuse_unscorable(rejected: Sequence[Unscorable], way_out: str) -> None:
     """ConfigError that lists them, with the way out."""
-    if found:
-        lines = listed(found)
+    if rejected:
+        lines = listed(rejected)
         raise ConfigError("\n".join([*lines[:-1], f"{lines[-1]}; {way_out}"]))
 
 

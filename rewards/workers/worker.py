@@ -50,7 +50,7 @@ def prctl(option: int, value: int) -> None:
 
 def children(pid: int) -> set[int]:
     """Living children of a process, zombies left out."""
-    found = set()
+    living = set()
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             # The name, in parentheses, may hold anything.
@@ -58,8 +58,8 @@ def children(pid: int) -> set[int]:
         except OSError:
             continue  # gone meanwhile
         if int(parent) == pid and state != "Z":
-            found.add(int(path.parent.name))
-    return found
+            living.add(int(path.parent.name))
+    return living
 
 
 def main() -> None:

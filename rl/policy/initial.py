@@ -20,11 +20,11 @@ def start_from(model: PeftModel, folder: Path) -> None:
     except (OSError, SafetensorError) as error:
         raise ConfigError(f"lora.init={folder}: {lora.WEIGHTS} cannot be read: {first_line(error)}") from error
     own = {name: tuple(tensor.shape) for name, tensor in get_peft_model_state_dict(model).items()}
-    theirs = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    for name in sorted({**own, **theirs}):
-        if own.get(name) != theirs.get(name):
+    stored = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    for name in sorted({**own, **stored}):
+        if own.get(name) != stored.get(name):
             raise ConfigError(
-                f"lora.init={folder} is no adapter for this recipe: {name} is {theirs.get(name, 'absent')} there and "
+                f"lora.init={folder} is no adapter for this recipe: {name} is {stored.get(name, 'absent')} there and "
                 f"{own.get(name, 'absent')} here; take the same base, lora.targets, lora.rank, lora.expert_rank and "
                 "lora.train_router as it was trained with"
             )

@@ -25,17 +25,17 @@ def best_so_far(lines: Iterable[Mapping[str, Any]], metric: str) -> Best:
 
     Of .4 at step 2, .6 at step 4, undefined at step 6 and .6 at step 8: step 4, and two evaluations since.
     """
-    found = Best(None, -math.inf, 0)
+    best = Best(None, -math.inf, 0)
     for line in lines:
         if line["step"] == 0 or metric not in line:
             continue
         value = line[metric]
         # So put, what is undefined, null or NaN, is no improvement.
-        if value is not None and value > found.value:
-            found = Best(line["step"], value, 0)
+        if value is not None and value > best.value:
+            best = Best(line["step"], value, 0)
         else:
-            found = Best(found.best_step, found.value, found.num_since + 1)
-    return found
+            best = Best(best.best_step, best.value, best.num_since + 1)
+    return best
 
 
 def best_step(lines: Iterable[Mapping[str, Any]], config: CheckpointConfig) -> int | None:

@@ -109,8 +109,8 @@ def _myself() -> dict[str, object]:
 
 def _owner(lock: Path) -> str:
     try:
-        found = json.loads(lock.read_text(encoding="utf-8"))
-        return f"process {found['pid']} on {found['host']} since {found['since']}"
+        written = json.loads(lock.read_text(encoding="utf-8"))
+        return f"process {written['pid']} on {written['host']} since {written['since']}"
     except (OSError, ValueError):
         return "a process that has just begun"
 

@@ -127,11 +127,12 @@ def test_a_run_that_was_interrupted_goes_on_as_if_it_had_not_been(make_policy, t
     ]
 
 
-def test_a_step_that_was_begun_is_finished_and_saved(make_policy, tmp_path, monkeypatch):
-    loop = Loop(make_policy(b_std=0.0), tmp_path / "run", checkpoint={"every": 10})
+def asked_to_stop_in_an_update(loop, monkeypatch):
+    """Train until a signal arrives in the first update, and save what can be saved."""
     update = loop.learner.update
 
     def asked(batch):
+        loop.rollouts.wait()  # where it samples ahead, the second batch has been drawn from the source
         monkeypatch.setattr(STOP, "asked", signal.SIGINT)
         return update(batch)
 
@@ -139,6 +140,11 @@ def test_a_step_that_was_begun_is_finished_and_saved(make_policy, tmp_path, monk
     with pytest.raises(Interrupted), STOP.finishing():
         loop.train(range(1, 5))
     loop.journal.save()
+
+
+def test_a_step_that_was_begun_is_finished_and_saved(make_policy, tmp_path, monkeypatch):
+    loop = Loop(make_policy(b_std=0.0), tmp_path / "run", checkpoint={"every": 10})
+    asked_to_stop_in_an_update(loop, monkeypatch)
     assert loop.run.checkpoint_steps() == [1]
     assert [line["step"] for line in loop.run.metrics_lines()] == [0, 1]
 
@@ -148,17 +154,7 @@ def test_a_checkpoint_knows_nothing_of_what_is_sampled_ahead(make_policy, tmp_pa
     loop = Loop(make_policy(b_std=0.0), tmp_path / "run", rollout=ahead, checkpoint={"every": 10})
     expected = Loop(make_policy(b_std=0.0), tmp_path / "other", checkpoint={"every": 1})
     expected.train(range(1, 2))
-    update = loop.learner.update
-
-    def asked(batch):
-        loop.rollouts.wait()  # the second batch has been drawn from the source
-        monkeypatch.setattr(STOP, "asked", signal.SIGINT)
-        return update(batch)
-
-    loop.learner.update = asked
-    with pytest.raises(Interrupted), STOP.finishing():
-        loop.train(range(1, 5))
-    loop.journal.save()
+    asked_to_stop_in_an_update(loop, monkeypatch)
     state, other = (item.run.path / "checkpoints" / "step-00001" / "problems.json" for item in (loop, expected))
     assert state.read_text() == other.read_text()
     assert loop.problems.state() != expected.problems.state()

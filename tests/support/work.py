@@ -4,7 +4,7 @@ import sys
 import time
 from itertools import pairwise
 
-SIZES = (12_000, 96_000, 768_000)
+SIZES = (4_000, 32_000, 256_000)
 """Each is eight times the one before: what is linear then takes eight times as long, what is quadratic 64 times."""
 SLACK = 3.0
 """Times the growth of the size, for caches and for what is spent once."""

@@ -92,7 +92,7 @@ def moves(state: State) -> list[Move]:
 
     Operands stand larger first for a difference, else in the order of the state: one spelling an operation.
     """
-    found: dict[tuple[int, str, int], Move] = {}
+    unique: dict[tuple[int, str, int], Move] = {}
     for (i, j), operator in product(combinations(range(len(state)), 2), OPERATORS):
         left, right = state[i], state[j]
         if operator == "-" and left.value < right.value:
@@ -103,8 +103,8 @@ def moves(state: State) -> list[Move]:
             continue
         text = f"{left.value} {operator} {right.value} = {result}"
         name = (max(left.value, right.value), operator, min(left.value, right.value))
-        found.setdefault(name, Move(text, (Term(result, f"{left} {operator} {right}"), *rest)))
-    return list(found.values())
+        unique.setdefault(name, Move(text, (Term(result, f"{left} {operator} {right}"), *rest)))
+    return list(unique.values())
 
 
 def _walk(

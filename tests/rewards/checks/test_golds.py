@@ -39,16 +39,20 @@ def problems(name, key):
     ]
 
 
-@pytest.mark.parametrize("style", ["think_answer", "boxed", "hash", "answer_is"])
+STYLES = ["think_answer", "boxed", "hash", "answer_is"]
+
+
+@pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize(
     ("name", "key"),
     [("gsm8k_train.jsonl", "answer"), ("olympiadbench_oe_to_maths_en.jsonl", "final_answer")],
 )
 def test_all_golds_round_trip(name, key, style):
-    known = problems(name, key)
-    golds = {problem.id: gold_completion(problem.columns["answer"], style) for problem in known}
+    """Each in one style, and each style for every fourth: what a style changes is the frame, not the gold."""
+    asked = problems(name, key)[STYLES.index(style) :: len(STYLES)]
+    golds = {problem.id: gold_completion(problem.columns["answer"], style) for problem in asked}
     with load_reward(section(components={"math": 1.0})) as reward:
-        assert listed(unscorable(known, golds, reward)) == []
+        assert listed(unscorable(asked, golds, reward)) == []
 
 
 def test_no_gold_of_gsm8k_depends_on_its_text():

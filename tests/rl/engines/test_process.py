@@ -1,4 +1,7 @@
-"""An engine in a process of its own: what goes wrong there has its name here, and no process is left behind."""
+"""An engine in a process of its own: what goes wrong there has its name here, and no process is left behind.
+
+Each starts a process that imports torch and transformers; the fast tests have the one that every run depends on.
+"""
 
 import os
 import signal
@@ -49,6 +52,7 @@ def test_an_engine_that_says_nothing_is_named_and_ended(processes):
     wait_for_end(engines() - before)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_an_engine_that_computes_for_longer_is_waited_for_and_one_that_is_stopped_is_not():
     """Work is measured in processor time, which a busy machine does not change."""
@@ -64,6 +68,7 @@ def test_an_engine_that_computes_for_longer_is_waited_for_and_one_that_is_stoppe
     wait_for_end([process])
 
 
+@pytest.mark.slow
 def test_an_engine_is_alone_on_its_device_and_its_errors_and_its_death_have_names(monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     variables, before = dict(os.environ), engines()

@@ -7,5 +7,5 @@ DATA = ROOT.parent / "shared" / "data"
 """Data sets beside the checkout; tests that want them skip without."""
 NASTY = str(ROOT / "tests" / "support" / "nasty.py")
 """Rewards that misbehave, for `path.py:attr`."""
-FEW_COUNTDOWN = f"{ROOT / 'tests' / 'support' / 'few.py'}:FewCountdown"
+FEW_COUNTDOWN = f"{ROOT / 'tests' / 'support' / 'models' / 'few.py'}:FewCountdown"
 """Countdown with few problems, as a task's name."""

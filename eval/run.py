@@ -1,19 +1,22 @@
 """Sample and judge the problems of an evaluation, in memory or into a file that a killed run continues.
 
 Both ways go through one call of the engine at a time and one judge, so that training measures what `doubleback eval`
-does. Into a file, problems go to the engine in blocks of a fixed size, and a block is a pure function of its problems,
-seeds and adapter (`rl.engines.engine.Sampler.sample`). A run that was killed drops the block it was in and samples it
-again, so that the batches inside the engine, and with them every rounding, are those of an uninterrupted run.
+does. Into a file, problems go to the engine in blocks of a fixed size. The samples of a problem are written as soon as
+they are judged, and a run that was killed samples what is missing of its block alone: each sample has a seed of its
+own, and where an engine's numbers do not depend on what else is in its batch, as those of vLLM on a CPU do not, they
+are the samples of an uninterrupted run to the last bit (docs/faults.md).
 """
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from doubleback.rewards.jsonl import complete_lines, to_lines
-from doubleback.rewards.types import Completion, Problem, Score
+from doubleback.rewards.sample_lines import judged_sample
+from doubleback.rewards.types import UNUSABLE, Completion, Problem, Score
 from doubleback.rl.engines.engine import Sampler
 from doubleback.rl.rollout.scoring import Scorer
 from doubleback.rl.run.files import append, write_atomically
@@ -23,8 +26,7 @@ from doubleback.rl.types import Group, Sampling
 
 BLOCK_SAMPLES = 1024
 """Completions of a block: several times what an engine samples at once, so that its end costs little."""
-LAG = 8
-"""Groups whose judgement may still be on its way while the engine goes on."""
+Judged = tuple[Problem, Completion, Score]
 Observe = Callable[[Sequence[Mapping[str, Any]]], None]
 """Called with the lines of each problem as it is finished."""
 
@@ -41,76 +43,121 @@ class Request:
     seed: int
     """Of the run or the command."""
 
-    def sample(self, engine: Sampler, block: Sequence[Problem], scorer: Scorer, write: Callable[[Group], None]) -> None:
-        """Sample and judge these problems in one call of the engine; `write` gets the scored groups in their order.
-
-        RunError where too much of them could not be judged.
+    def sample(self, engine: Sampler, scorer: Scorer, write: Callable[[Group], None]) -> None:
+        """Sample and judge the problems in one call of the engine; `write` gets each scored group as it is judged, in a
+        thread of its own. Whether too many could not be judged is for the caller to ask.
         """
-        seeds = [sample_seed(self.seed, f"eval {self.suite}", problem.id) for problem in block]
-        judging = _InOrder(len(block), scorer, write)
-        engine.sample(block, self.sampling, seeds, on_group=judging.take)
-        judging.finish()
+        seeds = [sample_seed(self.seed, f"eval {self.suite}", problem.id) for problem in self.problems]
+        with _Judging(scorer, write) as judging:
+            engine.sample(self.problems, self.sampling, seeds, on_group=judging.take)
 
 
 def generate(engine: Sampler, request: Request, scorer: Scorer) -> list[Group]:
-    """The scored groups of all problems, in their order, from one call of the engine."""
-    groups: list[Group] = []
-    request.sample(engine, request.problems, scorer, groups.append)
-    return groups
+    """The scored groups of all problems, in their order, from one call of the engine.
+
+    RunError where too much of them could not be judged.
+    """
+    groups: dict[str, Group] = {}
+    request.sample(engine, scorer, lambda group: groups.update({group.problem.id: group}))
+    ordered = [groups[problem.id] for problem in request.problems]
+    scorer.refuse_faults([row for group in ordered for row in _judged(group)])
+    return ordered
 
 
 def generate_into(path: Path, engine: Sampler, request: Request, scorer: Scorer, observe: Observe) -> None:
-    """Append the samples of all problems to `path`, `sampling.group_size` lines a problem, in their order.
+    """Write the samples of all problems to `path`, `sampling.group_size` lines a problem, those of each as soon as they
+    are judged; `in_order` reads them.
 
-    `observe` gets the lines of each problem as it is finished, those of an earlier run first.
+    `observe` gets the lines of each problem as it is finished, those of an earlier run first. RunError where too much
+    of a block could not be judged; problems of which some sample could not be are written once that is let pass, so
+    that the same command judges them again.
     """
-    n = request.sampling.group_size
-    blocks = _blocks_of(request)
-    done = _keep_finished_blocks(path, blocks, n, observe)
-    for block in blocks[done:]:
-        # The whole block at once, and only where its faults are let pass: the same command would not look at it again.
-        finished: list[dict[str, Any]] = []
+    kept = _kept(complete_lines(path), request)
+    write_atomically(path, to_lines(line for lines in kept.values() for line in lines))
+    for lines in kept.values():
+        observe(lines)
 
-        def write(group: Group, finished: list[dict[str, Any]] = finished) -> None:
-            lines = sample_lines(group)
-            finished += lines
-            observe(lines)
+    def write(group: Group) -> None:
+        lines = sample_lines(group)
+        append(path, to_lines(lines))
+        observe(lines)
 
-        request.sample(engine, block, scorer, write)
-        append(path, to_lines(finished))
+    for block in _blocks_of(request):
+        if missing := [problem for problem in block if problem.id not in kept]:
+            judged = [(problem, *judged_sample(line)) for problem in block for line in kept.get(problem.id, ())]
+            _sample_block(engine, replace(request, problems=missing), scorer, judged, write)
+
+
+def _sample_block(
+    engine: Sampler, request: Request, scorer: Scorer, judged: Sequence[Judged], write: Callable[[Group], None]
+) -> None:
+    """Sample, judge and write what is missing of a block, of which `judged` is there already."""
+    groups: list[Group] = []
+
+    def take(group: Group) -> None:
+        groups.append(group)
+        if _is_judged(group):
+            write(group)
+
+    request.sample(engine, scorer, take)
+    scorer.refuse_faults([*judged, *(row for group in groups for row in _judged(group))])
+    for group in groups:
+        if not _is_judged(group):
+            write(group)
 
 
 def num_kept(path: Path, request: Request) -> int:
-    """How many samples `generate_into` will keep of what stands in `path`: those of its finished blocks."""
-    return sum(_finished(len(complete_lines(path)), _blocks_of(request), request.sampling.group_size))
+    """How many samples `generate_into` will keep of what stands in `path`: those of its finished problems."""
+    return sum(map(len, _kept(complete_lines(path), request).values()))
 
 
-class _InOrder:
-    """Judges the groups of a call as they come, and passes them on in the order of their problems."""
+def in_order(path: Path, request: Request) -> list[dict[str, Any]]:
+    """The samples that stand in `path`, in the order of the problems, which they have in the file too from now on."""
+    found = complete_lines(path)
+    lines = [line for of_one in _kept(found, request).values() for line in of_one]
+    if lines != found:
+        write_atomically(path, to_lines(lines))
+    return lines
 
-    def __init__(self, num_problems: int, scorer: Scorer, write: Callable[[Group], None]) -> None:
-        self._waiting, self._scorer, self._write_group = deque(range(num_problems)), scorer, write
-        self._started: dict[int, tuple[Group, Callable[[], Sequence[Score]]]] = {}
-        self._judged: list[tuple[Problem, Completion, Score]] = []
+
+class _Judging:
+    """Judges the groups of a call as they come, in a thread of its own: the engine waits for no worker."""
+
+    def __init__(self, scorer: Scorer, write: Callable[[Group], None]) -> None:
+        self._scorer, self._write = scorer, write
+        self._thread = ThreadPoolExecutor(1, "judging")
+        self._last: Future[None] = Future()
+        self._last.set_result(None)
+
+    def __enter__(self) -> "_Judging":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # What is sampled is judged and written, also where the engine was stopped.
+        self._thread.shutdown()
+        if error is None:
+            self._last.result()
 
     def take(self, index: int, group: Group) -> None:
-        """A group that the engine has finished; called while it works on others."""
-        self._started[index] = group, self._scorer.start(group.problem, group.completions)
-        # Some way behind, so that the engine need not wait for a worker that is still judging.
-        while len(self._started) > LAG and self._waiting[0] in self._started:
-            self._write()
+        """A group that the engine has finished; called while it works on others. Raises what judging others raised."""
+        if self._last.done():
+            self._last.result()
+        wait = self._scorer.start(group.problem, group.completions)
+        self._last = self._thread.submit(self._judge, self._last, group, wait)
 
-    def finish(self) -> None:
-        """Pass on what is left. RunError where too much could not be judged."""
-        while self._waiting:
-            self._write()
-        self._scorer.refuse_faults(self._judged)
+    def _judge(self, before: Future[None], group: Group, wait: Callable[[], Sequence[Score]]) -> None:
+        before.result()  # nothing is written behind what could not be
+        self._write(replace(group, scores=tuple(wait())))
 
-    def _write(self) -> None:
-        group, wait = self._started.pop(self._waiting.popleft())
-        scored = replace(group, scores=tuple(wait()))
-        self._judged += [(group.problem, row.completion, row.score) for row in scored.rows()]
-        self._write_group(scored)
+
+def _is_judged(group: Group) -> bool:
+    return not any(score.verdict in UNUSABLE for score in group.scores)
+
+
+def _judged(group: Group) -> list[Judged]:
+    return [(group.problem, row.completion, row.score) for row in group.rows()]
 
 
 def _blocks_of(request: Request) -> list[Sequence[Problem]]:
@@ -118,22 +165,9 @@ def _blocks_of(request: Request) -> list[Sequence[Problem]]:
     return [request.problems[start : start + size] for start in range(0, len(request.problems), size)]
 
 
-def _finished(num_lines: int, blocks: Sequence[Sequence[Problem]], n: int) -> list[int]:
-    """The samples of each block that stands whole in so many lines."""
-    sizes, kept = [len(block) * n for block in blocks], 0
-    for done, size in enumerate(sizes):
-        if kept + size > num_lines:
-            return sizes[:done]
-        kept += size
-    return sizes
-
-
-def _keep_finished_blocks(path: Path, blocks: Sequence[Sequence[Problem]], n: int, observe: Observe) -> int:
-    """Cut the file behind its last complete block, report what stays, and return how many blocks that is."""
-    lines = complete_lines(path)
-    finished = _finished(len(lines), blocks, n)
-    kept = sum(finished)
-    write_atomically(path, to_lines(lines[:kept]))
-    for start in range(0, kept, n):
-        observe(lines[start : start + n])
-    return len(finished)
+def _kept(lines: Sequence[dict[str, Any]], request: Request) -> dict[str, list[dict[str, Any]]]:
+    """The lines of each problem whose samples are all among these, in the order of the problems."""
+    found: dict[str, list[dict[str, Any]]] = {problem.id: [] for problem in request.problems}
+    for line in lines:
+        found.get(line["problem"], []).append(line)
+    return {name: of_one for name, of_one in found.items() if len(of_one) == request.sampling.group_size}

@@ -11,6 +11,8 @@ from typing import Any
 from doubleback.rewards.types import ConfigError
 
 GZIPPED = ".gz"
+NUM_NAMED = 3
+"""Rows that were left out which are named; the others are counted."""
 BOM = b"\xef\xbb\xbf"
 """Some programs begin a UTF-8 file with it."""
 
@@ -97,6 +99,12 @@ def refuse(bad: Sequence[str], way_out: str = "") -> None:
     if bad:
         more = f" (and {len(bad) - 1:,} more bad rows)" if len(bad) > 1 else ""
         raise ConfigError(f"{bad[0]}{more}{way_out}")
+
+
+def left_out(bad: Sequence[str]) -> str:
+    """The line about the rows of one source that were left out: how many, and the first of them."""
+    rows = "1 row" if len(bad) == 1 else f"{len(bad):,} rows"
+    return f"{rows} left out: {'; '.join(bad[:NUM_NAMED])}"
 
 
 def _parsed(line: bytes) -> Any:

@@ -40,6 +40,23 @@ def sample_line(problem: Problem, index: int, completion: Completion, score: Sco
     }
 
 
+def judged_sample(line: Line) -> tuple[Completion, Score]:
+    """What a line of `sample_line` was made of, but for the tokens, which it does not hold."""
+    completion = Completion(
+        text=line["completion"],
+        token_ids=(),
+        sampler_logprobs=(),
+        finish_reason=line["finish_reason"],
+        policy_version=line["policy_version"],
+        adapter_hash=line["adapter_hash"],
+        seed=line["seed"],
+    )
+    score = Score(
+        line["score"], Verdict(line["verdict"]), line["extracted"], line["parts"], line["weighted"], line["detail"]
+    )
+    return completion, score
+
+
 def judgement(score: Score) -> dict[str, Any]:
     """The part of a line that a reward decides."""
     return {

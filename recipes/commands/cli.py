@@ -118,7 +118,9 @@ def score(
     arguments: RewardArguments = None,
     out: Annotated[Path | None, typer.Option(help="Scored rows. Default: FILE.scored.jsonl, or in RUN/scored.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite scored rows that exist.")] = False,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows out, counted.")] = False,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave bad rows out, counted; the first are named.")
+    ] = False,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show where strict, flexible, math-verify and the reward differ, and why.")
     ] = False,
@@ -186,7 +188,9 @@ def evaluate(
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Longest completion. Default: the suite's.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Every sample's seed derives from it.")] = 0,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first problems.")] = None,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows out, and say which.")] = False,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave bad rows out, counted; the first are named.")
+    ] = False,
     engine: Annotated[str, typer.Option(help="vllm, transformers, or path.py:attr.")] = "vllm",
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
     kv_cache_mib: Annotated[

@@ -11,7 +11,7 @@ from doubleback.eval.compare import SAMPLES, SUMMARY, compare, load_evaluated
 from doubleback.eval.judge import load_judge
 from doubleback.eval.prompts.prompt import PromptConfig, read_prompt
 from doubleback.eval.prompts.rendering import Prompted, prompted, prompted_for_endpoint
-from doubleback.eval.run import Request, generate_into, num_kept
+from doubleback.eval.run import Request, generate_into, in_order, num_kept
 from doubleback.eval.show.console import Console
 from doubleback.eval.show.pictures import pass_at_k_curves
 from doubleback.eval.show.tables import comparison_table, evaluation_table, flips_table
@@ -21,7 +21,7 @@ from doubleback.recipes.commands.progress import EvalProgress, Standing
 from doubleback.recipes.recipe.policy import Policy, adapter_hash, open_policy, policy_tokenizer
 from doubleback.recipes.recipe.problems import task_problems
 from doubleback.recipes.tasks.task import shipped_measures
-from doubleback.rewards.jsonl import complete_lines, to_lines
+from doubleback.rewards.jsonl import left_out, to_lines
 from doubleback.rewards.sample_lines import PROBLEMS, problem_line, with_columns
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.run.files import write_atomically
@@ -51,8 +51,8 @@ def evaluate_policy(policy: Policy, options: Options, thinking: bool | None, out
     """Evaluate in one mode of thinking, or in the model's own where that is None, into the folder `out`."""
     with owned(out):
         suite = load_suite(options.suite, options.data, options.skip_bad, task_problems)
-        for line in suite.bad:
-            console.print(f"left out: {line}", soft_wrap=True)
+        if suite.bad:
+            console.print(left_out(suite.bad), soft_wrap=True)
         _evaluate(policy, options, suite, thinking, out, console)
 
 
@@ -102,9 +102,10 @@ def _evaluate(
     num_problems, prompt = len(plan.request.problems), plan.settings["prompt"]
     title = f"{suite.name}: {num_problems} problems x {options.n}, prompt {prompt} ({plan.reason})"
     console.print(title, highlight=False)
-    if len(complete_lines(out / SAMPLES)) < num_problems * options.n:
-        _sample(plan, out, console)
-    lines = with_columns(complete_lines(out / SAMPLES), plan.request.problems)
+    num_left = num_problems * options.n - num_kept(out / SAMPLES, plan.request)
+    if num_left:
+        _sample(plan, num_left, out, console)
+    lines = with_columns(in_order(out / SAMPLES, plan.request), plan.request.problems)
     summarised = summary(lines, plan.settings, options.k, shipped_measures())
     write_atomically(out / SUMMARY, json.dumps(summarised, indent=2).encode())
     console.print(evaluation_table(summarised, options.k))
@@ -135,10 +136,9 @@ def _planned(policy: Policy, options: Options, suite: Suite, thinking: bool | No
     return _Plan(policy, suite, prompt, asked, request, settings, reason)
 
 
-def _sample(plan: _Plan, out: Path, console: Console) -> None:
+def _sample(plan: _Plan, num_left: int, out: Path, console: Console) -> None:
     """Start judge and policy, then fill samples.jsonl."""
     problems, sampling, n = plan.request.problems, plan.request.sampling, plan.request.sampling.group_size
-    num_left = len(problems) * n - num_kept(out / SAMPLES, plan.request)
     with load_judge(plan.suite.config, plan.prompt, plan.settings["thinking"]) as judge:
         judge.require_columns(problems)
         with (

@@ -72,8 +72,8 @@ class Standing:
     def in_words(self) -> str:
         """`4 running, 12 waiting, 8 of 24 done, 1,520 tokens, 95 tokens/s, about 30 s left`.
 
-        The time left is that of completions as long as those that are done; of the longest where none is. An engine
-        that cannot be asked has the seconds alone.
+        The time left is that of completions as long as those that are done; of the longest where none is. Where nobody
+        counts tokens it is that of as many completions; an engine that cannot be asked has the seconds alone.
         """
         now, seconds = self._load(), max(time.monotonic() - self._began, 1e-9)
         if now is None or self._before is None:
@@ -90,7 +90,10 @@ def standing(before: Load, now: Load, seconds: float, num_samples: int, max_toke
     done_tokens = now.done_tokens - before.done_tokens
     longest = done_tokens / done if done else max_tokens
     left_tokens = max(0.0, (num_samples - done) * longest - (tokens - done_tokens))
-    words = f"{now.running} running, {now.waiting} waiting, {done:,} of {num_samples:,} done, {tokens:,} tokens"
+    words = f"{now.running} running, {now.waiting} waiting, {done:,} of {num_samples:,} done"
+    if done and not tokens:
+        return f"{words}, about {in_time((num_samples - done) * seconds / done)} left"
+    words = f"{words}, {tokens:,} tokens"
     if not tokens:
         return words
     rate = tokens / seconds

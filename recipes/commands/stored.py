@@ -9,7 +9,7 @@ from doubleback.eval.compare import SAMPLES
 from doubleback.eval.lm_harness import is_lm_harness, rows_from_lm_harness
 from doubleback.eval.show.console import Console
 from doubleback.rewards.checks.regrade import Stored, problems_of, stored_completions
-from doubleback.rewards.jsonl import Row, refuse
+from doubleback.rewards.jsonl import Row, left_out, refuse
 from doubleback.rewards.rows import Source, read_data, saved, stem
 from doubleback.rewards.sample_lines import ROLLOUTS
 from doubleback.rewards.types import ConfigError
@@ -55,7 +55,7 @@ def read_stored(files: Sequence[Path], skip_bad: bool, needs_answer: bool, conso
         if bad and not skip_bad:
             refuse(bad, " (--skip-bad leaves such rows out)")
         if bad:
-            console.print(f"left out: {len(bad):,} bad rows of {file}; the first: {bad[0]}", soft_wrap=True)
+            console.print(left_out(bad), soft_wrap=True)
         stored += found
         digests.append(data.sha256)
     if not stored:

@@ -20,6 +20,7 @@ from doubleback.recipes.recipe.tiny import make_tiny
 from doubleback.recipes.tasks.task import Splits
 from doubleback.rewards.checks.golds import Unscorable
 from doubleback.rewards.compose.reward import Reward, load_reward
+from doubleback.rewards.jsonl import left_out
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.engines.create import create_engine
 from doubleback.rl.engines.delivery import choose
@@ -34,9 +35,6 @@ from doubleback.rl.policy.families import family_of
 from doubleback.rl.policy.initial import start_from
 from doubleback.rl.run.names import ENVIRONMENT
 from doubleback.rl.types import ModelSource
-
-MAX_NAMED = 3
-"""Rows that were left out which are named; the others are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,7 @@ class Prepared:
     def skipped(self) -> list[str]:
         """A line about the rows that were left out by task.duplicates and task.overlong; none where there were none."""
         lines = self.splits.skipped
-        return [f"{len(lines):,} rows left out: {'; '.join(lines[:MAX_NAMED])}"] if lines else []
+        return [left_out(lines)] if lines else []
 
 
 @dataclass(frozen=True, slots=True)

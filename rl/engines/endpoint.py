@@ -9,7 +9,7 @@ from typing import Any
 from openai import BadRequestError, OpenAI, OpenAIError
 
 from doubleback.rewards.types import Completion, ConfigError, Problem, RunError
-from doubleback.rl.engines.engine import OnGroup
+from doubleback.rl.engines.engine import Load, OnGroup
 from doubleback.rl.types import Group, Sampling
 
 CONCURRENCY = 32
@@ -38,6 +38,9 @@ class EndpointEngine:
     ) -> None:
         self._model, self._conversations, self._options = model, conversations, dict(template_options)
         self._on_retry = on_retry
+        self._num_asked, self._group_size = 0, 1
+        self._done: list[tuple[int, int]] = []
+        """Completions and tokens of each request that was answered; 0 tokens where the server does not count them."""
         key = os.environ.get("OPENAI_API_KEY", "none")
         self._client = OpenAI(base_url=url, api_key=key, max_retries=0, timeout=TIMEOUT_SECONDS)
         try:
@@ -58,6 +61,7 @@ class EndpointEngine:
     ) -> list[Group]:
         """One group per problem, in order. The server draws sample i of a problem with the seed + i, if it can."""
         groups: dict[int, Group] = {}
+        self._num_asked, self._group_size = self._num_asked + len(problems), sampling.group_size
         with ThreadPoolExecutor(CONCURRENCY) as executor:
             asked = {
                 executor.submit(self._ask, problem, sampling, seed): row
@@ -74,6 +78,15 @@ class EndpointEngine:
                 raise
         return [groups[row] for row in range(len(problems))]
 
+    def load(self) -> Load:
+        """How it stands, as `rl.engines.engine.Watched` says; what the server has begun it does not tell."""
+        done = list(self._done)
+        num_done, num_tokens = sum(size for size, _ in done), sum(tokens for _, tokens in done)
+        num_left = self._num_asked - len(done)
+        num_running = min(num_left, CONCURRENCY)
+        size = self._group_size
+        return Load(num_running * size, (num_left - num_running) * size, num_done, num_tokens, num_tokens)
+
     def close(self) -> None:
         """Drop the connections."""
         self._client.close()
@@ -81,7 +94,7 @@ class EndpointEngine:
     def _ask(self, problem: Problem, sampling: Sampling, seed: int) -> Group:
         for attempt in range(1, TRIES + 1):
             try:
-                choices = self._request(problem, sampling, seed).choices
+                answer = self._request(problem, sampling, seed)
                 break
             except BadRequestError as error:
                 reason = " ".join(str(error).split())[:300]
@@ -95,9 +108,10 @@ class EndpointEngine:
                     ) from error
                 self._on_retry(f"problem {problem.id}: {reason}; try {attempt + 1} of {TRIES}")
                 time.sleep(2.0 ** (attempt - 1))
-        if len(choices) != sampling.group_size:
-            raise RunError(f"problem {problem.id}: {len(choices)} completions instead of {sampling.group_size}")
-        ordered = sorted(choices, key=lambda choice: choice.index)
+        if len(answer.choices) != sampling.group_size:
+            raise RunError(f"problem {problem.id}: {len(answer.choices)} completions instead of {sampling.group_size}")
+        self._done.append((sampling.group_size, answer.usage.completion_tokens if answer.usage else 0))
+        ordered = sorted(answer.choices, key=lambda choice: choice.index)
         return Group(problem, (), tuple(self._completion(choice, seed) for choice in ordered))
 
     def _request(self, problem: Problem, sampling: Sampling, seed: int) -> Any:

@@ -7,7 +7,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBase
 
 from doubleback.rewards.types import Completion, Problem
-from doubleback.rl.engines.engine import NO_ADAPTER, OnGroup, completion_text, encode_prompts
+from doubleback.rl.engines.engine import NO_ADAPTER, Load, OnGroup, completion_text, encode_prompts
 from doubleback.rl.engines.setup import EngineSetup
 from doubleback.rl.policy.base import DTYPES, end_ids
 from doubleback.rl.policy.logprobs import head_in_float32, token_logprobs
@@ -25,6 +25,7 @@ class TransformersEngine:
         self._tokenizer, self._base = tokenizer, base
         self._ends = end_ids(setup.model.path, tokenizer)
         self._version, self._adapter_hash = 0, NO_ADAPTER
+        self._num_running = self._num_waiting = self._num_done = self._num_tokens = self._num_done_tokens = 0
         settings = AutoConfig.from_pretrained(setup.model.path)
         self._served = AutoModelForCausalLM.from_config(settings, dtype=DTYPES[setup.model.dtype]).eval()
         self._served.load_state_dict(dict(base))
@@ -56,20 +57,22 @@ class TransformersEngine:
         ]
         completions: list[Completion] = []
         routes: list[Routes | None] = []
+        groups: list[Group] = []
+        self._num_waiting = len(requests)
         for start in range(0, len(requests), self._max_num_seqs):
             made, routed = self._generate(requests[start : start + self._max_num_seqs], sampling)
             completions, routes = completions + made, routes + routed
-        group_rows = [
-            slice(start, start + sampling.group_size) for start in range(0, len(requests), sampling.group_size)
-        ]
-        groups = [
-            Group(problem, ids, tuple(completions[rows]), routes=tuple(routes[rows]))
-            for problem, ids, rows in zip(problems, prompts, group_rows, strict=True)
-        ]
-        if on_group is not None:
-            for index, group in enumerate(groups):
-                on_group(index, group)
+            for index in range(len(groups), len(completions) // sampling.group_size):
+                rows = slice(index * sampling.group_size, (index + 1) * sampling.group_size)
+                group = Group(problems[index], prompts[index], tuple(completions[rows]), routes=tuple(routes[rows]))
+                groups.append(group)
+                if on_group is not None:
+                    on_group(index, group)
         return groups
+
+    def load(self) -> Load:
+        """How the engine stands, as `rl.engines.engine.Watched` says."""
+        return Load(self._num_running, self._num_waiting, self._num_done, self._num_tokens, self._num_done_tokens)
 
     @torch.no_grad()
     def score(self, sequences: Sequence[TokenSequence]) -> list[tuple[float, ...]]:
@@ -99,6 +102,7 @@ class TransformersEngine:
         logprobs: list[list[float]] = [[] for _ in requests]
         routes: list[list[Tensor]] = [[] for _ in requests]
         is_open = [True] * len(requests)
+        self._num_running, self._num_waiting = len(requests), self._num_waiting - len(requests)
         cache, positions_BT = None, (mask_BT.cumsum(1) - 1).clamp(min=0)
         for _ in range(sampling.max_tokens):
             output = self._served(
@@ -117,6 +121,10 @@ class TransformersEngine:
                     tokens[row].append(token)
                     logprobs[row].append(float(logprobs_BV[row, token]))
                     is_open[row] = self._goes_on(tokens[row], sampling.stop)
+                    self._num_tokens += 1
+                    if not is_open[row] or len(tokens[row]) == sampling.max_tokens:
+                        self._num_running, self._num_done = self._num_running - 1, self._num_done + 1
+                        self._num_done_tokens += len(tokens[row])
             if not any(is_open):
                 break
             step_BT, positions_BT = torch.tensor(chosen).unsqueeze(1), positions_BT[:, -1:] + 1

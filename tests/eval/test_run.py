@@ -3,11 +3,12 @@
 import pytest
 from support.fakes import FakeEngine, FakeReward
 
-from doubleback.eval.run import Request, generate, generate_into
+from doubleback.eval.run import Request, generate, generate_into, in_order, num_kept
 from doubleback.eval.summarise import headline, summary
 from doubleback.recipes.tasks.countdown.task import MEASURES
 from doubleback.rewards.compose.config import RewardConfig
 from doubleback.rewards.compose.reward import load_reward
+from doubleback.rewards.jsonl import complete_lines
 from doubleback.rewards.sample_lines import with_columns
 from doubleback.rewards.types import Completion, Problem, RunError, Score, Verdict
 from doubleback.rl.run.samples import sample_lines
@@ -83,3 +84,78 @@ def test_an_evaluation_with_too_many_faults_stops_and_the_same_command_stops_aga
             generate_into(tmp_path / "samples.jsonl", scripted(), request(), broken, lambda lines: None)
     with pytest.raises(RunError, match="8 were judged"):
         generate(scripted(), request(), broken)
+
+
+MANY = [Problem(f"p{number}", "?") for number in range(5)]
+RIGHT_SCORE, NO_SCORE = Score(1.0, Verdict.CORRECT), Score(None, Verdict.TIMEOUT)
+
+
+class Dying(FakeEngine):
+    """Ends with an error behind so many groups, which it finishes last first, as FakeEngine does."""
+
+    def __init__(self, num_groups):
+        super().__init__(
+            lambda problem, seed, size: [Completion(f"{seed}", (1,), (0.0,), "stop", 0, "base", seed)] * size
+        )
+        self._left = num_groups
+
+    def sample(self, problems, sampling, seeds, on_group=None):
+        def counted(index, group):
+            on_group(index, group)
+            self._left -= 1
+            if not self._left:
+                raise RunError("died")
+
+        return super().sample(problems, sampling, seeds, counted)
+
+
+def judging(*scores, most=float("inf")):
+    return FakeReward(lambda problem, completions: scores, most)
+
+
+def test_what_is_finished_is_written_and_the_same_call_samples_the_rest_alone(tmp_path):
+    path, asked, seen = tmp_path / "samples.jsonl", Request("test", MANY, Sampling(2, 1.0, 8), 0), []
+    with pytest.raises(RunError, match="died"):
+        generate_into(path, Dying(3), asked, judging(RIGHT_SCORE, RIGHT_SCORE), lambda lines: None)
+    on_disk = path.read_bytes()
+    assert [line["problem"] for line in complete_lines(path)] == ["p4", "p4", "p3", "p3", "p2", "p2"]
+    path.write_bytes(on_disk[:-9])  # torn within the last sample: its problem is sampled again
+    assert num_kept(path, asked) == 4
+    engine = Dying(-1)
+    generate_into(
+        path, engine, asked, judging(RIGHT_SCORE, RIGHT_SCORE), lambda lines: seen.append(lines[0]["problem"])
+    )
+    assert [name for name, _ in engine.asked[0]] == ["p0", "p1", "p2"]
+    assert seen == ["p3", "p4", "p2", "p1", "p0"]
+    whole = tmp_path / "whole.jsonl"
+    generate_into(whole, Dying(-1), asked, judging(RIGHT_SCORE, RIGHT_SCORE), lambda lines: None)
+    assert path.read_bytes() != whole.read_bytes()
+    assert in_order(path, asked) == in_order(whole, asked)
+    assert path.read_bytes() == whole.read_bytes()
+
+
+def test_faults_are_counted_over_what_is_on_disk_too_and_written_once_they_are_let_pass(tmp_path):
+    path, asked = tmp_path / "samples.jsonl", Request("test", MANY, Sampling(1, 1.0, 8), 0)
+    with pytest.raises(RunError, match="died"):
+        generate_into(path, Dying(2), asked, judging(RIGHT_SCORE), lambda lines: None)
+    refusing, letting_pass = judging(NO_SCORE, most=4), judging(NO_SCORE)
+    for _ in range(2):
+        with pytest.raises(RunError, match="5 were judged"):
+            generate_into(path, Dying(-1), asked, refusing, lambda lines: None)
+        assert [line["verdict"] for line in complete_lines(path)] == ["correct", "correct"]
+    generate_into(path, Dying(-1), asked, letting_pass, lambda lines: None)
+    assert [score.verdict for *_, score in letting_pass.judged[0]] == ["correct"] * 2 + ["timeout"] * 3
+    assert [line["verdict"] for line in in_order(path, asked)] == ["timeout"] * 3 + ["correct"] * 2
+
+
+def test_what_judging_raises_ends_the_call_and_nothing_is_written_behind_it(tmp_path):
+    path, asked = tmp_path / "samples.jsonl", Request("test", MANY, Sampling(1, 1.0, 8), 0)
+
+    def broken(problem, completions):
+        if problem.id == "p2":
+            raise RunError("the keeper has ended")
+        return [RIGHT_SCORE]
+
+    with pytest.raises(RunError, match="the keeper has ended"):
+        generate_into(path, Dying(-1), asked, FakeReward(broken), lambda lines: None)
+    assert [line["problem"] for line in complete_lines(path)] == ["p4", "p3"]

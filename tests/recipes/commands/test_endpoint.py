@@ -7,12 +7,14 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from threading import Event
 from types import SimpleNamespace
 
 import pytest
 from support.commands import errors
 from support.processes import wait_until
 
+from doubleback.recipes.commands.progress import standing
 from doubleback.rewards.types import Problem, RunError
 from doubleback.rl.config import SamplingConfig
 from doubleback.rl.engines import endpoint as engine_endpoint
@@ -76,8 +78,8 @@ def test_an_endpoint_is_measured_like_a_local_model(run, server, questions, tmp_
 class Flaky:
     """An OpenAI client that fails a number of times for each problem."""
 
-    def __init__(self, failures):
-        self.failures, self.calls = failures, {}
+    def __init__(self, failures, usage=None):
+        self.failures, self.calls, self.usage = failures, {}, usage
         self.completions = self.models = self
 
     def list(self):
@@ -90,7 +92,8 @@ class Flaky:
         if self.calls[prompt] <= self.failures:
             raise APIConnectionError(request=None)
         return SimpleNamespace(
-            choices=[SimpleNamespace(index=i, text="#### 3", finish_reason="stop") for i in range(n)]
+            choices=[SimpleNamespace(index=i, text="#### 3", finish_reason="stop") for i in range(n)],
+            usage=self.usage,
         )
 
 
@@ -108,3 +111,42 @@ def test_a_failed_request_is_retried_and_named_and_never_dropped(monkeypatch, fa
     groups = sample()
     assert [group.problem.id for group in groups] == ["a", "b"]
     assert sorted(line[:9] for line in retries) == ["problem a"] * 2 + ["problem b"] * 2
+
+
+@pytest.mark.parametrize(
+    ("usage", "words"),
+    [
+        # Of 4 completions a problem 2 problems are done: 8 of 12 in 10 s leave 5 s
+        (None, "4 running, 0 waiting, 8 of 12 done, about 5 s left"),
+        # 40 tokens a problem: 80 in 10 s, 4 more completions of 10 tokens
+        (
+            SimpleNamespace(completion_tokens=40),
+            "4 running, 0 waiting, 8 of 12 done, 80 tokens, 8 tokens/s, about 5 s left",
+        ),
+    ],
+)
+def test_how_an_endpoint_stands(monkeypatch, usage, words):
+    monkeypatch.setattr(engine_endpoint, "OpenAI", lambda **options: Flaky(0, usage))
+    engine = engine_endpoint.EndpointEngine("http://nowhere/v1", "m", {}, {}, print)
+    before, seen, held, goes_on = engine.load(), [], Event(), Event()
+    create = engine._client.create
+
+    def hold(prompt, **options):
+        if prompt == "C":
+            held.set()
+            goes_on.wait()
+        return create(prompt, **options)
+
+    engine._client.create = hold
+
+    def look(index, group):
+        seen.append(index)
+        if len(seen) == 2:
+            held.wait()
+            seen.append(standing(before, engine.load(), 10.0, num_samples=12, max_tokens=100))
+            goes_on.set()
+
+    problems = [Problem(name.lower(), name) for name in "ABC"]
+    engine.sample(problems, SamplingConfig(group_size=4), [1, 2, 3], on_group=look)
+    assert seen[2] == words
+    assert engine.load().done == 12

@@ -8,7 +8,7 @@ from io import StringIO
 import pytest
 from support.fakes import FakeEngine, FakeReward
 
-from doubleback.eval.run import Request, generate_into
+from doubleback.eval.run import Request, generate_into, in_order
 from doubleback.eval.show.console import Console
 from doubleback.eval.summarise import summary
 from doubleback.recipes.commands.progress import EvalProgress
@@ -82,7 +82,8 @@ def by_eval(scores, path):
     recipe = load_recipe("countdown", [])
     request = Request("validation", PROBLEMS, recipe.sampling.sampling(len(scores)), recipe.seed)
     generate_into(path, counting(), request, judging(*scores), lambda lines: None)
-    return summary(complete_lines(path), {}), complete_lines(path)
+    lines = in_order(path, request)
+    return summary(lines, {}), lines
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,17 @@ def test_each_group_is_handed_over_once_and_unchanged(setup):
     assert sorted(handed, key=lambda pair: pair[0]) == list(enumerate(groups))
 
 
+def test_how_it_stands_is_known_while_it_samples_and_to_the_token_behind_it(setup):
+    before, seen = setup.engine.load(), []
+    groups = setup.engine.sample(PROBLEMS, SAMPLING, SEEDS, on_group=lambda *group: seen.append(setup.engine.load()))
+    num_tokens = sum(len(completion.token_ids) for group in groups for completion in group.completions)
+    after, num_samples = setup.engine.load(), len(groups) * SAMPLING.group_size
+    assert (after.running, after.waiting) == (0, 0)
+    assert after.done - before.done == num_samples
+    assert after.tokens - before.tokens == after.done_tokens - before.done_tokens == num_tokens
+    assert all(load.done - before.done + load.running + load.waiting <= num_samples for load in seen)
+
+
 def test_routes_are_the_trainers_own_at_every_position(setup):
     """Prompts of one group, and of one beginning, are computed once and shared; their routes must not be missing."""
     beginning = " ".join(str(number % 50) for number in range(280))
@@ -273,3 +284,18 @@ def test_stop_strings_end_a_completion_and_stay_out_of_its_text(name, tiny_model
                 assert long.text.startswith(f"{short.text} {word} ")
                 assert len(short.token_ids) < len(long.token_ids)
     assert num_cut >= 2
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_no_bit_of_a_sample_of_vllm_on_a_cpu_depends_on_what_else_is_sampled(dtype, tiny_model_folder):
+    """An evaluation that was killed rests on it: it samples what is missing in a call of its own."""
+    setup = EngineConfig(name="vllm").setup(ModelSource(str(tiny_model_folder), dtype, 448), has_stop_strings=False)
+    engine = create_engine(setup, {}, load_tokenizer(str(tiny_model_folder)))
+    problems = [Problem(f"p{target}", f"3 5 7 -> {target}") for target in range(24)]
+    seeds = [100 * row for row in range(24)]
+    sampling = Sampling(4, 1.0, 64)
+    whole = engine.sample(problems, sampling, seeds)
+    for rows in ([5], [0, 7, 23], range(3, 20)):
+        alone = engine.sample([problems[row] for row in rows], sampling, [seeds[row] for row in rows])
+        assert alone == [whole[row] for row in rows]
+    engine.close()

@@ -20,7 +20,7 @@ def test_bad_rows_are_left_out_when_told_and_counted(run, tmp_path):
     assert line.endswith("(and 1 more bad rows) (--skip-bad leaves such rows out)")
     code, text, _ = run("score", path, "--skip-bad")
     assert code == 0
-    assert f"left out: 2 bad rows of {path}; the first: {path}:2: answer='so ####' has no gold answer" in text
+    assert f"2 rows left out: {path}:2: answer='so ####' has no gold answer" in text
     assert [line["answer"] for line in scored(tmp_path / "rows.scored.jsonl")] == ["1", "3"]
 
 

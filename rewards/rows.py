@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,11 @@ COLUMNS = (".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
 LINES = (".jsonl", ".jsonl.gz", ".json", ".json.gz")
 SAVED = ("dataset_info.json", "dataset_dict.json")
 """What a folder of `save_to_disk` holds: of one data set, of several splits."""
-HUB = re.compile(r"[\w.-]+/[\w.-]+(:[^:]+){0,2}")
+OF_FILES = (*LINES, *COLUMNS, GZIPPED, ".txt", ".yaml", ".yml", ".zip", ".arrow", ".xlsx", ".py")
+"""Endings that no hub id is thought to have."""
+HUB = re.compile(r"\w[\w.-]*/\w[\w.-]*(:[^:]+){0,2}")
+HUB_SECONDS = 10
+"""How long the hub has to answer at all."""
 EXAMPLE = "openai/gsm8k:main:train"
 
 
@@ -62,8 +67,8 @@ def read_data(source: Source, required: Sequence[Sequence[str]] = ()) -> Data:
     if source.name.startswith("hub:"):
         raise ConfigError(f"{source.name}: write it without hub:, as {EXAMPLE}")
     path = Path(source.name)
-    is_saved, is_file = saved(path) is not None, path.is_file()
-    if is_saved or (not is_file and HUB.fullmatch(source.name) and path.suffix not in (*LINES, *COLUMNS, GZIPPED)):
+    is_saved = saved(path) is not None
+    if is_saved or is_on_hub(source.name):
         values = _saved_values(source) if is_saved else _hub_values(source)
         canonical = "\n".join(json.dumps(value, sort_keys=True, ensure_ascii=False, default=str) for value in values)
         digest = hashlib.sha256(canonical.encode("utf-8", "backslashreplace")).hexdigest()
@@ -78,9 +83,29 @@ def read_data(source: Source, required: Sequence[Sequence[str]] = ()) -> Data:
     return Data(rows, bad, digest)
 
 
+def is_on_hub(name: str) -> bool:
+    """Whether a name is a hub id: OWNER/NAME without a file's ending, where nothing of that name is here.
+
+    A folder OWNER that is here takes a name without configuration and split for a file that is missing in it.
+    """
+    path = Path(name)
+    is_here = path.exists() or saved(path) is not None or (":" not in name and path.parent.is_dir())
+    return not is_here and _may_be_on_hub(name)
+
+
+def is_missing(path: Path) -> ConfigError:
+    """What is said of a path where nothing is."""
+    hint = f"; a data set of the hub is written {path}:CONFIG:SPLIT" if _may_be_on_hub(str(path)) else ""
+    return ConfigError(f"{path}: there is no such file or folder{hint}")
+
+
+def _may_be_on_hub(name: str) -> bool:
+    return HUB.fullmatch(name) is not None and not name.lower().endswith(OF_FILES)
+
+
 def stem(path: Path) -> str:
-    """The name of a file without what says its form."""
-    name = path.resolve().name
+    """The name of a file without what says its form; of a hub id without its owner."""
+    name = path.resolve().name.replace(":", "-")
     ending = next((ending for ending in sorted((*LINES, *COLUMNS), key=len)[::-1] if name.endswith(ending)), GZIPPED)
     return name.removesuffix(ending)
 
@@ -99,6 +124,8 @@ def _bytes(path: Path) -> bytes:
         raise ConfigError(f"{path} is a folder, but not one of save_to_disk; give a file, or that folder")
     try:
         return path.read_bytes()
+    except FileNotFoundError:
+        raise is_missing(path) from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from error
 
@@ -157,21 +184,32 @@ def _saved_values(source: Source) -> list[Any]:
 
 def _hub_values(source: Source) -> list[Any]:
     from datasets import load_dataset  # 1 s that a run from a file does not spend
+    from httpx import HTTPError
 
     name, *parts = source.name.split(":")
     config = parts[0] if parts else source.config
     split = parts[1] if len(parts) > 1 else source.split
     try:
+        _ask_hub(name, source.revision)
         rows: Iterable[Mapping[str, Any]] = load_dataset(
             name, config, split=split, revision=source.revision, streaming=True
         )
         return [dict(row) for row in rows]
-    except (OSError, ValueError, RuntimeError) as error:
+    except (HTTPError, OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300] if "onfig name is missing" in str(error) else first_line(error)
         raise ConfigError(
             f"{source.name} is no file or folder here, and on the hub it failed ({reason}); {source.way_out}, or write "
             f"OWNER/NAME:CONFIG:SPLIT, as {EXAMPLE}"
         ) from error
+
+
+def _ask_hub(name: str, revision: str | None) -> None:
+    """Nothing where the hub has the data set; without this first try `datasets` asks a hub that is away for 24 s."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
+    with suppress(OfflineModeIsEnabled):  # what was loaded before may be there
+        HfApi().dataset_info(name, revision=revision, timeout=HUB_SECONDS)
 
 
 def _or_config_error(path: Path, read: Callable[[], Any]) -> Any:

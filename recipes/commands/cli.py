@@ -110,8 +110,8 @@ def score(
     path: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE|RUN",
-            help="Rows with `completion` (or `response`): JSON lines, Parquet, CSV; a run: its rollouts.",
+            metavar="FILE|RUN|HUB-ID",
+            help="Rows with `completion` (or `response`): JSON lines, Parquet, CSV, OWNER/NAME; a run: its rollouts.",
         ),
     ],
     reward: RewardName = None,

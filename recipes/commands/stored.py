@@ -10,7 +10,7 @@ from doubleback.eval.lm_harness import is_lm_harness, rows_from_lm_harness
 from doubleback.eval.show.console import Console
 from doubleback.rewards.checks.regrade import Stored, problems_of, stored_completions
 from doubleback.rewards.jsonl import Row, left_out, refuse
-from doubleback.rewards.rows import Source, read_data, saved, stem
+from doubleback.rewards.rows import Source, is_missing, is_on_hub, read_data, saved, stem
 from doubleback.rewards.sample_lines import ROLLOUTS
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.run.names import SAMPLES_END
@@ -20,11 +20,15 @@ SCORED = "scored"
 
 
 def what_to_score(path: Path) -> tuple[list[Path], Path]:
-    """The files of samples that a path stands for, and where their scores go: a run's folder `scored`, or beside."""
+    """The files of samples that a path stands for, and where their scores go: a run's folder `scored`, or beside; of
+    a hub id here.
+    """
     if (path / SAMPLES).exists():
         path = path / SAMPLES
+    if is_on_hub(str(path)):
+        return [path], Path(f"{stem(path)}.scored.jsonl")
     if not path.exists() and not saved(path):
-        raise ConfigError(f"{path}: there is no such file or folder")
+        raise is_missing(path)
     if not path.is_dir() or saved(path):
         folder, _ = problems_of(path)
         beside = path.with_name(f"{stem(path)}.scored.jsonl")

@@ -20,6 +20,7 @@ from doubleback.rewards.compose.reward import Reward
 from doubleback.rewards.contract.call import Samples, call_now
 from doubleback.rewards.jsonl import Row, checked_rows
 from doubleback.rewards.nearest import nearest
+from doubleback.rewards.rows import is_on_hub
 from doubleback.rewards.sample_lines import PROBLEMS, is_truncated, judgement, read_problems, token_ids
 from doubleback.rewards.types import Completion, ConfigError, Problem, Score
 
@@ -63,7 +64,7 @@ def problems_of(path: Path) -> tuple[Path, dict[str, Problem]]:
 
     That is the folder with problems.jsonl: the file's own or the one above. Where there is none: its own, no problems.
     """
-    for folder in (path.parent, path.parent.parent):
+    for folder in () if is_on_hub(str(path)) else (path.parent, path.parent.parent):
         if (folder / PROBLEMS).exists():
             return folder, read_problems(folder)
     return path.parent, {}

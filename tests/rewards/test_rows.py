@@ -6,6 +6,8 @@ import hashlib
 import json
 
 import datasets
+import httpx
+import huggingface_hub
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -122,6 +124,31 @@ def test_a_hub_id_is_typed_plainly(monkeypatch, name, asked):
     monkeypatch.setattr(datasets, "load_dataset", load)
     assert [row.data for row in read_data(Source(name)).rows] == ROWS
     assert seen == [asked]
+
+
+@pytest.mark.parametrize("name", ["data/rows.jsonl", "data/rows.PARQUET", "data/rows", "./rows", "nowhere/rows.csv.gz"])
+def test_what_can_only_be_a_file_is_not_asked_of_the_hub(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    monkeypatch.setattr(datasets, "load_dataset", lambda *args, **options: pytest.fail("the hub was asked"))
+    with pytest.raises(ConfigError, match="there is no such file or folder") as caught:
+        read_data(Source(name))
+    has_hint = "a data set of the hub is written data/rows:CONFIG:SPLIT" in str(caught.value)
+    assert has_hint == (name == "data/rows")
+    with pytest.raises(pytest.fail.Exception, match="the hub was asked"):
+        read_data(Source("data/rows:main"))
+
+
+def test_a_hub_that_cannot_be_reached_is_asked_once(monkeypatch):
+    def away(api, name, *, revision, timeout):
+        raise httpx.ConnectError("Name or service not known")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", away)
+    monkeypatch.setattr(datasets, "load_dataset", lambda *args, **options: pytest.fail("the hub was asked again"))
+    with pytest.raises(
+        ConfigError, match=r"^someone/rows is no file or folder here, and on the hub it failed \(Name or"
+    ):
+        read_data(Source("someone/rows"))
 
 
 def test_a_field_may_lie_inside_another(tmp_path):

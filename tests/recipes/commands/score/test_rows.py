@@ -2,6 +2,7 @@
 
 import json
 
+import datasets
 from support.commands import errors
 
 
@@ -29,3 +30,28 @@ def test_columns_of_a_table_are_graded(run, tmp_path):
     code, _, err = run("score", tmp_path / "rows.csv")
     assert code == 0, err
     assert [line["score"] for line in scored(tmp_path / "rows.scored.jsonl")] == [1.0, 0.0]
+
+
+def test_rows_of_the_hub_are_graded_and_their_scores_lie_here(run, tmp_path, monkeypatch):
+    """The problems of a run in this folder are not those of the rows."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "problems.jsonl").write_text('{"id": "a", "prompt": "?", "columns": {"answer": "9"}}\n')
+    rows = [{"problem": "a", "completion": f"The answer is {number}.", "answer": "1"} for number in (1, 2)]
+    asked = []
+
+    def load(name, config, *, split, **options):
+        asked.append((name, config, split))
+        return rows
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    code, _, err = run("score", "someone/rows:main:test")
+    assert code == 0, err
+    assert asked == [("someone/rows", "main", "test")]
+    assert [line["score"] for line in scored(tmp_path / "rows-main-test.scored.jsonl")] == [1.0, 0.0]
+
+
+def test_a_file_that_is_not_there_is_said_and_nothing_is_made_for_it(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run("score", "nowhere/rows.jsonl")
+    assert (code, errors(err)) == (2, ["error: nowhere/rows.jsonl: there is no such file or folder"])
+    assert list(tmp_path.iterdir()) == []

@@ -137,7 +137,7 @@ def test_it_is_dropped_if_the_recipe_says_so_and_listed(run, recipe, tmp_path):
             {"test": None},
             "task.test=None: input should be a valid number or input should be a valid string or",
         ),
-        (None, {"train": "nowhere.jsonl"}, "nowhere.jsonl cannot be read: No such file"),
+        (None, {"train": "nowhere.jsonl"}, "nowhere.jsonl: there is no such file or folder"),
     ],
 )
 def test_bad_data_is_named(run, recipe, tmp_path, lines, task, message):

@@ -1,6 +1,5 @@
 """Two evaluations of the same problems, paired: what changed, how surely, and where."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +8,13 @@ from typing import Any
 from doubleback.eval.statistics.paired import PairedDifference, paired_difference
 from doubleback.eval.summarise import by_problem
 from doubleback.rewards.jsonl import complete_lines
+from doubleback.rewards.records import read_record
 from doubleback.rewards.sample_lines import Line, is_correct, num_tokens
 from doubleback.rewards.settings import require_folder
 from doubleback.rewards.types import UNUSABLE, ConfigError
 
 SAMPLES, SUMMARY = "samples.jsonl", "summary.json"
+AGAIN = "evaluate again, with doubleback eval"
 MUST_AGREE = ("suite", "data_sha256", "prompt", "prompt_sha256", "n", "temperature", "max_tokens")
 """What a paired comparison takes for granted. `thinking` may differ: on against off is a comparison."""
 
@@ -54,11 +55,12 @@ class ComparedEvaluations:
 def load_evaluated(path: Path) -> Evaluated:
     """What `doubleback eval` wrote into a folder. ConfigError where it is not there, or not finished."""
     require_folder(path, "")
-    try:
-        summary = json.loads((path / SUMMARY).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} holds no finished evaluation ({SUMMARY}: {error}); run doubleback eval") from error
-    return Evaluated(path, summary, complete_lines(path / SAMPLES))
+    if not (path / SUMMARY).exists():
+        raise ConfigError(f"{path} holds no finished evaluation (no {SUMMARY}); run doubleback eval")
+    lines = complete_lines(path / SAMPLES)
+    if not lines:
+        raise ConfigError(f"{path / SAMPLES} holds no samples; {AGAIN}")
+    return Evaluated(path, read_record(path / SUMMARY, AGAIN), lines)
 
 
 def compare(first: Evaluated, second: Evaluated, force: bool = False) -> ComparedEvaluations:

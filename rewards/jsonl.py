@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from doubleback.rewards.records import ANEW, Record
 from doubleback.rewards.types import ConfigError
 
 GZIPPED = ".gz"
@@ -36,10 +37,13 @@ def to_lines(records: Iterable[Mapping[str, Any]], is_gzipped: bool = False) -> 
 
 
 def complete_lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of a file that `to_lines` made, but for one torn by a crash; none where there is no file."""
+    """The lines of a file that `to_lines` made, but for one torn by a crash; none where there is no file.
+
+    Each is a `Record`. ConfigError names a line that is no object.
+    """
     if not path.exists():
         return []
-    return [json.loads(line) for line in _unpacked(path).split(b"\n")[:-1]]
+    return [_own(line, f"{path}:{number}") for number, line in enumerate(content(path).split(b"\n")[:-1], start=1)]
 
 
 def given_rows(values: Sequence[Any], place: str, required: Sequence[Sequence[str]] = ()) -> list[Row]:
@@ -105,6 +109,14 @@ def left_out(bad: Sequence[str]) -> str:
     """The line about the rows of one source that were left out: how many, and the first of them."""
     rows = "1 row" if len(bad) == 1 else f"{len(bad):,} rows"
     return f"{rows} left out: {'; '.join(bad[:NUM_NAMED])}"
+
+
+def _own(line: bytes, place: str) -> Record:
+    value = _parsed(line)
+    if not isinstance(value, dict):
+        what = value if isinstance(value, ValueError) else f"no JSON object, but {type(value).__name__}"
+        raise ConfigError(f"{place}: {what}; that file of ours was damaged: {ANEW}")
+    return Record(value, place)
 
 
 def _parsed(line: bytes) -> Any:

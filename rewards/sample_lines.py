@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from doubleback.rewards.jsonl import complete_lines
-from doubleback.rewards.types import Completion, Problem, Score, Verdict
+from doubleback.rewards.types import Completion, ConfigError, Problem, Score, Verdict
 
 PROBLEMS = "problems.jsonl"
 ROLLOUTS = "rollouts"
@@ -41,7 +41,14 @@ def sample_line(problem: Problem, index: int, completion: Completion, score: Sco
 
 
 def judged_sample(line: Line) -> tuple[Completion, Score]:
-    """What a line of `sample_line` was made of, but for the tokens, which it does not hold."""
+    """What a line of `sample_line` was made of, but for the tokens, which it does not hold.
+
+    ConfigError where its verdict is none of ours.
+    """
+    if line["verdict"] not in list(Verdict):
+        raise ConfigError(
+            f"problem {line['problem']}: its sample has {line['verdict']!r} for a verdict; evaluate again"
+        )
     completion = Completion(
         text=line["completion"],
         token_ids=(),
@@ -103,7 +110,7 @@ def read_problems(folder: Path) -> dict[str, Problem]:
     return {line["id"]: Problem(line["id"], line["prompt"], line["columns"]) for line in lines}
 
 
-def with_columns(lines: Sequence[Line], problems: Iterable[Problem]) -> list[dict[str, Any]]:
+def with_columns(lines: Sequence[dict[str, Any]], problems: Iterable[Problem]) -> list[dict[str, Any]]:
     """The lines, each with the prompt and the columns of its problem where they are known and no key of its own."""
     known = {problem.id: {**problem.columns, "prompt": problem.prompt} for problem in problems}
-    return [{**known.get(line["problem"], {}), **line} for line in lines]
+    return [known.get(line["problem"], {}) | line for line in lines]

@@ -22,6 +22,7 @@ from doubleback.recipes.recipe.policy import Policy, adapter_hash, open_policy, 
 from doubleback.recipes.recipe.problems import task_problems
 from doubleback.recipes.tasks.task import shipped_measures
 from doubleback.rewards.jsonl import left_out, to_lines
+from doubleback.rewards.records import read_record
 from doubleback.rewards.sample_lines import PROBLEMS, problem_line, with_columns
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.run.files import write_atomically
@@ -201,7 +202,7 @@ def _refuse_another(out: Path, settings: Mapping[str, Any]) -> None:
     path = out / SETTINGS
     if not path.exists():
         return
-    stored = json.loads(path.read_text(encoding="utf-8"))
+    stored = read_record(path, "choose another folder")
     changed = [key for key in settings if stored.get(key) != settings[key]]
     lines = [
         f"--out {out} holds an evaluation with {key}={stored.get(key)!r}, not {settings[key]!r}" for key in changed

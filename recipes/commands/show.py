@@ -16,6 +16,7 @@ from doubleback.recipes.commands.display import figures, sample_pair
 from doubleback.recipes.recipe.results import Run
 from doubleback.recipes.tasks.task import find_task
 from doubleback.rewards.jsonl import complete_lines
+from doubleback.rewards.records import Record, records
 from doubleback.rewards.sample_lines import read_problems, with_columns
 from doubleback.rewards.settings import read_yaml
 from doubleback.rl.run.names import EVALUATIONS, METRICS, RECIPE, SAMPLES_END, checkpoint_steps, evaluation_name
@@ -29,7 +30,7 @@ NUM_MEASURED = 12
 def show_run(path: Path, console: Console) -> None:
     """How a run stands: step, newest figures, what was measured, its curve, and what to do next."""
     run = Run(path)
-    recipe = read_yaml(path / RECIPE, "recipe")
+    recipe = _recipe(path)
     lines, owner = complete_lines(path / METRICS), owner_of(path)
     step = lines[-1]["step"] if lines else 0
     is_finished = step == recipe["steps"] and evaluation_name("test", step) in run.evaluations()
@@ -48,6 +49,10 @@ def show_run(path: Path, console: Console) -> None:
             learning_curve(lines, list(run.evaluations().values()), recipe["description"], path / CURVE)
             console.print(f"curve       {path / CURVE}", soft_wrap=True)
     console.print(f"next        {_next(path, recipe, owner, is_finished)}", soft_wrap=True)
+
+
+def _recipe(path: Path) -> Record:
+    return records(read_yaml(path / RECIPE, "recipe"), path / RECIPE)
 
 
 def _saved(path: Path) -> str:
@@ -91,7 +96,7 @@ def show_result(out: Path, console: Console) -> None:
     # A run that was resumed with more steps has been measured at its former end too.
     before, *_, after = [summary for summary in summaries if summary["suite"] == "test"]
     console.print()
-    recipe = read_yaml(out / RECIPE, "recipe")
+    recipe = _recipe(out)
     console.print(before_after(before, after, recipe["eval"]["k"]))
     problems = read_problems(out).values()
     names = [evaluation_name("test", item["step"]) for item in (before, after)]

@@ -28,6 +28,7 @@ from doubleback.recipes.recipe.trackers import TrackedRun, start_trackers
 from doubleback.recipes.trl import trainer as trl_trainer
 from doubleback.rewards.checks.golds import listed
 from doubleback.rewards.nearest import nearest
+from doubleback.rewards.records import read_record
 from doubleback.rewards.sample_lines import with_columns
 from doubleback.rewards.settings import read_yaml, require_folder
 from doubleback.rewards.types import ConfigError, RunError
@@ -230,7 +231,7 @@ def _changed_machine(stored: Path) -> list[str]:
     """What machine and packages are now, where the run has had others: results may differ in their last bits, and of
     doubleback in more.
     """
-    before, now = json.loads(stored.read_text(encoding="utf-8")), _machine()
+    before, now = read_record(stored), _machine()
     pairs = {name: (before.get(name), now[name]) for name in now if name != "packages"}
     pairs |= {name: (before["packages"].get(name), version) for name, version in now["packages"].items()}
     notes = {"doubleback": "other steps may follow than would have: see CHANGELOG.md"}

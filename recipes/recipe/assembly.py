@@ -1,6 +1,5 @@
 """The parts of a recipe, put together: problems, reward, base, learner, engine."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from doubleback.recipes.tasks.task import Splits
 from doubleback.rewards.checks.golds import Unscorable
 from doubleback.rewards.compose.reward import Reward, load_reward
 from doubleback.rewards.jsonl import left_out
+from doubleback.rewards.records import read_record
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.engines.create import create_engine
 from doubleback.rl.engines.delivery import choose
@@ -118,8 +118,8 @@ def sized(recipe: Recipe, config: PretrainedConfig, dtype: str, kept: Sizes | No
 
 def kept_sizes(out: Path) -> Sizes | None:
     """The sizes that the run in `out` took, which it keeps when it is resumed; None where it says none."""
-    stored = json.loads((out / ENVIRONMENT).read_text(encoding="utf-8")).get("sizes")
-    return None if stored is None else Sizes(**stored)
+    stored = read_record(out / ENVIRONMENT).get("sizes")
+    return None if stored is None else Sizes(stored["microbatch_tokens"], stored["kv_cache_mib"])
 
 
 def _plan(recipe: Recipe, dtype: str) -> Plan:

@@ -7,7 +7,6 @@ doubleback what rewards are made of; what else doubleback is, the run's environm
 
 import hashlib
 import inspect
-import json
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from doubleback.recipes.tasks.task import GROUP as TASKS
 from doubleback.rewards.contract.imports import code_files
 from doubleback.rewards.contract.lookup import is_location, offered
 from doubleback.rewards.jsonl import to_lines
+from doubleback.rewards.records import read_record
 from doubleback.rewards.sample_lines import problem_line
 from doubleback.rewards.settings import MayChange, may_change
 from doubleback.rewards.types import ConfigError
@@ -44,7 +44,11 @@ class _Change:
     @property
     def is_free(self) -> bool:
         """Whether a resumed run may have the new value."""
-        return self.mark is not None and not (self.mark.only_up and not self.old < self.new)
+        return self.mark is not None and not (self.mark.only_up and not self._is_up)
+
+    @property
+    def _is_up(self) -> bool:
+        return isinstance(self.old, int | float) and self.old < self.new
 
 
 def changed_settings(stored: Mapping[str, Any], recipe: Recipe) -> list[str]:
@@ -88,7 +92,7 @@ def _changes(
 
 def require_same_inputs(path: Path, hashes: Mapping[str, str]) -> None:
     """ConfigError, a line each, unless the run in the folder `path` began with these `hashes`."""
-    began = json.loads((path / INPUTS).read_text(encoding="utf-8"))
+    began = read_record(path / INPUTS, NEW_RUN)
     lines = [
         f"--resume: {name} is not what the run began with: {hashes.get(name, 'not there')} now, "
         f"{began.get(name, 'not there')} then; {NEW_RUN}"

@@ -1,6 +1,5 @@
 """What training and evaluation leave on disk, read: metrics and completions as Arrow tables. Loads no torch."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pyarrow
 
 from doubleback.rewards.jsonl import complete_lines
+from doubleback.rewards.records import read_record
 from doubleback.rewards.sample_lines import PROBLEMS, ROLLOUTS
 from doubleback.rewards.settings import require_folder
 from doubleback.rewards.types import ConfigError
@@ -51,7 +51,7 @@ class Run:
     def evaluations(self) -> dict[str, dict[str, Any]]:
         """What was measured on the way, by name: `test-step-00000` is the test set before the first step."""
         paths = sorted((self.path / EVALUATIONS).glob("*.json"))
-        return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+        return {path.stem: read_record(path) for path in paths}
 
 
 def table(lines: Sequence[dict[str, Any]]) -> pyarrow.Table:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from doubleback.recipes.recipe.schema import Recipe
+from doubleback.rewards.records import read_record
 from doubleback.rewards.settings import require_folder
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.run.files import write_atomically
@@ -34,11 +35,9 @@ def initial_adapter(recipe: Recipe, base: str) -> Path:
             raise ConfigError(f"lora.init={init} is a run without a checkpoint; train it further, or name an adapter")
         init = newest
     try:
-        stored = json.loads((init / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"lora.init={init} is neither a run nor an adapter in PEFT's layout: {CONFIG}: {error}"
-        ) from error
+        stored = read_record(init / CONFIG)
+    except ConfigError as error:
+        raise ConfigError(f"lora.init={init} is neither a run nor an adapter in PEFT's layout: {error}") from error
     if findings := list(_findings(recipe, stored, base)):
         raise ConfigError("\n".join(f"lora.init={init}: {line}" for line in findings))
     return init
@@ -64,7 +63,7 @@ def _findings(recipe: Recipe, stored: dict[str, Any], base: str) -> Iterator[str
 def record_start(out: Path, adapter: Path, adapter_hash: str) -> None:
     """Write down what a run started from. ConfigError where it has once started from another adapter."""
     record, now = out / INITIAL, {"adapter": str(adapter), "hash": adapter_hash}
-    before = json.loads(record.read_text(encoding="utf-8")) if record.exists() else now
+    before = read_record(record, "start a new run") if record.exists() else now
     if before["hash"] != adapter_hash:
         raise ConfigError(
             f"--resume: {adapter} is no longer the adapter that the run started from ({before['hash'][:12]}, now "

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from doubleback.rewards.records import read_record
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.run.files import write_atomically
 
@@ -135,7 +136,7 @@ def _started(name: str, run: TrackedRun) -> Iterator[Track]:
         note.unlink(missing_ok=True)
     is_new = not note.exists()
     new = {"id": uuid4().hex, "last_step": -1}
-    state: dict[str, Any] = new if is_new else json.loads(note.read_text(encoding="utf-8"))
+    state: dict[str, Any] = new if is_new else read_record(note)
     run.folder.mkdir(parents=True, exist_ok=True)
     module, _, attribute = row.location.partition(":")
     tracker = getattr(import_module(module), attribute)(**row.options(run, state["id"]))

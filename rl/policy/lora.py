@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.tuners.lora.layer import LoraLayer, ParamWrapper
+from safetensors import SafetensorError
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -271,7 +272,7 @@ def restore(base: PreTrainedModel, folder: Path) -> PeftModel:
     """`base` with the adapter that lies in `folder` in PEFT's layout, in float32. ConfigError where it does not fit."""
     try:
         model = PeftModel.from_pretrained(base, str(folder), is_trainable=True, autocast_adapter_dtype=True)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise ConfigError(f"the adapter in {folder} cannot be attached to this model: {first_line(error)}") from error
     if not targets(model):
         raise ConfigError(f"the adapter in {folder} adapts no attention and no experts of this model")

@@ -50,14 +50,16 @@ def load(learner: Learner, problems: ProblemSource, folder: Path) -> None:
     state = torch.load(folder / STATE, weights_only=True)
     try:
         learner.restore(load_file(folder / ADAPTER), state)
+        problems.restore(json.loads((folder / PROBLEMS).read_text(encoding="utf-8")))
+        torch.set_rng_state(state["torch_rng"])
     except ValueError as error:
         raise ConfigError(f"checkpoint {folder} belongs to another model or adapter: {error}") from error
+    except (KeyError, TypeError) as error:
+        raise _corrupt(folder, f"it lacks {error}, as another version of doubleback wrote it") from error
     try:
         learner.require_finite_state("the checkpoint cannot be used")
     except RunError as error:
         raise _corrupt(folder, str(error).split(";")[0]) from error
-    problems.restore(json.loads((folder / PROBLEMS).read_text(encoding="utf-8")))
-    torch.set_rng_state(state["torch_rng"])
 
 
 def _corrupt(folder: Path, reason: str) -> ConfigError:

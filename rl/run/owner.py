@@ -111,7 +111,7 @@ def _owner(lock: Path) -> str:
     try:
         written = json.loads(lock.read_text(encoding="utf-8"))
         return f"process {written['pid']} on {written['host']} since {written['since']}"
-    except (OSError, ValueError):
+    except (OSError, ValueError, KeyError, TypeError):  # not yet written
         return "a process that has just begun"
 
 

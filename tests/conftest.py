@@ -4,6 +4,7 @@
 """
 
 import os
+import resource
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -134,6 +135,14 @@ def make_policy(tiny_model_folder: Path) -> Callable:
         return model
 
     return build
+
+
+@pytest.fixture
+def largest_file():
+    """Call it with the bytes that a file may have: more fails where a disk without space would."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ class Commands(TyperGroup):
 
 
 def ended(command: Callable[[], Any], errors: Console) -> None:
-    """Call the command and exit as promised: after ConfigError 2, RunError 1, a signal 128 and its number."""
+    """Call the command and exit as promised: ConfigError 2, RunError and OSError 1, a signal 128 and its number."""
     try:
         command()
     except ConfigError as error:
@@ -43,6 +43,9 @@ def ended(command: Callable[[], Any], errors: Console) -> None:
             sys.exit(1)
         errors.print(STOP.last_line())
         sys.exit(128 + STOP.asked)
+    except OSError as error:
+        errors.say("stopped:", f"the system refuses ({error}); mend it and run the same command again", "bold red")
+        sys.exit(1)
     except _Carried as error:
         errors.say("stopped:", f"who read the output, or a process started here, is gone ({error})", "bold red")
         sys.exit(1)

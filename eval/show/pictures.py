@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from doubleback.eval.show.console import visible
 from doubleback.eval.summarise import UNDEFINED
+from doubleback.rl.run.files import write_atomically
 
 
 def learning_curve(
@@ -45,7 +47,13 @@ def learning_curve(
     for axes in (upper, lower):
         axes.grid(alpha=0.3)
         _legend(axes)
-    figure.savefig(path, dpi=120)
+    _save(figure, path)
+
+
+def _save(figure: Any, path: Path) -> None:
+    picture = BytesIO()
+    figure.savefig(picture, dpi=120, format="png")
+    write_atomically(path, picture.getvalue())
 
 
 def _band(
@@ -82,5 +90,5 @@ def pass_at_k_curves(curves: Sequence[tuple[str, Mapping[str, Any]]], path: Path
     axes.set(xlabel="k", ylabel="pass@k, 95 % interval over problems", ylim=(0, 1.02))
     axes.grid(alpha=0.3)
     _legend(axes)
-    figure.savefig(path, dpi=120)
+    _save(figure, path)
     return True

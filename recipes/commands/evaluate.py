@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,8 @@ def show_comparison(first: Path, second: Path, force: bool, console: Console) ->
     if compared.flips:
         console.print(flips_table(compared))
     picture = second / f"compared-with-{first.name}.png"
-    if pass_at_k_curves([(first.name, before.summary), (second.name, after.summary)], picture):
+    is_ours = os.access(second, os.W_OK)  # somebody else's evaluations can be compared too
+    if is_ours and pass_at_k_curves([(first.name, before.summary), (second.name, after.summary)], picture):
         console.print(f"curves  {picture}", soft_wrap=True)
 
 

@@ -14,7 +14,7 @@ from doubleback.rl.learner.learner import Learner
 from doubleback.rl.rollout.problems import ProblemSource
 from doubleback.rl.run import checkpoint
 from doubleback.rl.run.best import best_step
-from doubleback.rl.run.files import append, explained, remove_unfinished, to_json, write_atomically
+from doubleback.rl.run.files import append, remove_unfinished, to_json, write_atomically
 from doubleback.rl.run.names import (
     CHECKPOINTS,
     EVALUATIONS,
@@ -60,8 +60,7 @@ class RunDirectory:
 
     def save_checkpoint(self, learner: Learner, source_state: Mapping[str, Any], config: CheckpointConfig) -> None:
         """A checkpoint of the learner's step; afterwards all but the newest `keep`, and the best, are deleted."""
-        with explained(self.path / CHECKPOINTS):
-            checkpoint.save(learner, source_state, checkpoint_folder(self.path, learner.step))
+        checkpoint.save(learner, source_state, checkpoint_folder(self.path, learner.step))
         best = best_step(self.metrics_lines(), config)
         for step in self.checkpoint_steps()[: -config.keep]:
             if step != best:

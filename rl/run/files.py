@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from doubleback.rewards.types import ConfigError
+from safetensors import SafetensorError
+
+from doubleback.rewards.types import RunError
 
 TEMPORARY = ".tmp"
 """End of the name of what is not yet whole."""
@@ -39,7 +41,7 @@ def append(path: Path, content: bytes) -> None:
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """A folder to fill, which becomes `path` at the end of the block; where the block fails, nothing is left."""
-    with _in_place_of(path) as temporary:
+    with explained(path), _in_place_of(path) as temporary:
         shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed
         temporary.mkdir(parents=True)
         yield temporary
@@ -82,16 +84,22 @@ def _flush(path: Path) -> None:
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """A full disk becomes one line; what was saved before stays as it is."""
+    """A full disk is a RunError, one line; what was saved before stays as it is."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in DISK_ERRORS:
+    except (OSError, SafetensorError) as error:
+        reason = next((os.strerror(number) for number in DISK_ERRORS if _is_of(error, number)), None)
+        if reason is None:
             raise
-        raise ConfigError(
-            f"no space left to write {path} ({error.strerror}); what is already saved is intact: free some space and "
+        raise RunError(
+            f"no space left to write {path} ({reason}); what is already saved is intact: free some space and "
             f"run the same command again, a training run with --resume"
         ) from error
+
+
+def _is_of(error: Exception, number: int) -> bool:
+    """Whether the system said `number`; safetensors, which is not Python, has it in its text."""
+    return (isinstance(error, OSError) and error.errno == number) or f"(os error {number})" in str(error)
 
 
 def _is_undefined(value: Any) -> bool:

@@ -39,10 +39,13 @@ def owned(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def owned_output(path: Path) -> Iterator[None]:
-    """Only this block makes the file or folder `path`, in a folder that is made where it is missing."""
+    """Only this block makes the file or folder `path`, in a folder that is made where it is missing.
+
+    Errors as of `owned`.
+    """
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(path.with_name(f".{path.name}{LOCK}"), path):
+    with _locked(path.with_name(f".{path.name}{LOCK}"), path), _explained_within(path.parent):
         yield
 
 

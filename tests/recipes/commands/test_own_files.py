@@ -161,3 +161,15 @@ def test_a_run_whose_settings_are_broken_is_resumed_by_no_command_and_no_traceba
             assert code == 2 or command[0] == "show", err
             assert code in (0, 2)
             assert bool(errors(err)) == (code == 2)
+
+
+@pytest.mark.parametrize("command", ["eval", "score", "compare"])
+def test_a_full_disk_stops_eval_score_and_compare_with_exit_1(run, folder, evaluated, largest_file, command):
+    if command == "eval":
+        (folder / "samples.jsonl").unlink()
+    largest_file(12_000 if command == "compare" else 1_500)  # less than its picture, its samples
+    words = {"eval": [*EVALUATE, "--out", folder], "score": ["score", folder, "--reward", "countdown"]}
+    code, _, err = run(*words.get(command, ["compare", evaluated, folder]))
+    assert (code, errors(err)) == (1, []), err
+    assert [line for line in err.splitlines() if line.startswith("stopped: no space left to write ")], err
+    assert not list(folder.glob("*.tmp"))

@@ -5,9 +5,11 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 from support.paths import ROOT
 
-from doubleback.rewards.types import ConfigError
+from doubleback.rewards.types import RunError
 from doubleback.rl.run.files import append, remove_unfinished, whole_folder, write_atomically
 
 
@@ -79,8 +81,15 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(ConfigError, match=r"no space left to write .*a\.json .*again, a training run with --resume"):
+    with pytest.raises(RunError, match=r"no space left to write .*a\.json .*again, a training run with --resume"):
         write_atomically(tmp_path / "a.json", b"new")
+
+
+def test_a_disk_that_is_full_while_a_model_is_written_is_one_line_and_nothing_is_left(tmp_path, largest_file):
+    largest_file(1000)
+    with pytest.raises(RunError, match=r"no space left to write .*model"), whole_folder(tmp_path / "model") as folder:
+        save_file({"weight": torch.zeros(1000)}, folder / "model.safetensors")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_killed_process_had_begun_is_in_nobodys_way(tmp_path):

@@ -184,8 +184,12 @@ def evaluate(
         str | None, typer.Option(help="A prompt (doubleback list), a YAML file, or a text with {question} in it.")
     ] = None,
     thinking: Annotated[str | None, typer.Option(help="on, off, or both, compared.")] = None,
-    temperature: Annotated[float | None, typer.Option(min=0, help="Default: 0 for one sample, else 1.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="Longest completion. Default: the suite's.")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(min=0, help="Default: 0 for one sample, else the run's, or 1.")
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Longest completion. Default: the run's, or the suite's.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Every sample's seed derives from it.")] = 0,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first problems.")] = None,
     skip_bad: Annotated[

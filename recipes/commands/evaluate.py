@@ -10,7 +10,7 @@ from typing import Any
 
 from doubleback.eval.compare import SAMPLES, SUMMARY, compare, load_evaluated
 from doubleback.eval.judge import load_judge
-from doubleback.eval.prompts.prompt import PromptConfig, read_prompt
+from doubleback.eval.prompts.prompt import HOLE, PromptConfig, read_prompt
 from doubleback.eval.prompts.rendering import Prompted, prompted, prompted_for_endpoint
 from doubleback.eval.run import Request, generate_into, in_order, num_kept
 from doubleback.eval.show.console import Console
@@ -21,10 +21,12 @@ from doubleback.eval.summarise import summary
 from doubleback.recipes.commands.progress import EvalProgress, Standing
 from doubleback.recipes.recipe.policy import Policy, adapter_hash, open_policy, policy_tokenizer
 from doubleback.recipes.recipe.problems import task_problems
+from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.tasks.task import shipped_measures
 from doubleback.rewards.jsonl import left_out, to_lines
 from doubleback.rewards.records import read_record
 from doubleback.rewards.sample_lines import PROBLEMS, problem_line, with_columns
+from doubleback.rewards.settings import shortened
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.run.files import write_atomically
 from doubleback.rl.run.owner import owned
@@ -102,9 +104,11 @@ def _evaluate(
 ) -> None:
     plan = _planned(policy, options, suite, thinking)
     _refuse_another(out, plan.settings)
-    num_problems, prompt = len(plan.request.problems), plan.settings["prompt"]
+    num_problems, name = len(plan.request.problems), plan.settings["prompt"]
+    prompt = shortened(name) if HOLE in name else name
     title = f"{suite.name}: {num_problems} problems x {options.n}, prompt {prompt} ({plan.reason})"
-    console.print(title, highlight=False)
+    console.print(title, highlight=False, soft_wrap=True)
+    console.print(_sampled(plan), highlight=False, soft_wrap=True)
     num_left = num_problems * options.n - num_kept(out / SAMPLES, plan.request)
     if num_left:
         _sample(plan, num_left, out, console)
@@ -121,11 +125,14 @@ def _planned(policy: Policy, options: Options, suite: Suite, thinking: bool | No
     tokenizer = None if policy.endpoint else policy_tokenizer(policy.model)
     prompt, name, reason = _prompt(options, suite, policy, tokenizer)
     items = suite.items[: options.limit]
+    task = None if policy.recipe is None else policy.recipe.task
+    if thinking is None and task is not None and prompt.kind == "chat":
+        thinking = task.thinking
     if tokenizer is None:
         asked = prompted_for_endpoint(items, prompt, thinking)
     else:
-        asked = prompted(items, prompt, tokenizer, thinking)
-    sampling = _sampling(options, suite, prompt)
+        asked = prompted(items, prompt, tokenizer, thinking, None if task is None else task.convention)
+    sampling = _sampling(options, suite, prompt, policy.recipe)
     settings = {
         **_settings(policy, options, suite, sampling),
         "prompt": name,
@@ -154,12 +161,25 @@ def _sample(plan: _Plan, num_left: int, out: Path, console: Console) -> None:
             generate_into(out / SAMPLES, engine, plan.request, judge, progress.observe)
 
 
-def _sampling(options: Options, suite: Suite, prompt: PromptConfig) -> Sampling:
-    """Greedy for one sample a problem, temperature 1 for several, unless the command says otherwise."""
-    temperature = (0.0 if options.n == 1 else 1.0) if options.temperature is None else options.temperature
+def _sampling(options: Options, suite: Suite, prompt: PromptConfig, recipe: Recipe | None) -> Sampling:
+    """Greedy for one sample a problem, for several the run's temperature, or 1, unless the command says otherwise; the
+    longest completion is the run's, or the suite's.
+    """
+    usual = 1.0 if recipe is None else recipe.sampling.temperature
+    temperature = (0.0 if options.n == 1 else usual) if options.temperature is None else options.temperature
+    max_tokens = suite.config.max_tokens if recipe is None else recipe.sampling.max_tokens
+    stop = (*prompt.stop, *([] if recipe is None else recipe.sampling.stop))
     if temperature == 0 and options.n > 1:
         raise ConfigError(f"--temperature 0 gives n={options.n} equal samples; use --n 1, or a temperature above 0")
-    return Sampling(options.n, temperature, options.max_tokens or suite.config.max_tokens, tuple(prompt.stop))
+    return Sampling(options.n, temperature, options.max_tokens or max_tokens, tuple(dict.fromkeys(stop)))
+
+
+def _sampled(plan: _Plan) -> str:
+    """How completions are drawn, and where that is from."""
+    sampling, recipe = plan.request.sampling, plan.policy.recipe
+    stops = f", to {', '.join(map(repr, sampling.stop))}" if sampling.stop else ""
+    source = "" if recipe is None else "; as the run sampled, unless --max-tokens or --temperature says otherwise"
+    return f"up to {sampling.max_tokens} tokens{stops}, temperature {sampling.temperature:g}{source}"
 
 
 def _settings(policy: Policy, options: Options, suite: Suite, sampling: Sampling) -> dict[str, Any]:
@@ -178,6 +198,7 @@ def _settings(policy: Policy, options: Options, suite: Suite, sampling: Sampling
         "n": options.n,
         "temperature": sampling.temperature,
         "max_tokens": sampling.max_tokens,
+        "stop": list(sampling.stop),
         "seed": options.seed,
     }
 
@@ -194,9 +215,18 @@ def _prompt(options: Options, suite: Suite, policy: Policy, tokenizer: Any) -> t
     else:
         name, reason = suite.config.prompt, "the suite's, for a model without chat template"
     prompt = read_prompt(name)
+    if options.prompt is None and policy.recipe is not None:
+        own = read_prompt(policy.recipe.task.prompt)
+        if _puts(own) != _puts(prompt):  # else the suite's name, by which the base is measured too
+            prompt, name, reason = own, policy.recipe.task.prompt, "the run's own; --prompt names another"
     if prompt.kind == "chat" and tokenizer is not None and not has_template:
         raise ConfigError(f"--prompt {name} is for chat models, and the tokenizer has no chat template")
     return prompt, name, reason
+
+
+def _puts(prompt: PromptConfig) -> dict[str, Any]:
+    """What of a prompt the model reads."""
+    return prompt.model_dump(include={"kind", "text", "system", "examples"})
 
 
 def _refuse_another(out: Path, settings: Mapping[str, Any]) -> None:

@@ -20,15 +20,16 @@ class EvaluationOptions(Section):
     data: str | Path | None = None
     """JSON lines instead of the suite's own source."""
     prompt: str | None = None
-    """A prompt (doubleback list) or a YAML file. Default: the suite's, for a chat model its chat prompt."""
+    """A prompt (doubleback list) or a YAML file. Default: that of the run, or the suite's, for a chat model its chat
+    prompt."""
     n: Annotated[int, Field(ge=1)] = 1
     """Samples per problem."""
     k: list[Annotated[int, Field(ge=1)]] | None = None
     """Which pass@k and maj@k to show. Default: 1 and n."""
     temperature: Annotated[float, Field(ge=0)] | None = None
-    """Default: 0 for one sample, else 1."""
+    """Default: 0 for one sample, else that of the run, or 1."""
     max_tokens: Annotated[int, Field(ge=1)] | None = None
-    """Longest completion. Default: the suite's."""
+    """Longest completion. Default: that of the run, or of the suite."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Every sample's seed derives from it."""
     limit: Annotated[int, Field(ge=1)] | None = None

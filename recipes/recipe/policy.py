@@ -38,6 +38,8 @@ class Policy:
     """Address of an OpenAI-compatible server that has the model, adapter included."""
     head_dtype: str = "float32"
     """Precision in which the logits are computed: a run's own."""
+    recipe: Recipe | None = None
+    """Of a run: its prompt, mode of thinking, stops and limits are those of its evaluation, unless others are asked."""
 
 
 def engine_settings(name: str, kv_cache_mib: int | Literal["auto"]) -> EngineConfig:
@@ -73,7 +75,7 @@ def find_policy(
     base, dtype, head_dtype = recipe.model.path, str(recipe.model.dtype), str(recipe.model.head_dtype)
     if recipe.tiny:
         base, dtype, head_dtype = str(Path(model) / TINY_FOLDER), "float32", "float32"
-    return Policy(base, adapter or newest, dtype, engine, None, head_dtype)
+    return Policy(base, adapter or newest, dtype, engine, None, head_dtype, recipe)
 
 
 def _checkpoint(run: Path, asked: str, config: CheckpointConfig) -> Path:

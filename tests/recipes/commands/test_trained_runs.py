@@ -3,8 +3,11 @@
 import hashlib
 import json
 import re
+import shutil
+from pathlib import Path
 
 import pytest
+import yaml
 from support.commands import errors
 from support.faulty import Faulty
 from support.paths import FEW_COUNTDOWN, ROOT
@@ -50,6 +53,29 @@ def test_a_run_and_its_adapter_are_measured_alike_and_apart_from_the_base(run, t
     code, text, _ = run("compare", tmp_path / "base", tmp_path / "run")
     assert code == 0
     assert "B - A" in text
+
+
+def test_a_run_is_measured_as_it_was_trained_unless_others_are_asked_for(run, trained, tmp_path):
+    folder = Path(shutil.copytree(trained, tmp_path / "run"))
+    recipe = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
+    recipe["task"]["prompt"] = "{question} <think>"
+    recipe["sampling"] |= {"temperature": 0.7, "stop": ["</think>"]}
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    options = ["--suite", "countdown", "--limit", "2", "--n", "2", "--engine", "transformers"]
+    asked = ["--prompt", "plain", "--temperature", "1", "--max-tokens", "8"]
+    keys = ("prompt", "temperature", "max_tokens", "stop")
+    for name, others, expected, says in (
+        ("own", [], ("{question} <think>", 0.7, 48, ["</think>"]), "the run's own; --prompt names another"),
+        ("asked", asked, ("plain", 1.0, 8, ["</think>"]), "as asked for"),
+    ):
+        code, text, err = run("eval", folder, *options, *others, "--out", tmp_path / name)
+        assert code == 0, err
+        found = json.loads((tmp_path / name / "summary.json").read_text(encoding="utf-8"))
+        assert tuple(found[key] for key in keys) == expected
+        assert says in text
+        assert f"up to {expected[2]} tokens, to '</think>', temperature {expected[1]:g}; as the run sampled" in text
+        prompts = [line["prompt"] for line in complete_lines(tmp_path / name / "problems.jsonl")]
+        assert [prompt.endswith("<think>") for prompt in prompts] == [name == "own"] * 2
 
 
 def test_the_page_of_runs_names_every_file_of_a_run(run, trained):

@@ -3,8 +3,8 @@
 Both ways go through one call of the engine at a time and one judge, so that training measures what `doubleback eval`
 does. Into a file, problems go to the engine in blocks of a fixed size. The samples of a problem are written as soon as
 they are judged, and a run that was killed samples what is missing of its block alone: each sample has a seed of its
-own, and where an engine's numbers do not depend on what else is in its batch, as those of vLLM on a CPU do not, they
-are the samples of an uninterrupted run to the last bit (docs/faults.md).
+own, and where an engine's numbers do not depend on what else is in its batch, as those of vLLM on a CPU in float32 do
+not, they are the samples of an uninterrupted run to the last bit (docs/faults.md).
 """
 
 from collections.abc import Callable, Mapping, Sequence

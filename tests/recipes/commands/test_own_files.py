@@ -91,7 +91,7 @@ def test_samples_without_a_key_or_with_a_broken_line_are_named_by_line(run, fold
             path.write_text("\n".join([*others, line, ""]), encoding="utf-8")
             # To score, a row without the name of its problem is a row of another system.
             code = require_line(
-                run(command, *words), "countdown" if (what, command) == ("problem", "score") else str(path)
+                run(command, *words), "--reward" if (what, command) == ("problem", "score") else str(path)
             )
             assert code == 2 or what in keys, (what, command)
 

@@ -286,10 +286,9 @@ def test_stop_strings_end_a_completion_and_stay_out_of_its_text(name, tiny_model
     assert num_cut >= 2
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_no_bit_of_a_sample_of_vllm_on_a_cpu_depends_on_what_else_is_sampled(dtype, tiny_model_folder):
-    """An evaluation that was killed rests on it: it samples what is missing in a call of its own."""
-    setup = EngineConfig(name="vllm").setup(ModelSource(str(tiny_model_folder), dtype, 448), has_stop_strings=False)
+def test_no_bit_of_a_sample_of_vllm_on_a_cpu_depends_on_what_else_is_sampled(tiny_model_folder):
+    """In float32; in bfloat16 some do. An evaluation that was killed rests on it, and samples what is missing apart."""
+    setup = EngineConfig(name="vllm").setup(ModelSource(str(tiny_model_folder), "float32", 448), has_stop_strings=False)
     engine = create_engine(setup, {}, load_tokenizer(str(tiny_model_folder)))
     problems = [Problem(f"p{target}", f"3 5 7 -> {target}") for target in range(24)]
     seeds = [100 * row for row in range(24)]

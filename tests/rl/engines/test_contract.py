@@ -165,7 +165,7 @@ def test_many_long_prompts_keep_their_seeds(setup):
     """More prompt tokens than fit one batch: a prompt that is cut in two must not draw from its seed twice."""
     problems = [Problem(f"long {n}", " ".join(str((n * i) % 50) for i in range(380))) for n in range(1, 31)]
     sampling, seeds = SamplingConfig(group_size=2, max_tokens=4), list(range(0, 3000, 100))
-    together = sequences(setup.engine.sample(problems, sampling, seeds))
+    together = sequences(setup.engine.sample(problems, SAMPLING, seeds))
     alone = [
         sequences(setup.engine.sample([p], sampling, [s])) for p, s in zip(problems[::10], seeds[::10], strict=True)
     ]
@@ -243,7 +243,7 @@ def test_a_runtime_adapter_arrives_under_a_new_name_each_time(tiny_model_folder,
     for version in (1, 1, 2):
         made.randomise_adapter(seed=len(sampled_logprobs(groups)) + version)
         made.engine.load_adapter(made.learner.adapter(), version=version)
-        sampled = made.engine.sample(problems, sampling, seeds)
+        sampled = made.engine.sample(problems, SAMPLING, seeds)
         assert gap(made.learner.score(sequences(sampled)), sampled_logprobs(sampled)) < BOUND
         assert gap(made.learner.score(sequences(sampled)), made.engine.score(sequences(sampled))) < BOUND
     (folder,) = tmp_path.glob("doubleback-adapter-*")
@@ -292,9 +292,8 @@ def test_no_bit_of_a_sample_of_vllm_on_a_cpu_depends_on_what_else_is_sampled(tin
     engine = create_engine(setup, {}, load_tokenizer(str(tiny_model_folder)))
     problems = [Problem(f"p{target}", f"3 5 7 -> {target}") for target in range(24)]
     seeds = [100 * row for row in range(24)]
-    sampling = Sampling(4, 1.0, 64)
-    whole = engine.sample(problems, sampling, seeds)
+    whole = engine.sample(problems, SAMPLING, seeds)
     for rows in ([5], [0, 7, 23], range(3, 20)):
-        alone = engine.sample([problems[row] for row in rows], sampling, [seeds[row] for row in rows])
+        alone = engine.sample([problems[row] for row in rows], SAMPLING, [seeds[row] for row in rows])
         assert alone == [whole[row] for row in rows]
     engine.close()

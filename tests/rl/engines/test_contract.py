@@ -165,7 +165,7 @@ def test_many_long_prompts_keep_their_seeds(setup):
     """More prompt tokens than fit one batch: a prompt that is cut in two must not draw from its seed twice."""
     problems = [Problem(f"long {n}", " ".join(str((n * i) % 50) for i in range(380))) for n in range(1, 31)]
     sampling, seeds = SamplingConfig(group_size=2, max_tokens=4), list(range(0, 3000, 100))
-    together = sequences(setup.engine.sample(problems, SAMPLING, seeds))
+    together = sequences(setup.engine.sample(problems, sampling, seeds))
     alone = [
         sequences(setup.engine.sample([p], sampling, [s])) for p, s in zip(problems[::10], seeds[::10], strict=True)
     ]
@@ -243,7 +243,7 @@ def test_a_runtime_adapter_arrives_under_a_new_name_each_time(tiny_model_folder,
     for version in (1, 1, 2):
         made.randomise_adapter(seed=len(sampled_logprobs(groups)) + version)
         made.engine.load_adapter(made.learner.adapter(), version=version)
-        sampled = made.engine.sample(problems, SAMPLING, seeds)
+        sampled = made.engine.sample(problems, sampling, seeds)
         assert gap(made.learner.score(sequences(sampled)), sampled_logprobs(sampled)) < BOUND
         assert gap(made.learner.score(sequences(sampled)), made.engine.score(sequences(sampled))) < BOUND
     (folder,) = tmp_path.glob("doubleback-adapter-*")

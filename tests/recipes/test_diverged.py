@@ -23,8 +23,8 @@ def test_the_healthy_checkpoint_stays_where_the_rate_destroys_the_adapter(run, t
     assert code == 0, err
     saved = {path.name: path.read_bytes() for path in (folder / "checkpoints" / "step-00001").iterdir()}
     recipe = folder / "recipe.yaml"
-    recipe.write_text(re.sub(r"(?m)^  lr: .*$", "  lr: 1.0e+30", recipe.read_text()))
-    code, _, err = run(*command, "steps=4", "optim.lr=1e30", "--resume")
+    recipe.write_text(re.sub(r"(?m)^  lr: .*$", "  lr: 1.0e+12", recipe.read_text()))
+    code, _, err = run(*command, "steps=4", "optim.lr=1e12", "--resume")
     assert code == 1
     assert "Traceback" not in err
     [line] = lines_of(" ".join(err.split()).replace("stopped:", "\nstopped:"))
@@ -37,7 +37,7 @@ def test_the_healthy_checkpoint_stays_where_the_rate_destroys_the_adapter(run, t
 
 def test_trl_stops_too(run, tmp_path):
     folder = tmp_path / "run"
-    keys = ["trainer=trl", "engine.name=transformers", "optim.lr=1e30", "optim.warmup_steps=0", "steps=4"]
+    keys = ["trainer=trl", "engine.name=transformers", "optim.lr=1e12", "optim.warmup_steps=0", "steps=4"]
     code, _, err = run("train", "countdown", *SMALL, *keys, "--out", folder)
     assert code == 1
     assert "Traceback" not in err

@@ -147,24 +147,23 @@ def test_broken_sync_is_named(engine_and_model, learner, fault, cause, num_compl
 
 
 class Stuck:
-    """An engine that scores as it once did, whatever it is given."""
+    """An engine that scores a sequence as it once did."""
 
-    def __init__(self, scores):
-        self._scores = scores
+    def __init__(self, sequences, scores):
+        self._scores = dict(zip(sequences, scores, strict=True))
 
     def load_adapter(self, adapter, version):
         """It never arrives."""
 
     def score(self, sequences):
-        return self._scores
+        return [self._scores[sequence] for sequence in sequences]
 
 
 @pytest.mark.parametrize("num_completions", [FEW, MANY])
 def test_one_engine_of_several_that_takes_no_adapter_is_found(engine_and_model, learner, num_completions):
     engine = engine_and_model[0]
     canaries = draw_canaries(engine, PROBLEMS, CONFIG, seed=0, num_completions=num_completions, max_tokens=64)
-    scores = engine.score(canaries)
-    pool = EnginePool([engine, Stuck(scores)])
+    pool = EnginePool([engine, Stuck(canaries, engine.score(canaries))])
     sync = AdapterSync(pool, learner, canaries, CONFIG, "float32")
     sync.push()
     move(learner, seed=1)

@@ -17,10 +17,10 @@ def test_together_they_have_no_more_than_the_cores(processes, cores, each):
 def eight_cores(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS")
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)))
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    yield
-    torch.set_num_threads(before)
+    # Not torch's own: vLLM in this process, of a test before, makes the setter do nothing.
+    threads = [3]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads[-1])
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
 
 
 def test_the_share_holds_within_the_block_alone(eight_cores):

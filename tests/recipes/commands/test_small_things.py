@@ -30,7 +30,7 @@ def test_a_shell_can_complete(run):
         ),
         (["train", "countdown", "model.path=a/b/c", "--out", "run"], "model.path=a/b/c: there is no such folder"),
         (["train", ".", "--out", "run"], "recipe . is a folder; give a YAML file"),
-        (["score", "runs/nowhere"], "runs/nowhere: there is no such file or folder"),
+        (["score", "runs/nowhere"], "runs/nowhere is no file or folder here"),
         (["compare", "nowhere", "."], "nowhere: there is no such folder"),
         (
             ["merge", "bundled:countdown", "--adapter", "nowhere", "--out", "merged"],

@@ -6,9 +6,12 @@ it is no wall against code that knows of it and lies, which is why no two reward
 """
 
 import decimal
+import fractions  # noqa: F401  (loaded to have something to compare with, as json and pickle are)
 import inspect
+import json  # noqa: F401
 import locale
 import os
+import pickle  # noqa: F401
 import random
 import re
 import resource

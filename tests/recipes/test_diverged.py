@@ -37,7 +37,14 @@ def test_the_healthy_checkpoint_stays_where_the_rate_destroys_the_adapter(run, t
 
 def test_trl_stops_too(run, tmp_path):
     folder = tmp_path / "run"
-    keys = ["trainer=trl", "engine.name=transformers", "optim.lr=1e12", "optim.warmup_steps=0", "steps=4"]
+    keys = [
+        "trainer=trl",
+        "engine.name=transformers",
+        "optim.lr=1e12",
+        "lora.alpha=1e12",
+        "optim.warmup_steps=0",
+        "steps=4",
+    ]
     code, _, err = run("train", "countdown", *SMALL, *keys, "--out", folder)
     assert code == 1
     assert "Traceback" not in err

@@ -13,7 +13,6 @@ import locale
 import os
 import pickle  # noqa: F401
 import random
-import re
 import resource
 import signal
 import sys
@@ -29,16 +28,12 @@ from zlib import crc32
 
 MAX_FILES_LEFT = 64
 """Open files, sockets and pipes that calls may leave, beyond those of loading and of the first call."""
-_WATCHED = frozenset(
-    re.findall(
-        r"\S+",
-        """
-        __main__ builtins decimal fractions functools json json.decoder json.encoder math operator os pickle random re
-        struct sympy sympy.core.add sympy.core.basic sympy.core.expr sympy.core.mul sympy.core.numbers sympy.core.power
-        sympy.core.relational sympy.core.sympify sympy.parsing.sympy_parser sympy.simplify.simplify
-        """,
-    )
-)
+_WATCHED = {
+    *("__main__", "builtins", "decimal", "fractions", "functools", "json", "json.decoder", "json.encoder", "math"),
+    *("operator", "os", "pickle", "random", "re", "struct", "sympy", "sympy.core.add", "sympy.core.basic"),
+    *("sympy.core.expr", "sympy.core.mul", "sympy.core.numbers", "sympy.core.power", "sympy.core.relational"),
+    *("sympy.core.sympify", "sympy.parsing.sympy_parser", "sympy.simplify.simplify"),
+}
 """Modules whose functions, classes and methods must stay what they were; so must those of `_PACKAGES`."""
 _PACKAGES = ("doubleback", "math_verify")
 _SIGNALS = (signal.SIGALRM, signal.SIGCHLD, signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGTERM)

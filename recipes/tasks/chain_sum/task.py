@@ -4,7 +4,6 @@ A problem is a chain of signed numbers, here (7, 12, -3), and its level is how m
 belongs depends on the chain alone, so that no seed and no size can put one that is trained on into the test.
 """
 
-import hashlib
 import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from doubleback.eval.measures.measure import Measure
-from doubleback.recipes.tasks.task import Splits, Task
+from doubleback.recipes.tasks.task import Splits, Task, split_of
 from doubleback.rewards.types import ConfigError, Problem
 
 SMALL = (
@@ -22,8 +21,6 @@ SMALL = (
     *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
 )
 TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-SPLIT_BOUNDS = ((80, "train"), (90, "validation"), (100, "test"))
-"""Upper bounds in per cent of all chains."""
 Chain = tuple[int, ...]
 """Signed numbers; the first is positive."""
 Step = tuple[int, str, int, int]
@@ -116,8 +113,8 @@ class ChainSum(Task):
                 raise ConfigError(_too_few(level, self.highest, short, drawn))
             numbers = [rng.randint(1, self.highest) for _ in range(level)]
             made = (numbers[0], *(rng.choice((1, -1)) * number for number in numbers[1:]))
-            if made not in seen and split_of(made) in short:
-                drawn[split_of(made)].append(make_problem(made))
+            if made not in seen and (split := split_of(identity(made))) in short:
+                drawn[split].append(make_problem(made))
             seen.add(made)
         return drawn
 
@@ -141,12 +138,6 @@ def make_problem(made: Chain) -> Problem:
 def identity(made: Sequence[int]) -> str:
     """The chain as text: "chain_sum:7+12-3"."""
     return f"chain_sum:{made[0]}{''.join(f'{term:+d}' for term in made[1:])}"
-
-
-def split_of(made: Chain) -> str:
-    """The split that a chain belongs to, whoever draws it."""
-    percentile = int.from_bytes(hashlib.sha256(identity(made).encode()).digest()[:8]) % 100
-    return next(name for bound, name in SPLIT_BOUNDS if percentile < bound)
 
 
 def words(number: int) -> str:

@@ -5,23 +5,21 @@ learned of a wording and what was learned of word problems are told apart. To wh
 its text alone: no seed and no size can put one that is trained on into the test.
 """
 
-import hashlib
 import math
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import accumulate, pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from doubleback.eval.measures.measure import Measure
-from doubleback.recipes.tasks.task import Splits, Task
+from doubleback.recipes.tasks.task import Splits, Task, split_of
 from doubleback.recipes.tasks.word_problems.wordings import PEOPLE, SEEN, THINGS, UNSEEN, Wording
 from doubleback.rewards.answers.rational import parse_rational
 from doubleback.rewards.types import ConfigError, Problem
 
-SPLIT_BOUNDS = ((80, "train"), (90, "validation"), (100, "test"))
-"""Upper bounds in per cent of all texts."""
 UNSEEN_SHARE = 3
 """One in so many test problems has a wording that stands in no other split."""
 MAX_DRAWS = 2000
@@ -60,9 +58,9 @@ def has_right_operations(columns: Mapping[str, Any], text: str) -> float:
 def has_right_arithmetic(_: Mapping[str, Any], text: str) -> float:
     """Whether every equation of a text is true; NaN without any."""
     stated = equations(text)
-    return (
-        all(apply(left, operator, right) == result for left, operator, right, result in stated) if stated else math.nan
-    )
+    if not stated:
+        return math.nan
+    return all(apply(left, operator, right) == result for left, operator, right, result in stated)
 
 
 def _right_where(unseen: bool, columns: Mapping[str, Any], text: str) -> float:
@@ -132,11 +130,17 @@ class WordProblems(Task):
         return [*drawn.values()]
 
 
-def solution(columns: Mapping[str, Any]) -> Iterator[str]:
+def totals(numbers: Sequence[int], operations: str) -> list[int]:
+    """The first number, and what each operation makes of it. 6, 5, 3 with "+-": 6, 11, 8."""
+    steps = zip(operations, numbers[1:], strict=True)
+    return [*accumulate(steps, lambda total, step: apply(total, *step), initial=numbers[0])]
+
+
+def solution(columns: Mapping[str, Any]) -> list[str]:
     """One equation for each operation. 6, 5, 3 with "+-": "6 + 5 = 11." and "11 - 3 = 8."."""
-    total, *others = columns["numbers"]
-    for operator, number in zip(columns["operations"], others, strict=True):
-        yield f"{total} {operator} {number} = {(total := apply(total, operator, number))}."
+    numbers, operations = columns["numbers"], columns["operations"]
+    steps = zip(pairwise(totals(numbers, operations)), operations, numbers[1:], strict=True)
+    return [f"{left} {operator} {right} = {result}." for (left, result), operator, right in steps]
 
 
 def draw_numbers(rng: random.Random, operations: str) -> list[int]:
@@ -144,10 +148,7 @@ def draw_numbers(rng: random.Random, operations: str) -> list[int]:
     while True:
         numbers = [rng.randint(2, 9) if operations[0] == "*" else rng.randint(5, 20)]
         numbers += [rng.randint(2, 9) for _ in operations]
-        total, totals = numbers[0], []
-        for operator, number in zip(operations, numbers[1:], strict=True):
-            totals.append(total := apply(total, operator, number))
-        if min(totals) >= 2:
+        if min(totals(numbers, operations)) >= 2:
             return numbers
 
 
@@ -158,20 +159,11 @@ def make_problem(rng: random.Random, wording: Wording, unseen: bool) -> Problem:
     first, second = rng.sample(PEOPLE, 2)
     named = dict(zip("abc", numbers, strict=False))
     question = text.format(**named, n=first, m=second, t=rng.choice(THINGS))
-    answer = numbers[0]
-    for operator, number in zip(operations, numbers[1:], strict=True):
-        answer = apply(answer, operator, number)
     columns = {
         "question": question,
-        "answer": answer,
+        "answer": totals(numbers, operations)[-1],
         "operations": operations,
         "numbers": numbers,
         "unseen": unseen,
     }
     return Problem(f"word_problems:{question}", question, columns)
-
-
-def split_of(question: str) -> str:
-    """The split that a text belongs to, whoever draws it."""
-    percentile = int.from_bytes(hashlib.sha256(question.encode()).digest()[:8]) % 100
-    return next(name for bound, name in SPLIT_BOUNDS if percentile < bound)

@@ -7,32 +7,12 @@ a - b and "+-" means (a + b) - c; {n} and {m} are two people, {t} is a thing in 
 Wording = tuple[str, str]
 
 PEOPLE = (
-    "Alma",
-    "Bruno",
-    "Clara",
-    "Dario",
-    "Elsa",
-    "Felix",
-    "Greta",
-    "Henry",
-    "Iris",
-    "Jonas",
-    "Kira",
-    "Maya",
-    "Maya",
+    *("Alma", "Bruno", "Clara", "Dario", "Elsa", "Felix", "Greta"),
+    *("Henry", "Iris", "Jonas", "Kira", "Louis", "Maya"),
 )
 THINGS = (
-    "acorns",
-    "beads",
-    "buttons",
-    "candles",
-    "crayons",
-    "feathers",
-    "magnets",
-    "pebbles",
-    "plums",
-    "posters",
-    "ribbons",
+    *("acorns", "beads", "buttons", "candles", "crayons", "feathers"),
+    *("magnets", "pebbles", "plums", "posters", "ribbons"),
 )
 
 ONE_STEP: tuple[Wording, ...] = (

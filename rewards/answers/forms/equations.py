@@ -25,7 +25,8 @@ QUESTION_READ = 2_000
 """Characters of the end of a question."""
 
 _RELATION = re.compile(r"=|<|>|\\(?:le|ge)(?![A-Za-z])")
-_TURNED = {"=": "=", "<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}
+TURNED = {"=": "=", "<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}
+"""A sign of relation -> the sign when the two sides change places."""
 _PROSE = re.compile(r"(?<![\\A-Za-z])(?:[A-Za-z]{3,}|is|of|to|in|at|if|by|we|so|or|an|on|it|as)(?![A-Za-z])")
 _STOP = re.compile(r"[.,;:?!]$")
 
@@ -66,7 +67,7 @@ def _is_relation_of_several(relation: Relation) -> bool:
 
 def _is_same(one: Relation, other: Relation) -> bool:
     factor = is_proportional(one.difference, other.difference)
-    return factor is not None and other.sign == (one.sign if factor > 0 or one.sign == "=" else _TURNED[one.sign])
+    return factor is not None and other.sign == (one.sign if factor > 0 or one.sign == "=" else TURNED[one.sign])
 
 
 def _stated(question: str) -> list[Relation]:

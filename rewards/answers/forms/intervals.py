@@ -2,9 +2,10 @@ r"""Intervals and inequalities of one variable: `x > 3`, `(3, \infty)` and `\{x 
 
 import re
 
+from doubleback.rewards.answers.forms.equations import TURNED
+
 _LESS = {"<": ")", "\\le": "]"}
 _MORE = {">": "(", "\\ge": "["}
-_TURNED = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}
 _RELATION = re.compile(r"(<|>|\\le(?![A-Za-z])|\\ge(?![A-Za-z]))")
 _BOUND = re.compile(
     r"-?(?:[0-9]{1,20}(?:\.[0-9]{1,20})?|\\infty|\\frac\{[0-9]{1,20}\}\{[0-9]{1,20}\}|[0-9]{1,20}/[0-9]{1,20}"
@@ -47,7 +48,7 @@ def _one_interval(text: str) -> tuple[str | None, str]:
         return _between(*halves)
     sides = [side.strip() for side in _RELATION.split(text)]
     if len(sides) == 3 and re.fullmatch("[A-Za-z]", sides[2]):
-        sides = [sides[2], _TURNED[sides[1]], sides[0]]
+        sides = [sides[2], TURNED[sides[1]], sides[0]]
     if len(sides) == 3 and re.fullmatch("[A-Za-z]", sides[0]) and _BOUND.fullmatch(sides[2]):
         is_above = sides[1] in _MORE
         interval = f"{_MORE[sides[1]]}{sides[2]},\\infty)" if is_above else f"(-\\infty,{sides[2]}{_LESS[sides[1]]}"

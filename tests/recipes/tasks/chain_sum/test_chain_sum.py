@@ -11,11 +11,11 @@ from doubleback.recipes.tasks.chain_sum.task import (
     has_wrong_step,
     identity,
     make_problem,
-    split_of,
     steps,
     steps_shown,
     words,
 )
+from doubleback.recipes.tasks.task import split_of
 from doubleback.rewards.compose.reward import load_reward
 from doubleback.rewards.types import ConfigError
 
@@ -111,8 +111,8 @@ def test_no_seed_and_no_size_puts_a_training_chain_into_the_test():
 
 def test_the_split_of_a_chain_never_changes():
     chains = ((7, 12, -3), (1, -3), (1, 5), (1, -7), (3, 4))
-    assert [split_of(made) for made in chains] == ["train", "validation", "validation", "test", "test"]
-    shares = [split_of((a, b)) for a in range(1, 41) for b in range(-40, 41) if b]
+    assert [split_of(identity(made)) for made in chains] == ["train", "validation", "validation", "test", "test"]
+    shares = [split_of(identity((a, b))) for a in range(1, 41) for b in range(-40, 41) if b]
     assert shares.count("train") / len(shares) == pytest.approx(0.8, abs=0.02)
     assert shares.count("test") / len(shares) == pytest.approx(0.1, abs=0.02)
 

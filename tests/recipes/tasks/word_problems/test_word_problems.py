@@ -8,15 +8,9 @@ import pytest
 from doubleback.eval.prompts.prompt import load_prompt
 from doubleback.recipes.recipe.loading import load_recipe
 from doubleback.recipes.recipe.problems import scorable
-from doubleback.recipes.tasks.word_problems.task import (
-    MEASURES,
-    WordProblems,
-    draw_numbers,
-    equations,
-    make_problem,
-    split_of,
-)
-from doubleback.recipes.tasks.word_problems.wordings import SEEN, UNSEEN
+from doubleback.recipes.tasks.task import split_of
+from doubleback.recipes.tasks.word_problems.task import MEASURES, WordProblems, draw_numbers, equations, make_problem
+from doubleback.recipes.tasks.word_problems.wordings import PEOPLE, SEEN, UNSEEN
 from doubleback.rewards.compose.reward import load_reward
 from doubleback.rewards.types import ConfigError
 
@@ -79,6 +73,10 @@ def test_a_wording_says_all_of_its_numbers_and_is_of_one_table():
         assert all(f"{{{hole}}}" in text for hole in "abc"[: len(operations) + 1]), text
     texts = [text for table in tables for _, text in table]
     assert len(texts) == len(set(texts))
+
+
+def test_no_two_people_have_one_name():
+    assert len(set(PEOPLE)) == len(PEOPLE)
 
 
 def test_no_number_on_the_way_is_below_two():

@@ -137,6 +137,15 @@ def test_mistakes_in_the_task_are_named(run, word_problems, overrides, message):
     assert message in err
 
 
+def test_a_prompt_for_chat_models_is_named_where_there_is_no_template(run, word_problems, text_model):
+    own = [item for item in SMALL if item not in ("tiny=true", "engine.kv_cache_mib=64")]
+    model = [f"model.path={text_model['none']}", "model.dtype=float32", "engine.name=transformers"]
+    code, _, err = run("check", "gsm8k", *own, *model, *word_problems, "task.prompt=r1")
+    assert code == 2
+    message = "task.prompt=r1 is for chat models, and the tokenizer of model.path has no chat template; take a prompt"
+    assert any(message in line for line in errors(err))
+
+
 def test_a_base_that_cannot_fit_is_refused_before_it_is_loaded(run, monkeypatch):
     from doubleback.recipes.recipe import assembly
 

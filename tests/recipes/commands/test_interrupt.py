@@ -71,7 +71,8 @@ def test_check_stops_while_it_reads():
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    assert process.stdout.readline().strip() == "data"  # the title of its first table
+    # The title of its first table; a slow machine says before it how far the golds are.
+    assert "data" in (line.strip() for line in process.stdout)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate()
     assert process.returncode == 130, err

@@ -1,5 +1,7 @@
 """Prompts say what they promise: their examples are right, and their answers are found in the form they ask for."""
 
+import hashlib
+import json
 import re
 
 import pytest
@@ -26,7 +28,7 @@ def examples(name):
 
 
 def test_shipped_prompts_load():
-    few_shot = {"gsm8k_cot_8shot", "gsm8k_hash_4shot", "one_step_2shot", "two_steps_2shot"}
+    few_shot = {*ANSWERS, "gsm8k_train_5shot", "one_step_2shot", "two_steps_2shot"}
     assert set(shipped_prompts()) == {"plain", "r1", "r1_zero", "boxed", *few_shot}
     for name in shipped_prompts():
         prompt = load_prompt(name)
@@ -50,6 +52,18 @@ def test_examples_are_right_and_found_strictly(name):
                 number = float(operand)
                 total = {"+": total + number, "-": total - number, "*": total * number, "/": total / number}[operator]
             assert total == float(right), left
+
+
+def test_the_5shot_prompt_is_the_first_five_rows_of_the_training_split():
+    """Byte for byte as lm-evaluation-harness puts them; the digest is that of GSM8K's file up to its sixth line."""
+    found = examples("gsm8k_train_5shot")
+    lines = [json.dumps({"question": question, "answer": answer}, ensure_ascii=False) for question, answer in found]
+    digest = hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
+    assert digest == "5cf05b0ccca50349f5f5185a439502ec50117d1021ec7dfce2f09dd2083f9a25"
+    assert [extract(answer, Style.HASH).answer for _, answer in found] == ["72", "10", "5", "42", "624"]
+    prompt = load_prompt("gsm8k_train_5shot")
+    assert prompt.text.endswith("#### 624\n\nQuestion: {question}\nAnswer:")
+    assert prompt.stop == ["Question:", "</s>", "<|im_end|>"]
 
 
 def test_no_example_is_used_twice():

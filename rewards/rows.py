@@ -184,7 +184,7 @@ def _saved_values(source: Source) -> list[Any]:
 
 def _hub_values(source: Source) -> list[Any]:
     from datasets import load_dataset  # 1 s that a run from a file does not spend
-    from httpx import HTTPError
+    from huggingface_hub.utils import httpx  # the client that it uses
 
     name, *parts = source.name.split(":")
     config = parts[0] if parts else source.config
@@ -195,7 +195,7 @@ def _hub_values(source: Source) -> list[Any]:
             name, config, split=split, revision=source.revision, streaming=True
         )
         return [dict(row) for row in rows]
-    except (HTTPError, OSError, ValueError, RuntimeError) as error:
+    except (httpx.HTTPError, OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300] if "onfig name is missing" in str(error) else first_line(error)
         raise ConfigError(
             f"{source.name} is no file or folder here, and on the hub it failed ({reason}); {source.way_out}, or write "

@@ -19,6 +19,7 @@ PROMISED = {
         "compare": "first second force",
         "evaluate": "model suite out console options",
         "load_recipe": "name overrides",
+        "push": "run name out console options",
         "train": "recipe out resume callbacks console",
     },
     "rl": {

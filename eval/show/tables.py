@@ -32,21 +32,28 @@ def before_after(before: dict[str, Any], after: dict[str, Any], ks: Sequence[int
     for summary in (before, after):
         table.add_column(f"step {summary['step']}", justify="right")
     table.add_column("change", justify="right")
-    rows = [(f"pass@{k}", *(item["pass_at_k"].get(str(k), UNDEFINED) for item in (before, after))) for k in ks]
-    rows += [
-        (label, *(item.get(name, UNDEFINED) for item in (before, after))) for name, label in labels(before).items()
-    ]
-    if any(item["unusable_rate"]["value"] for item in (before, after)):
-        rows.append(("not judged", before["unusable_rate"], after["unusable_rate"]))
-    for label, first, second in rows:
-        if first["value"] is None and second["value"] is None:
-            continue
-        digits = 1 if label == "mean tokens" else 3
-        table.add_row(label, _cell(first, digits), _cell(second, digits), _change(first, second, digits))
+    for label, (first, second), digits in measured_rows((before, after), ks):
+        table.add_row(label, cell(first, digits), cell(second, digits), change_of(first, second, digits))
     return table
 
 
-def _cell(estimate: Mapping[str, float | None], digits: int, sign: str = "") -> str:
+def measured_rows(
+    summaries: Sequence[Mapping[str, Any]], ks: Sequence[int]
+) -> list[tuple[str, list[Mapping[str, float | None]], int]]:
+    """(label, an estimate of each summary, digits) of pass@k of each k and of the measures; none without any value."""
+    rows = [(f"pass@{k}", [item["pass_at_k"].get(str(k), UNDEFINED) for item in summaries]) for k in ks]
+    rows += [(label, [item.get(name, UNDEFINED) for item in summaries]) for name, label in labels(summaries[0]).items()]
+    if any(item["unusable_rate"]["value"] for item in summaries):
+        rows.append(("not judged", [item["unusable_rate"] for item in summaries]))
+    return [
+        (label, estimates, 1 if label == "mean tokens" else 3)
+        for label, estimates in rows
+        if any(estimate["value"] is not None for estimate in estimates)
+    ]
+
+
+def cell(estimate: Mapping[str, float | None], digits: int, sign: str = "") -> str:
+    """`0.311 [0.289, 0.330]`; a dash where nothing was measured."""
     value, low, high = estimate["value"], estimate["low"], estimate["high"]
     if value is None:
         return "-"
@@ -55,7 +62,8 @@ def _cell(estimate: Mapping[str, float | None], digits: int, sign: str = "") -> 
     return f"{value:{sign}.{digits}f} [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]"
 
 
-def _change(first: Mapping[str, float | None], second: Mapping[str, float | None], digits: int) -> str:
+def change_of(first: Mapping[str, float | None], second: Mapping[str, float | None], digits: int) -> str:
+    """The second minus the first, with its sign; a dash where one of the two is undefined."""
     values = [math.nan if item["value"] is None else item["value"] for item in (first, second)]
     difference = values[1] - values[0]
     return "-" if math.isnan(difference) else f"{difference:+.{digits}f}"
@@ -71,7 +79,7 @@ def evaluation_table(summary: Mapping[str, Any], ks: Sequence[int] = ()) -> Tabl
     table.add_column("value", justify="right")
     for label, estimate, digits in _rows(summary, ks):
         if estimate is not None and estimate["value"] is not None:
-            table.add_row(label, _cell(estimate, digits))
+            table.add_row(label, cell(estimate, digits))
     if phrases := _phrases(summary):
         table.add_row("reflection phrases", phrases)
     verdicts = ", ".join(f"{name} {share:.1%}" for name, share in summary["verdicts"].items() if share)
@@ -94,9 +102,9 @@ def comparison_table(first: Mapping[str, Any], second: Mapping[str, Any], compar
         if not (estimate and other) or estimate["value"] is None or other["value"] is None:
             continue
         difference, p = paired.get(label), ""
-        change = _change(estimate, other, digits)
+        change = change_of(estimate, other, digits)
         if difference is not None:
-            change, p = _cell(_as_dict(difference.difference), digits, "+"), f"{difference.p_value:.2g}"
+            change, p = cell(_as_dict(difference.difference), digits, "+"), f"{difference.p_value:.2g}"
         table.add_row(label, f"{estimate['value']:.{digits}f}", f"{other['value']:.{digits}f}", change, p)
     table.add_row("better in", f"{compared.only_first}", f"{compared.only_second}", "problems", "")
     table.caption = f"intervals of 95 % and p paired by problem: {compared.pass_at_1.method}"

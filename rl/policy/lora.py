@@ -4,6 +4,7 @@ Shapes: E experts, R rank, I inputs, O outputs.
 """
 
 import hashlib
+import json
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -25,8 +26,8 @@ from doubleback.rl.policy.experts import compute_low_rank_apart
 from doubleback.rl.policy.families import Family, expert_rank, family_of
 
 PREFIX = "base_model.model."
-WEIGHTS = "adapter_model.safetensors"
-"""PEFT's name of the file with an adapter's tensors."""
+WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+"""PEFT's names of the files with an adapter's tensors and settings."""
 PARTS = ("attention", "experts", "mlp", "router")
 """What an adapter may sit on: attention, routed experts, dense feed-forward layers (shared experts too), routers."""
 
@@ -260,10 +261,17 @@ def only_parts(model: PeftModel, parts: frozenset[str]) -> Iterator[None]:
 
 
 def save(model: PeftModel, folder: Path) -> None:
-    """adapter_config.json and adapter_model.safetensors, as `PeftModel.from_pretrained` reads them."""
+    """adapter_config.json and adapter_model.safetensors, as `PeftModel.from_pretrained` reads them.
+
+    The same adapter gives the same bytes, in whatever process.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     config = model.peft_config["default"]
     config.save_pretrained(str(folder))
+    written = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    # PEFT keeps names in sets, whose order is another one in every process.
+    ordered = {key: sorted(it) if isinstance(getattr(config, key), set) else it for key, it in written.items()}
+    (folder / CONFIG).write_text(json.dumps(ordered, indent=2, sort_keys=True), encoding="utf-8")
     content = to_safetensors(dict(export(model).tensors), metadata={"format": "pt"})
     (folder / WEIGHTS).write_bytes(content)
 

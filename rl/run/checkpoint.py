@@ -1,6 +1,5 @@
 """Exact checkpoints: adapter in PEFT's layout, optimiser, random state, problems, and a manifest that proves all."""
 
-import hashlib
 import io
 import json
 from collections.abc import Mapping
@@ -15,8 +14,9 @@ from doubleback.rl.learner.learner import Learner
 from doubleback.rl.policy import lora
 from doubleback.rl.rollout.problems import ProblemSource
 from doubleback.rl.run.files import whole_folder
+from doubleback.rl.run.manifest import corrupt, require_whole, write_manifest
 
-MANIFEST, STATE, ADAPTER, PROBLEMS = "manifest.json", "learner.pt", "adapter_model.safetensors", "problems.json"
+STATE, PROBLEMS = "learner.pt", "problems.json"
 
 
 def save(learner: Learner, source_state: Mapping[str, Any], folder: Path) -> None:
@@ -32,40 +32,22 @@ def save(learner: Learner, source_state: Mapping[str, Any], folder: Path) -> Non
         torch.save({**learner.state(), "torch_rng": torch.get_rng_state()}, state)
         (unfinished / STATE).write_bytes(state.getbuffer())
         (unfinished / PROBLEMS).write_text(json.dumps(source_state), encoding="utf-8")
-        files = {path.name: _sha256(path) for path in sorted(unfinished.iterdir())}
-        (unfinished / MANIFEST).write_text(
-            json.dumps({"step": learner.step, "sha256": files}, indent=2), encoding="utf-8"
-        )
+        write_manifest(unfinished, learner.step)
 
 
 def load(learner: Learner, problems: ProblemSource, folder: Path) -> None:
     """Restore learner and problems exactly. ConfigError names the file that is missing, damaged or of another model."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        damaged = [name for name, digest in manifest["sha256"].items() if _sha256(folder / name) != digest]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _corrupt(folder, f"{MANIFEST} or a file it names is missing or unreadable") from error
-    if damaged:
-        raise _corrupt(folder, f"{damaged[0]} is not what was saved (SHA-256 differs)")
+    require_whole(folder, lora.WEIGHTS, STATE, PROBLEMS)
     state = torch.load(folder / STATE, weights_only=True)
     try:
-        learner.restore(load_file(folder / ADAPTER), state)
+        learner.restore(load_file(folder / lora.WEIGHTS), state)
         problems.restore(json.loads((folder / PROBLEMS).read_text(encoding="utf-8")))
         torch.set_rng_state(state["torch_rng"])
     except ValueError as error:
         raise ConfigError(f"checkpoint {folder} belongs to another model or adapter: {error}") from error
     except (KeyError, TypeError) as error:
-        raise _corrupt(folder, f"it lacks {error}, as another version of doubleback wrote it") from error
+        raise corrupt(folder, f"it lacks {error}, as another version of doubleback wrote it") from error
     try:
         learner.require_finite_state("the checkpoint cannot be used")
     except RunError as error:
-        raise _corrupt(folder, str(error).split(";")[0]) from error
-
-
-def _corrupt(folder: Path, reason: str) -> ConfigError:
-    return ConfigError(f"checkpoint {folder} is corrupt: {reason}; delete that folder to resume from the one before")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        raise corrupt(folder, str(error).split(";")[0]) from error

@@ -6,7 +6,6 @@ import hashlib
 import json
 
 import datasets
-import httpx
 import huggingface_hub
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -141,7 +140,7 @@ def test_what_can_only_be_a_file_is_not_asked_of_the_hub(tmp_path, monkeypatch, 
 
 def test_a_hub_that_cannot_be_reached_is_asked_once(monkeypatch):
     def away(api, name, *, revision, timeout):
-        raise httpx.ConnectError("Name or service not known")
+        raise huggingface_hub.utils.httpx.ConnectError("Name or service not known")
 
     monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", away)
     monkeypatch.setattr(datasets, "load_dataset", lambda *args, **options: pytest.fail("the hub was asked again"))

@@ -124,6 +124,23 @@ def test_a_merged_run_samples_what_the_run_samples(run, trained, tmp_path):
     assert (code, errors(err)) == (2, [f"error: --out {tmp_path / 'merged'} exists already; choose another folder"])
 
 
+def test_what_is_pushed_of_a_run_is_measured_as_the_run_is(run, trained, tmp_path):
+    code, _, err = run("push", trained, "ann/backtracker", "--out", tmp_path / "pushed")
+    assert code == 0, err
+    options = ["--suite", "countdown", "--limit", "4", "--n", "2", "--max-tokens", "32", "--engine", "transformers"]
+    pushed = ["bundled:countdown", "--adapter", tmp_path / "pushed"]
+    for name, policy in (("run", [trained]), ("pushed", pushed)):
+        assert run("eval", *policy, *options, "--out", tmp_path / f"eval-{name}")[0] == 0
+    first, second = ((tmp_path / f"eval-{name}" / "samples.jsonl").read_bytes() for name in ("run", "pushed"))
+    assert first == second
+    found = json.loads((trained / "eval" / "test-step-00003.json").read_text())
+    rate = found["pass_at_k"]["1"]
+    card = (tmp_path / "pushed" / "README.md").read_text()
+    assert f"| {rate['value']:.3f} [{rate['low']:.3f}, {rate['high']:.3f}] |" in card
+    inputs = json.loads((trained / "inputs.json").read_text())
+    assert all(digest in card for value in inputs.values() for digest in re.findall(r"[0-9a-f]{64}", value))
+
+
 def test_an_adapter_that_does_not_reach_the_engine_is_not_measured(run, trained, tmp_path, monkeypatch):
     from doubleback.rl.engines import create as engine_module
 

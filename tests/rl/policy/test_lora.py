@@ -1,5 +1,7 @@
 """The adapter: what carries it, what it adds to the base, and how it is copied, hashed, saved and silenced."""
 
+import json
+
 import pytest
 import torch
 from peft import PeftModel
@@ -85,6 +87,23 @@ def test_saving_twice_writes_the_same_bytes(make_policy, tmp_path):
         lora.save(model, tmp_path / folder)
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+class Backwards(set):
+    """A set whose order is not that of its names, as that of a set of texts is in most processes."""
+
+    def __iter__(self):
+        return iter(sorted(super().__iter__(), reverse=True))
+
+
+def test_names_are_saved_in_an_order_that_no_process_chooses(make_policy, tmp_path):
+    model = make_policy()
+    config = model.peft_config["default"]
+    names = sorted(config.target_modules)
+    config.target_modules = Backwards(names)
+    lora.save(model, tmp_path)
+    assert json.loads((tmp_path / "adapter_config.json").read_text())["target_modules"] == names
+    assert len(names) > 1
 
 
 def test_load_restores_the_hash(make_policy):

@@ -2,8 +2,6 @@
 
 import os
 import sys
-from contextlib import AbstractContextManager, nullcontext
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +9,7 @@ import typer
 
 from doubleback.eval.show.console import Console
 from doubleback.eval.show.ending import Commands, ended, go_on_in
+from doubleback.recipes.commands.cli import models, options
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.stopping import STOP
 
@@ -21,25 +20,6 @@ app = typer.Typer(
 )
 console = Console()
 errors = Console(stderr=True, soft_wrap=True, highlight=False)
-
-RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A shipped recipe (doubleback list) or a YAML file.")]
-RewardName = Annotated[
-    str | None, typer.Option("--reward", help="A name (doubleback list), package.module:attr or path.py:attr.")
-]
-RewardArguments = Annotated[
-    list[str] | None, typer.Option("--arg", metavar="KEY=VALUE", help="A keyword argument of the reward; repeatable.")
-]
-Conversational = Annotated[
-    bool, typer.Option("--conversational", help="The reward reads chat messages, as TRL's own do.")
-]
-Timeout = Annotated[float, typer.Option(min=0.01, help="Wall-clock limit in seconds per completion in a worker.")]
-PolicyName = Annotated[
-    str, typer.Argument(metavar="MODEL|RUN", help="Folder, hub id, bundled:NAME, or a run directory.")
-]
-CheckpointName = Annotated[
-    str | None, typer.Option("--checkpoint", metavar="best|STEP", help="Of a run: which. Default: its newest.")
-]
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="[key.path=value ...]", help="Settings to change.")]
 
 
 def _show_version(is_asked: bool) -> None:
@@ -70,15 +50,15 @@ def list_everything() -> None:
 @app.command()
 def check(
     recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help="A shipped recipe or a YAML file.")] = None,
-    overrides: Overrides = None,
-    reward: RewardName = None,
-    arguments: RewardArguments = None,
+    overrides: options.Overrides = None,
+    reward: options.RewardName = None,
+    arguments: options.RewardArguments = None,
     data: Annotated[Path | None, typer.Option(help="With --reward: JSON lines with `answer` or `completion`.")] = None,
     answer: Annotated[str, typer.Option(help="With --data: the field that holds the gold.")] = "answer",
     style: Annotated[str | None, typer.Option(help="With --reward: the one answer style that it reads.")] = None,
     form: Annotated[bool, typer.Option("--form", help="With --reward: it judges form, not right and wrong.")] = False,
-    conversational: Conversational = False,
-    timeout: Timeout = 2.0,
+    conversational: options.Conversational = False,
+    timeout: options.Timeout = 2.0,
     memory: Annotated[
         bool, typer.Option("--memory", help="Only estimate the memory, from the model's configuration alone.")
     ] = False,
@@ -114,8 +94,8 @@ def score(
             help="Rows with `completion` (or `response`): JSON lines, Parquet, CSV, OWNER/NAME; a run: its rollouts.",
         ),
     ],
-    reward: RewardName = None,
-    arguments: RewardArguments = None,
+    reward: options.RewardName = None,
+    arguments: options.RewardArguments = None,
     out: Annotated[Path | None, typer.Option(help="Scored rows. Default: FILE.scored.jsonl, or in RUN/scored.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite scored rows that exist.")] = False,
     skip_bad: Annotated[
@@ -124,8 +104,8 @@ def score(
     explain: Annotated[
         bool, typer.Option("--explain", help="Show where strict, flexible, math-verify and the reward differ, and why.")
     ] = False,
-    conversational: Conversational = False,
-    timeout: Timeout = 2.0,
+    conversational: options.Conversational = False,
+    timeout: options.Timeout = 2.0,
 ) -> None:
     """Grade stored completions: verdicts and which of them changed, latencies, and the rows with their scores."""
     from doubleback.recipes.commands.score import Options, one_reward, score_completions
@@ -137,8 +117,8 @@ def score(
 
 @app.command()
 def train(
-    recipe: RecipeName,
-    overrides: Overrides = None,
+    recipe: options.RecipeName,
+    overrides: options.Overrides = None,
     out: Annotated[Path | None, typer.Option(help="Run directory. Default: runs/NAME-DATE-TIME.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in --out exactly where it stopped.")
@@ -153,7 +133,7 @@ def train(
     from doubleback.recipes.commands.show import show_result
     from doubleback.recipes.commands.train import train as train_recipe
 
-    with _folder(out, loaded.name or Path(recipe).stem) as folder:
+    with options.folder_for(out, loaded.name or Path(recipe).stem) as folder:
         console.print(f"folder  {folder}", soft_wrap=True)
         go_on_in(folder, is_resumed=loaded.trainer != "trl")
         train_recipe(loaded, folder, resume=resume, console=console)
@@ -170,13 +150,13 @@ def show(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder
 
 @app.command("eval")
 def evaluate(
-    model: PolicyName,
+    model: options.PolicyName,
     suite: Annotated[str, typer.Option(help="A suite (doubleback list) or a YAML file.")],
     data: Annotated[Path | None, typer.Option(help="JSON lines instead of the suite's own source.")] = None,
     adapter: Annotated[
         Path | None, typer.Option(help="LoRA adapter in PEFT's layout. Default: a run's newest.")
     ] = None,
-    checkpoint: CheckpointName = None,
+    checkpoint: options.CheckpointName = None,
     endpoint: Annotated[str | None, typer.Option(help="OpenAI-compatible server that serves MODEL: .../v1")] = None,
     n: Annotated[int, typer.Option(min=1, help="Samples per problem.")] = 1,
     k: Annotated[str, typer.Option(help="Which pass@k and maj@k to show: 1,4,16. Default: 1 and n.")] = "",
@@ -216,35 +196,20 @@ def evaluate(
     cache: int | str = "auto" if kv_cache_mib is None else kv_cache_mib
     policy = {"adapter": adapter, "checkpoint": checkpoint, "endpoint": endpoint}
     served = {"engine": engine, "dtype": dtype, "kv_cache_mib": cache}
-    options: dict[str, Any] = {**sampling, **rows, **policy, **served, "console": console}
-    with _folder(out, f"eval-{Path(suite).stem}") as folder:
+    given: dict[str, Any] = {**sampling, **rows, **policy, **served, "console": console}
+    with options.folder_for(out, f"eval-{Path(suite).stem}") as folder:
         console.print(f"folder  {folder}", soft_wrap=True)
         go_on_in(folder)
         if thinking != "both":
-            evaluate_policy(model, suite, out=folder, thinking=thinking, **options)
+            evaluate_policy(model, suite, out=folder, thinking=thinking, **given)
             return
         for mode in ("on", "off"):
-            evaluate_policy(model, suite, out=folder / f"thinking-{mode}", thinking=mode, **options)
+            evaluate_policy(model, suite, out=folder / f"thinking-{mode}", thinking=mode, **given)
         show_comparison(folder / "thinking-on", folder / "thinking-off", force=False, console=console)
 
 
-@app.command()
-def merge(
-    model: PolicyName,
-    out: Annotated[Path, typer.Option(help="Folder of the plain checkpoint.")],
-    adapter: Annotated[
-        Path | None, typer.Option(help="LoRA adapter in PEFT's layout. Default: a run's newest.")
-    ] = None,
-    checkpoint: CheckpointName = None,
-    dtype: Annotated[str | None, typer.Option(help="float32 or bfloat16. Default: as the base is stored.")] = None,
-) -> None:
-    """Write base + adapter as a plain transformers checkpoint, summed in float32, and say how exact it is."""
-    from doubleback.recipes.recipe.policy import find_policy, merge_policy
-    from doubleback.rl.engines.config import EngineConfig
-
-    engine, stored = EngineConfig(), dtype or "float32"
-    policy = find_policy(model, adapter=adapter, endpoint=None, engine=engine, dtype=stored, checkpoint=checkpoint)
-    merge_policy(policy, dtype, out, console)
+app.command()(models.merge)
+app.command()(models.push)
 
 
 @app.command("compare")
@@ -259,32 +224,7 @@ def compare_evaluations(
     show_comparison(first, second, force, console)
 
 
-@app.command()
-def pretrain(
-    name: Annotated[str, typer.Argument(metavar="BASE", help="A bundled base (doubleback list).")],
-    overrides: Overrides = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the model. Default: runs/base-BASE.")] = None,
-) -> None:
-    """Pre-train a bundled tiny base from scratch, as it was made for doubleback."""
-    from doubleback.recipes.tasks.pretraining import find_base
-
-    base = find_base(name, overrides or [])
-    folder = out or Path("runs") / f"base-{name}"
-    if folder.exists():
-        raise ConfigError(f"--out {folder} exists already; choose another folder")
-    from doubleback.rl.run.owner import owned_output
-
-    STOP.done = "nothing of the base was kept"
-    with owned_output(folder):
-        base.run(base.settings, folder)
-    console.print(f"base model  {folder}")
-
-
-def _folder(out: Path | None, name: str) -> AbstractContextManager[Path]:
-    """The folder asked for, or a new one under runs, of this name and the time, that no other command has."""
-    from doubleback.rl.run.owner import claimed
-
-    return nullcontext(out) if out else claimed(Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}")
+app.command()(models.pretrain)
 
 
 def main() -> None:

@@ -1,0 +1,41 @@
+"""The hashes of a checkpoint's files, which prove that they are what was saved. Loads no torch."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from doubleback.rewards.types import ConfigError
+
+MANIFEST = "manifest.json"
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_manifest(folder: Path, step: int) -> None:
+    """Write down the hash of every file that lies in `folder`, and the step that they are of."""
+    files = {path.name: file_hash(path) for path in sorted(folder.iterdir())}
+    (folder / MANIFEST).write_text(json.dumps({"step": step, "sha256": files}, indent=2), encoding="utf-8")
+
+
+def require_whole(folder: Path, *names: str) -> None:
+    """ConfigError where a file of the manifest is missing or damaged, or where the manifest lacks one of `names`."""
+    try:
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        damaged = [name for name, digest in manifest["sha256"].items() if file_hash(folder / name) != digest]
+        unknown = [name for name in names if name not in manifest["sha256"]]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise corrupt(folder, f"{MANIFEST} or a file it names is missing or unreadable") from error
+    if damaged:
+        raise corrupt(folder, f"{damaged[0]} is not what was saved (SHA-256 differs)")
+    if unknown:
+        raise corrupt(folder, f"{MANIFEST} has no hash of {unknown[0]}")
+
+
+def corrupt(folder: Path, reason: str) -> ConfigError:
+    """What is said of a checkpoint that cannot be used."""
+    return ConfigError(f"checkpoint {folder} is corrupt: {reason}; delete that folder to resume from the one before")

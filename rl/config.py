@@ -192,7 +192,7 @@ class SyncConfig(Section):
 
     strategy: Literal["auto", "merged", "runtime"] = "auto"
     """How the adapter gets into the engine (`rl.engines.delivery`): merged into weights that are loaded anew, or as it
-    is. `auto` takes `runtime` where the engine can serve every part of it, and says why where it cannot."""
+    is. `auto` takes `runtime` on CUDA where the engine can serve every part of it, `merged` otherwise, and says why."""
     num_canaries: Annotated[int, Field(ge=1)] = 8
     """Fixed sequences on which trainer and engine are compared after every push of the adapter."""
     bound: Positive | None = None

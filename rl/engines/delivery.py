@@ -2,7 +2,8 @@
 
 merged    W + scaling * B A for every adapted matrix, out of place, through the engine's weight reload. Works for every
           part of an adapter; costs a pass over the weights of the whole model.
-runtime   The adapter itself, a few MB; vLLM adds its product to the base's. Where vLLM has kernels for all of it.
+runtime   The adapter itself, a few MB; vLLM adds its product to the base's. Where vLLM has kernels for all of it. On a
+          CPU it gathers the adapter's matrices anew for every token of a batch, which costs more than a reload a step.
 
 Shapes: E experts, R rank, I inputs, O outputs.
 """
@@ -24,14 +25,20 @@ from doubleback.rl.policy.lora import PREFIX, Adapter, Target
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM may be told as the largest rank."""
+SLOW_ON_A_CPU = (
+    "on a CPU vLLM gathers an adapter's matrices anew for every token; merged weights sample faster (docs/sync.md)"
+)
+"""Why `auto` does not take the runtime adapter there."""
 
 
 def choose(asked: str, targets: tuple[Target, ...], family: Family, engine: str, is_cuda: bool) -> Strategy:
     """The strategy for an adapter on `targets`. ConfigError where `asked` names one that cannot be."""
     parts, ranks = {target.part for target in targets}, [target.rank for target in targets]
     obstacle = _obstacle_to_runtime(parts, max(ranks), family, engine, is_cuda)
-    if asked == "merged" or (asked == "auto" and obstacle):
+    if asked == "merged":
         return Strategy("merged", obstacle or "sync.strategy=merged asks for it")
+    if asked == "auto" and (obstacle or not is_cuda):
+        return Strategy("merged", obstacle or SLOW_ON_A_CPU)
     if obstacle:
         raise ConfigError(f"sync.strategy=runtime: {obstacle}; use auto or merged")
     named = " and ".join(sorted(parts))

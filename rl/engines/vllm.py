@@ -40,7 +40,7 @@ from doubleback.rl.engines.vllm_adapters import MergedReload, RuntimeAdapter, co
 from doubleback.rl.engines.vllm_routes import RouteCapture  # noqa: E402
 from doubleback.rl.hanging import Watchdog  # noqa: E402
 from doubleback.rl.policy.base import end_ids  # noqa: E402
-from doubleback.rl.policy.cache import FEWEST_MIB, cache_mib  # noqa: E402
+from doubleback.rl.policy.cache import BLOCK, FEWEST_MIB, cache_mib  # noqa: E402
 from doubleback.rl.policy.families import family_of, num_experts  # noqa: E402
 from doubleback.rl.policy.lora import Adapter  # noqa: E402
 from doubleback.rl.types import Group, ModelSource, Routes, Sampling, TokenSequence  # noqa: E402
@@ -81,7 +81,7 @@ class VllmEngine:
             use_tqdm_on_load=False,
             seed=0,
             **_lora_options(setup.strategy),
-            **_attention_options(model),
+            **_attention_options(model, torch.cuda.is_available()),
             **({"enable_return_routed_experts": True} if reports_routes and torch.cuda.is_available() else {}),
         )
         # vLLM reseeds the global generator and may change the thread count.
@@ -247,14 +247,18 @@ def _cache_mib(setup: EngineSetup) -> int:
     return max(FEWEST_MIB, full)
 
 
-def _attention_options(model: ModelSource) -> dict[str, Any]:
-    """The options of multi-head latent attention (DeepSeek) in float32 on the CPU, none for everything else.
+def _attention_options(model: ModelSource, is_cuda: bool) -> dict[str, Any]:
+    """The options of attention on a CPU, none on CUDA.
 
-    Where the CPU has AMX, vLLM prefers it for this attention, and AMX refuses float32 when the weights are packed.
+    What prompts have in common is computed once as far as it fills blocks of the cache: these are the smallest that the
+    CPU's kernel takes. Multi-head latent attention (DeepSeek) has blocks of its own, and in float32 a back end of its
+    own: where the CPU has AMX, vLLM prefers that, which refuses float32 when the weights are packed.
     """
-    is_latent = getattr(AutoConfig.from_pretrained(model.path), "kv_lora_rank", None) is not None
-    is_exact = model.dtype == "float32" and not torch.cuda.is_available()
-    return {"attention_backend": "CPU_MLA"} if is_latent and is_exact else {}
+    if is_cuda:
+        return {}
+    if getattr(AutoConfig.from_pretrained(model.path), "kv_lora_rank", None) is None:
+        return {"block_size": BLOCK}
+    return {"attention_backend": "CPU_MLA"} if model.dtype == "float32" else {}
 
 
 def _lora_options(strategy: Strategy) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from transformers import PretrainedConfig
 
 FEWEST_MIB = 256
 """What a cache is given however small the model is."""
-BLOCK = 128
-"""Tokens of the largest block in which vLLM hands out its cache; a completion fills its last one in part."""
+BLOCK = 32
+"""Tokens of a block in which vLLM hands out its cache on a CPU; a completion fills its last one in part."""
 
 
 def token_bytes(config: PretrainedConfig, width: int) -> int:

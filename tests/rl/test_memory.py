@@ -97,8 +97,8 @@ def test_only_what_can_be_filled_counts(tmp_path):
 def test_cache_by_hand(keys, numbers):
     shape = SimpleNamespace(num_hidden_layers=3, num_attention_heads=4, hidden_size=64, **keys)
     assert token_bytes(shape, 2) == 3 * numbers * 2
-    # 300 tokens are three blocks of 128; one block is to spare
-    assert cache_mib(shape, 2, 1000, 300) == ceil(3001 * 128 * 6 * numbers / (1 << 20))
+    # 300 tokens are ten blocks of 32; one block is to spare
+    assert cache_mib(shape, 2, 1000, 300) == ceil(10_001 * 32 * 6 * numbers / (1 << 20))
 
 
 AUTO = {"microbatch_tokens": "auto", "engine": EngineConfig()}

@@ -25,7 +25,16 @@ def target(part, rank=8):
 
 QWEN, DEEPSEEK = FAMILIES["qwen3_moe"], FAMILIES["deepseek_v3"]
 CHOICES = [
-    ("auto", ["attention"], QWEN, "vllm", False, "runtime", "adapter on attention beside the base"),
+    ("auto", ["attention"], QWEN, "vllm", True, "runtime", "adapter on attention beside the base"),
+    (
+        "auto",
+        ["attention"],
+        QWEN,
+        "vllm",
+        False,
+        "merged",
+        "on a CPU vLLM gathers an adapter's matrices anew",
+    ),
     ("auto", ["attention", "experts"], QWEN, "vllm", False, "merged", "Triton kernels, which a CPU does not have"),
     ("auto", ["attention", "experts", "mlp"], QWEN, "vllm", True, "runtime", "attention and experts and mlp"),
     ("auto", ["attention", "router"], QWEN, "vllm", True, "merged", "no adapter on the router of qwen3_moe"),
@@ -57,7 +66,7 @@ def test_a_strategy_that_cannot_be_is_refused(parts, rank, message):
 
 @pytest.mark.parametrize(("rank", "room"), [(1, 1), (2, 8), (8, 8), (9, 16), (300, 320)])
 def test_room_for_the_rank_is_one_that_vllm_takes(rank, room):
-    assert choose("auto", (target("attention", rank),), QWEN, "vllm", False).max_rank == room
+    assert choose("runtime", (target("attention", rank),), QWEN, "vllm", False).max_rank == room
     assert room in RANKS
 
 

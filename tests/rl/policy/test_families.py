@@ -41,6 +41,8 @@ from doubleback.rl.types import ModelSource
 BOUND = 1e-4  # nats
 PROBLEMS = [Problem(f"p{target}", f"3 5 7 -> {target}") for target in (22, 15, 36, 8, 29, 41)]
 DENSE = ("qwen3", "llama")
+ASKED = {"llama": "runtime"}
+"""sync.strategy of a family, where it is not `auto`."""
 IDS = torch.randint(3, 118, (3, 40), generator=torch.Generator().manual_seed(5))
 
 
@@ -69,7 +71,7 @@ class Trained:
         algorithm, sampling = AlgorithmConfig(), SamplingConfig(group_size=4, max_tokens=40)
         self.learner = Learner(model, algorithm, OptimConfig(lr=1e-2, warmup_steps=0), sampling.sampling())
         known = family_of(base.config)
-        self.strategy = choose("auto", lora.targets(model), known, "vllm", is_cuda=False)
+        self.strategy = choose(ASKED.get(name, "auto"), lora.targets(model), known, "vllm", is_cuda=False)
         tokenizer = load_tokenizer(str(self.folder))
         engine = create_engine(EngineConfig().setup(self.config, self.strategy), self.tensors, tokenizer)
         try:

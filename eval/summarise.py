@@ -174,9 +174,7 @@ def _measured(problems: Sequence[Sequence[Line]], measures: Mapping[str, Measure
     """The measures that apply, by name: an estimate, or one for all, right and wrong; `measures` has their labels."""
     lines = [line for group in problems for line in group]
     fitting = {
-        name: measure
-        for name, measure in measures.items()
-        if lines and all(line.get(column) is not None for line in lines for column in measure.columns)
+        name: measure for name, measure in measures.items() if lines and all(measure.fits(line) for line in lines)
     }
     # Line by line, so that what several measures share of one completion is computed once.
     valued = [

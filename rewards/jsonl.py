@@ -111,6 +111,21 @@ def left_out(bad: Sequence[str]) -> str:
     return f"{rows} left out: {'; '.join(bad[:NUM_NAMED])}"
 
 
+def json_value(text: bytes) -> Any:
+    """The value of a JSON text. ValueError or RecursionError where it is none, or where an object has a key twice:
+    nobody knows which was meant.
+    """
+    return json.loads(text.decode(), object_pairs_hook=_object)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} stands twice")
+    return made
+
+
 def _own(line: bytes, place: str) -> Record:
     value = _parsed(line)
     if not isinstance(value, dict):
@@ -122,7 +137,7 @@ def _own(line: bytes, place: str) -> Record:
 def _parsed(line: bytes) -> Any:
     """The value of a line, or the ValueError that says why it has none."""
     try:
-        return json.loads(line.decode())
+        return json_value(line)
     except UnicodeDecodeError as error:
         return ValueError(f"not UTF-8 ({error.reason} at byte {error.start})")
     except (ValueError, RecursionError) as error:  # no JSONDecodeError alone: so is a number of 4,301 digits refused

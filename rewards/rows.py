@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from doubleback.rewards.jsonl import GZIPPED, Row, checked_rows, content, line_values
+from doubleback.rewards.jsonl import GZIPPED, Row, checked_rows, content, json_value, line_values
 from doubleback.rewards.types import ConfigError, first_line
 
 COLUMNS = (".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
@@ -140,7 +140,7 @@ def _file_values(path: Path, whole: bytes) -> Iterable[tuple[int, Any]]:
     text = content(path)
     if ending == "json" and text.lstrip().startswith(b"["):
         try:
-            found = json.loads(text)
+            found = json_value(text)
         except (ValueError, RecursionError) as error:
             raise ConfigError(f"{path} is no JSON array ({error})") from error
         return enumerate(found, start=1)
@@ -156,14 +156,21 @@ def _csv_values(whole: bytes, path: Path, delimiter: str) -> list[Any]:
         pyarrow.BufferReader(text),
         parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
     )
-    found: list[Any] = table.to_pylist()
-    return found
+    return _table_values(table)
 
 
 def _parquet_values(path: Path) -> list[Any]:
     import pyarrow.parquet
 
-    found: list[Any] = pyarrow.parquet.read_table(path).to_pylist()
+    return _table_values(pyarrow.parquet.read_table(path))
+
+
+def _table_values(table: Any) -> list[Any]:
+    """The rows of an Arrow table; a ValueError where two columns share a name, of which a row would keep the last."""
+    names: list[str] = table.column_names
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"two columns are called {', '.join(map(repr, twice))}; rename one")
+    found: list[Any] = table.to_pylist()
     return found
 
 

@@ -9,18 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from doubleback.rewards.nearest import nearest
-from doubleback.rewards.types import ConfigError
+from doubleback.rewards.strict_yaml import parse_yaml
+from doubleback.rewards.types import ConfigError, shortened
 
 OPTION = re.compile(r"str|int|float|bool|callable|constrained-\w+|(list|dict|literal)\[.*\]")
 """What pydantic calls the options of a type that are no sections."""
-MAX_SHOWN = 200
-"""Characters of a value in a message."""
 LARGEST = 10**12
 """What no number of a setting exceeds in size: products of two still fit into float32."""
 Model = TypeVar("Model", bound=BaseModel)
@@ -90,15 +88,6 @@ def _as_yaml(value: object) -> str:
     return "null" if value is None else str(value)
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML as people write it: 1e-3 is a number (YAML 1.2), where PyYAML alone reads a string."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
-
-
 def shipped(folder: Path) -> dict[str, Path]:
     """The YAML files of a folder, by name."""
     return {path.stem: path for path in sorted(folder.glob("*.yaml"), key=lambda path: path.stem)}
@@ -142,14 +131,6 @@ def read_yaml(path: Path, what: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ConfigError(f"{what} {path} is not a mapping of keys to values")
     return data
-
-
-def parse_yaml(text: str, what: str) -> Any:
-    """What the text says in YAML. ConfigError where it is none."""
-    try:
-        return yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{what} is not YAML: {' '.join(str(error).split())}") from error
 
 
 Overrides = Sequence[str] | Mapping[str, Any]
@@ -230,12 +211,6 @@ def _lines(error: ValidationError, model: type[BaseModel], data: Any) -> Iterato
                 unfit.setdefault(f"{place}={shortened(item['input'])}", []).append(said)
     for place, said_of_it in unfit.items():
         yield f"{place}: {' or '.join(dict.fromkeys(said_of_it))}"
-
-
-def shortened(value: Any) -> str:
-    """The value as Python writes it, cut where it is long."""
-    text = repr(value)
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
 def _keys(model: type[BaseModel], keys: Sequence[str], data: Any) -> list[str]:

@@ -14,9 +14,22 @@ class RunError(Exception):
     """A run had to stop, and the input is not to blame. One line: what was compared or awaited, and what it means."""
 
 
+MAX_SHOWN = 200
+"""Characters of a value that a message quotes."""
+
+
 def first_line(error: BaseException) -> str:
     """The first line of what an error says, for a line of ours; of one that says nothing, what kind of error it is."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def shortened(value: Any) -> str:
+    """The value as Python writes it, cut where it is long."""
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # a list in a list in a list ...; a number of over 4,300 digits
+        return f"a {type(value).__name__} that cannot be shown"
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
 class Verdict(StrEnum):

@@ -69,5 +69,9 @@ def run(program: str, text: str, seconds: float, memory_mib: int) -> str | None:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # with whatever it has started in its session
             process.wait()
+            # Orphans come to the reward's worker, which counts them until they are gone.
+            with suppress(ChildProcessError):
+                while os.waitpid(-process.pid, 0):
+                    pass
         output.seek(0)
         return output.read().decode("utf-8", "replace")

@@ -26,8 +26,7 @@ from doubleback.recipes.tasks.task import shipped_measures
 from doubleback.rewards.jsonl import left_out, to_lines
 from doubleback.rewards.records import read_record
 from doubleback.rewards.sample_lines import PROBLEMS, problem_line, with_columns
-from doubleback.rewards.settings import shortened
-from doubleback.rewards.types import ConfigError
+from doubleback.rewards.types import ConfigError, shortened
 from doubleback.rl.run.files import write_atomically
 from doubleback.rl.run.owner import owned
 from doubleback.rl.types import Sampling

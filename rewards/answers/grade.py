@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from doubleback.rewards.answers.equality import bare_value, compare, normalise
@@ -16,7 +17,7 @@ from doubleback.rewards.answers.extract import Extraction, Style, extract, last_
 from doubleback.rewards.answers.rational import parse_rational
 from doubleback.rewards.answers.symbolic import symbolic_equal
 from doubleback.rewards.answers.thinking import ANY, Thinking
-from doubleback.rewards.types import ConfigError, Score, Verdict
+from doubleback.rewards.types import ConfigError, Score, Verdict, shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +39,18 @@ def gold_answers(answer: Any) -> tuple[str, ...]:
     its decimal digits (72.0: "72"); a list the golds of its elements. ConfigError for anything without an answer.
     """
     if isinstance(answer, list | tuple) and answer:
-        return tuple(gold for element in answer for gold in gold_answers(element))
+        return tuple(_single_gold(element) for element in answer)
+    return (_single_gold(answer),)
+
+
+def _single_gold(answer: Any) -> str:
     if isinstance(answer, str):
-        return (_gold_of_text(answer),)
-    if isinstance(answer, int | float) and not isinstance(answer, bool) and math.isfinite(answer):
-        # Through repr, so that 0.1 is not its 55 binary digits; as an integer where it is one, with all its digits.
-        return (str(answer) if isinstance(answer, int) else _decimal(answer),)
-    raise ConfigError(f"answer={answer!r} is no gold answer; expected text, a finite number or a list of them")
+        return _gold_of_text(answer)
+    if isinstance(answer, int) and not isinstance(answer, bool):
+        return str(answer)  # with all its digits
+    if isinstance(answer, float) and math.isfinite(answer):
+        return _decimal(answer)  # through repr, so that 0.1 is not its 55 binary digits
+    raise ConfigError(f"answer={shortened(answer)} is no gold answer; expected text, a finite number or a list of them")
 
 
 def _decimal(value: float) -> str:
@@ -52,6 +58,7 @@ def _decimal(value: float) -> str:
     return digits.rstrip("0").rstrip(".") if "." in digits else digits
 
 
+@lru_cache(maxsize=64)  # the completions of a problem follow each other
 def _gold_of_text(answer: str) -> str:
     gold = answer
     if "####" in gold:

@@ -7,6 +7,7 @@ whatever is not one number as a whole is none.
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 MAX_LENGTH = 80
 """Characters, with signs, separators and LaTeX. Bounds the size of every integer."""
@@ -90,6 +91,7 @@ _POWER_AFTER = re.compile(r"\W*(?:squared|cubed|factorial)\b", re.IGNORECASE)
 _BRACKETS = {"(": ")", "[": "]", "{": "}"}
 
 
+@lru_cache(maxsize=64)  # the completions of a problem follow each other, each compared with its golds
 def parse_rational(text: str) -> Fraction | None:
     r"""The value of `text` where it is one number: `-1,234.5`, `.5`, `5.`, `3/4`, `\frac{3}{4}`, `1\frac{1}{2}`,
     `1 1/2`, `1{,}234`, `1.5e3`, `1.5 \times 10^{3}`; else None.

@@ -15,11 +15,11 @@ from doubleback.rewards.answers.extract import Style, extract
 from doubleback.rewards.answers.grade import gold_answers
 from doubleback.rewards.answers.messages import completion_text
 from doubleback.rewards.builtin.format import boxed_format, think_answer_format
+from doubleback.rewards.checks.columns import checked_columns
 from doubleback.rewards.checks.golds import as_completion
 from doubleback.rewards.compose.reward import Reward
 from doubleback.rewards.contract.call import Samples, call_now
 from doubleback.rewards.jsonl import Row, checked_rows
-from doubleback.rewards.nearest import nearest
 from doubleback.rewards.rows import is_on_hub
 from doubleback.rewards.sample_lines import PROBLEMS, is_truncated, judgement, read_problems, token_ids
 from doubleback.rewards.types import Completion, ConfigError, Problem, Score
@@ -179,24 +179,21 @@ def _keeps_form(item: Stored, style: Style | None) -> bool | None:
 
 def _stored(row: Row, problems: Mapping[str, Problem]) -> Stored:
     """KeyError where the row names a problem that is not among those of its run; ConfigError where it is malformed."""
-    style = row.data.get("style")
-    if style is not None and style not in list(map(str, Style)):
-        raise ConfigError(f"style={style!r}; {nearest(str(style), list(map(str, Style)))}")
+    columns = checked_columns(row.data)
     try:
         completion = _completion(row)
-        problem = problems[str(row.data["problem"])] if bool(problems) and "problem" in row.data else _problem(row)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    return Stored(row, problem, completion)
+    is_ours = bool(problems) and "problem" in columns
+    return Stored(row, problems[str(columns["problem"])] if is_ours else _problem(row.number, columns), completion)
 
 
-def _problem(row: Row) -> Problem:
-    """The problem that the other columns of a row are."""
-    columns = {name: value for name, value in row.data.items() if name not in (*_TEXT_KEYS, "prompt", "style")}
-    if row.data.get("style") is not None:
-        columns["style"] = Style(row.data["style"])
-    prompt = row.data.get("prompt")
-    return Problem(f"line {row.number}", completion_text(prompt) if prompt else "", columns)
+def _problem(number: int, columns: dict[str, Any]) -> Problem:
+    """The problem that the other columns of a row are. A style that is null is left out: the reward has one."""
+    kept = {name: value for name, value in columns.items() if name not in (*_TEXT_KEYS, "prompt")}
+    if kept.get("style") is None:
+        kept.pop("style", None)
+    return Problem(f"line {number}", columns.get("prompt") or "", kept)
 
 
 def _require_answer(stored: Stored) -> None:

@@ -41,6 +41,10 @@ MEMORY_RESERVE = 64 << 20
 """Bytes beyond the limit, with which a worker that reached it reports that."""
 
 
+DYING_SECONDS = 0.5
+"""How long a child that was killed during a call may take to end."""
+
+
 def prctl(option: int, value: int) -> None:
     """Linux's prctl(2). OSError where it fails."""
     libc = ctypes.CDLL(None, use_errno=True)
@@ -86,7 +90,7 @@ def main() -> None:
         scores, is_spent = _answer(function, job, loop)
         if os.getpid() != pid:
             os._exit(1)  # a child that the reward forked and let return
-        left = _own_children() - kept
+        left = _left_running(kept)
         fault = f"left {len(left)} process(es) running; they were killed" if left else state_fault()
         if fault:
             scores = failed(len(scores), fault)
@@ -130,6 +134,14 @@ def _answer(function: Callable[..., Any], job: Job, loop: asyncio.AbstractEventL
         scores = failure(error, size)
     seconds = (time.perf_counter() - start) / max(size, 1)
     return [score and replace(score, seconds=seconds) for score in scores], is_spent
+
+
+def _left_running(kept: set[int]) -> set[int]:
+    """Children that a call has left and that live on: one that it has just killed is given a moment to end."""
+    deadline = time.monotonic() + DYING_SECONDS
+    while (left := _own_children() - kept) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return left
 
 
 def _own_children() -> set[int]:

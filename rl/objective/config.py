@@ -8,8 +8,8 @@ from pydantic import Field, model_validator
 
 from doubleback.rewards.contract.lookup import is_location
 from doubleback.rewards.nearest import nearest
-from doubleback.rewards.settings import Section, shortened
-from doubleback.rewards.types import ConfigError
+from doubleback.rewards.settings import Section
+from doubleback.rewards.types import ConfigError, shortened
 from doubleback.rl.config import Positive
 from doubleback.rl.objective.functions import Functions, load
 from doubleback.rl.objective.presets import PRESETS

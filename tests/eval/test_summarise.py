@@ -112,12 +112,17 @@ def test_countdown_is_replayed_and_split_by_right_and_wrong():
 
 def test_a_measure_is_averaged_over_problems_and_left_out_where_it_does_not_apply():
     """p: (1 + 3) / 2 = 2; q: 5 alone, the other is undefined; the mean of 2 and 5 is 3.5."""
-    marks = Measure("marks", ("at",), lambda columns, text: float("nan") if text == "-" else len(text) + columns["at"])
+    marks = Measure(
+        "marks", {"at": int}, lambda columns, text: float("nan") if text == "-" else len(text) + columns["at"]
+    )
     texts = {"p": ("a", "abc"), "q": ("abc", "-")}
     lines = [
         line(name, "wrong", at={"p": 0, "q": 2}[name]) | {"completion": text} for name in texts for text in texts[name]
     ]
     assert summary(lines, {}, measures={"marks": marks})["marks"]["value"] == 3.5
+    for odd in (None, "0", [0], 0.5):
+        lines[0]["at"] = odd
+        assert "marks" not in summary(lines, {}, measures={"marks": marks})
     del lines[0]["at"]
     assert "marks" not in summary(lines, {}, measures={"marks": marks})
 

@@ -72,7 +72,9 @@ def test_every_form_gives_the_same_rows_and_the_same_problems(tmp_path, name):
     [
         ("a.parquet", b"PAR", "a.parquet cannot be read: "),
         ("a.csv", b"a,b\n1,2,3\n", "a.csv cannot be read: CSV parse error"),
+        ("a.csv", b"a,b,b\n1,2,3\n", "a.csv cannot be read: two columns are called 'b'; rename one"),
         ("a.json", b"[1, 2", "a.json is no JSON array"),
+        ("a.json", b'[{"a": 1, "a": 2}]', "a.json is no JSON array (the key 'a' stands twice)"),
         ("a.jsonl.gz", b"no gzip", "a.jsonl.gz cannot be read: Not a gzipped file"),
         ("a.csv", b"question,answer\n", "a.csv has no rows"),
         ("a.csv", b"question,answer\nK\xe4se?,7\n", "a.csv cannot be read: 'utf-8' codec can't decode byte 0xe4"),
@@ -94,6 +96,15 @@ def test_a_number_that_python_does_not_read_is_a_bad_row(tmp_path):
     (line,) = data.bad
     assert [row.number for row in data.rows] == [1]
     assert line.startswith(f"{tmp_path}/a.jsonl:2: no JSON (Exceeds the limit (4300 digits)")
+
+
+def test_a_key_that_stands_twice_is_a_bad_row(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"a": 1, "b": {"c": 1}}\n{"a": 1, "b": {"c": 1, "c": 1}}\n', encoding="utf-8")
+    data = read_data(Source(str(tmp_path / "a.jsonl")))
+    assert ([row.number for row in data.rows], data.bad) == (
+        [1],
+        [f"{tmp_path}/a.jsonl:2: no JSON (the key 'c' stands twice)"],
+    )
 
 
 def test_a_folder_needs_its_split_where_it_has_several(tmp_path):

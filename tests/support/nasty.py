@@ -39,6 +39,12 @@ def _leave_children():
     return 1.0
 
 
+def _leave_what_is_about_to_end():
+    """As a child that was killed and has not ended yet."""
+    subprocess.Popen(["sleep", "0.05"])
+    return 1.0
+
+
 def _leave_a_daemon():
     """A grandchild in its own session without any environment, whose parent has ended."""
     program = "import subprocess; subprocess.Popen(['/bin/sleep', '1000'], start_new_session=True, env={})"
@@ -112,6 +118,7 @@ _DEEDS = {
     "hold the interpreter": _hold_the_interpreter,
     "segfault": _segfault,
     "leave children": _leave_children,
+    "leave what is about to end": _leave_what_is_about_to_end,
     "leave a daemon": _leave_a_daemon,
     "leave a daemon and crash": _leave_a_daemon_and_crash,
     "fork and return": _fork_and_return,

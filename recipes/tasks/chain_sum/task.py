@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, chain, pairwise
 from typing import Annotated, Self
 
+from annotated_types import MinLen
 from pydantic import Field, model_validator
 
 from doubleback.eval.measures.measure import Measure
@@ -52,9 +53,10 @@ def _stated(text: str) -> list[Step]:
     return [(int(left), operator, int(right), int(total)) for left, operator, right, total in STATED.findall(text)]
 
 
+COLUMNS = {"chain": Annotated[Sequence[int], MinLen(2)]}
 MEASURES: Mapping[str, Measure] = {
-    "steps_shown": Measure("steps shown", ("chain",), lambda columns, text: steps_shown(columns["chain"], text)),
-    "wrong_step_rate": Measure("wrong steps", ("chain",), lambda columns, text: has_wrong_step(text)),
+    "steps_shown": Measure("steps shown", COLUMNS, lambda columns, text: steps_shown(columns["chain"], text)),
+    "wrong_step_rate": Measure("wrong steps", COLUMNS, lambda columns, text: has_wrong_step(text)),
 }
 
 

@@ -1,7 +1,7 @@
 """Countdown as a task: every problem there is, split by its identity."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ from doubleback.recipes.tasks.task import Splits, Task
 from doubleback.rewards.builtin.countdown import NUM_NUMBERS, Split, problems
 from doubleback.rewards.types import Problem
 
-COLUMNS = ("numbers", "target")
+COLUMNS = {"numbers": Sequence[int], "target": int}
 
 
 @lru_cache(maxsize=1)  # the measures of one completion follow each other

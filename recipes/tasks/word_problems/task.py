@@ -71,12 +71,14 @@ def _right_where(unseen: bool, columns: Mapping[str, Any], text: str) -> float:
     return bool(numbers) and parse_rational(numbers[-1]) == columns["answer"]
 
 
+OPERANDS = {"numbers": Sequence[int]}
+KIND = {"unseen": bool, "answer": int}
 MEASURES: Mapping[str, Measure] = {
-    "equation_rate": Measure("states an equation", ("numbers",), lambda _, text: bool(equations(text))),
-    "operations_rate": Measure("right operations, of those", ("operations", "numbers"), has_right_operations),
-    "arithmetic_rate": Measure("right arithmetic, of those", ("numbers",), has_right_arithmetic),
-    "seen_rate": Measure("wordings of training", ("unseen",), lambda *sample: _right_where(False, *sample)),
-    "unseen_rate": Measure("unseen wordings", ("unseen",), lambda *sample: _right_where(True, *sample)),
+    "equation_rate": Measure("states an equation", OPERANDS, lambda _, text: bool(equations(text))),
+    "operations_rate": Measure("right operations, of those", {"operations": str, **OPERANDS}, has_right_operations),
+    "arithmetic_rate": Measure("right arithmetic, of those", OPERANDS, has_right_arithmetic),
+    "seen_rate": Measure("wordings of training", KIND, lambda *sample: _right_where(False, *sample)),
+    "unseen_rate": Measure("unseen wordings", KIND, lambda *sample: _right_where(True, *sample)),
 }
 
 

@@ -1,0 +1,72 @@
+"""The columns of anybody's rows that we read ourselves, each with its type: the one place where they are looked at.
+
+What stands in other columns is the business of the reward that names them.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from doubleback.rewards.answers.extract import Style
+from doubleback.rewards.answers.messages import completion_text, question_turns
+from doubleback.rewards.nearest import nearest
+from doubleback.rewards.types import ConfigError, shortened
+
+_NAME = (str | int, "text or a whole number")
+_YES_OR_NO = (bool | Literal[0, 1], "true or false")
+_IDS = (list[int], "a list of whole numbers")
+_TYPES: Mapping[str, tuple[Any, str]] = {
+    "problem": _NAME,
+    "id": _NAME,
+    "step": _NAME,
+    "sample": _NAME,
+    "token_ids": _IDS,
+    "completion_ids": _IDS,
+    "tokens": (Annotated[float, Field(ge=0, allow_inf_nan=False)], "a number of tokens"),
+    "finish_reason": (str, "text"),
+    "truncated": _YES_OR_NO,
+    "is_truncated": _YES_OR_NO,
+    "verdict": (str, "text"),
+    "thinking_convention": (str, "text"),
+}
+"""Column -> its type, and what that is called. A column that is null counts as absent."""
+_ADAPTERS = {name: TypeAdapter(kind) for name, (kind, _) in _TYPES.items()}
+
+
+def checked_columns(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of a row, `style` as one of ours and `question` and `prompt` as text.
+
+    ConfigError names the first column that we read and that is of another type.
+    """
+    for name, adapter in _ADAPTERS.items():
+        if data.get(name) is not None:
+            _require(adapter, name, data[name])
+    columns = dict(data)
+    if data.get("style") is not None:
+        columns["style"] = _style(data["style"])
+    for name, text_of in (("question", lambda value: question_turns(value)[0]), ("prompt", completion_text)):
+        if data.get(name) is not None:
+            columns[name] = _as_text(name, data[name], text_of)
+    return columns
+
+
+def _require(adapter: TypeAdapter[Any], name: str, value: Any) -> None:
+    try:
+        adapter.validate_python(value, strict=True)
+    except ValidationError:
+        raise ConfigError(f"{name}={shortened(value)} is not {_TYPES[name][1]}; mend it or leave it out") from None
+
+
+def _style(value: Any) -> Style:
+    styles = list(map(str, Style))
+    if not isinstance(value, str) or value not in styles:
+        raise ConfigError(f"style={shortened(value)}; {nearest(str(value), styles)}")
+    return Style(value)
+
+
+def _as_text(name: str, value: Any, text_of: Callable[[Any], str]) -> str:
+    try:
+        return text_of(value)
+    except ValueError:
+        raise ConfigError(f"{name}={shortened(value)} is neither text nor chat messages that end with it") from None

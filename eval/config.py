@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 
 from doubleback.rewards.settings import MayChange, Section
+from doubleback.rl.config import MOST_SAMPLES
 
 
 class EvalConfig(Section):
@@ -15,12 +16,12 @@ class EvalConfig(Section):
     """Steps between evaluations on validation problems; step 0 and the last step are always evaluated."""
     validation_problems: Annotated[int, Field(ge=1)] = 128
     """Validation problems in each of those (all, if there are fewer)."""
-    validation_n: Annotated[int, Field(ge=1, le=1 << 16)] = 4
+    validation_n: Annotated[int, Field(ge=1, le=MOST_SAMPLES)] = 4
     """Samples per validation problem."""
     suites: list[str] = []  # noqa: RUF012  (frozen, validated, never shared)
     """Suites (doubleback list, or YAML files) that are measured whenever validation problems are, as many problems and
     samples each, by the pipeline of `doubleback eval`: metrics `eval/SUITE/...`."""
-    n: Annotated[int, Field(ge=1, le=1 << 16)] = 16
+    n: Annotated[int, Field(ge=1, le=MOST_SAMPLES)] = 16
     """Samples per test problem, before and after training."""
     test_problems: Annotated[int, Field(ge=1)] = 1000
     """Test problems measured (all, if there are fewer)."""

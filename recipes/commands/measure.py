@@ -12,6 +12,7 @@ from doubleback.recipes.commands.evaluate import Options, evaluate_policy
 from doubleback.recipes.recipe.policy import engine_settings, find_policy
 from doubleback.recipes.recipe.results import Run
 from doubleback.rewards.settings import Section, validated
+from doubleback.rl.config import MOST_SAMPLES
 
 
 class EvaluationOptions(Section):
@@ -22,7 +23,7 @@ class EvaluationOptions(Section):
     prompt: str | None = None
     """A prompt (doubleback list) or a YAML file. Default: that of the run, or the suite's, for a chat model its chat
     prompt."""
-    n: Annotated[int, Field(ge=1)] = 1
+    n: Annotated[int, Field(ge=1, le=MOST_SAMPLES)] = 1
     """Samples per problem."""
     k: list[Annotated[int, Field(ge=1)]] | None = None
     """Which pass@k and maj@k to show. Default: 1 and n."""

@@ -12,12 +12,13 @@ from zlib import crc32
 from doubleback.rewards.answers.grade import gold_completion
 from doubleback.rewards.answers.messages import completion_text
 from doubleback.rewards.builtin.table import BUILTIN, JUDGES
-from doubleback.rewards.compose.config import ComponentConfig, RewardConfig
+from doubleback.rewards.compose.config import RewardConfig
 from doubleback.rewards.compose.reward import Reward, load_reward
 from doubleback.rewards.contract.call import Samples
 from doubleback.rewards.contract.functions import Scope, value_of
 from doubleback.rewards.hostile.cases import Case, cases
 from doubleback.rewards.hostile.planted import planted
+from doubleback.rewards.settings import validated
 from doubleback.rewards.types import UNUSABLE, ConfigError, Score, Verdict
 
 NAME = "reward"
@@ -87,8 +88,9 @@ def dry_run(
 
 
 def config_for(function: str, arguments: Mapping[str, Any], **settings: Any) -> RewardConfig:
-    """The configuration of a reward that is this one function, a name or a place."""
-    return RewardConfig(components={NAME: ComponentConfig(function=function, args=dict(arguments))}, **settings)
+    """The configuration of a reward that is this one function, a name or a place. ConfigError, one line a finding."""
+    component = {"function": function, "args": dict(arguments)}
+    return validated(RewardConfig, {"components": {NAME: component}, **settings}, "--reward: ")
 
 
 def is_about_form(function: str) -> bool:

@@ -17,7 +17,7 @@ RewardArguments = Annotated[
 Conversational = Annotated[
     bool, typer.Option("--conversational", help="The reward reads chat messages, as TRL's own do.")
 ]
-Timeout = Annotated[float, typer.Option(min=0.01, help="Wall-clock limit in seconds per completion in a worker.")]
+Timeout = Annotated[float, typer.Option(min=0.01, max=3600, help="Limit in seconds of a completion in a worker.")]
 PolicyName = Annotated[
     str, typer.Argument(metavar="MODEL|RUN", help="Folder, hub id, bundled:NAME, or a run directory.")
 ]

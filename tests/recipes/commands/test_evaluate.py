@@ -107,6 +107,7 @@ def test_thinking_on_and_off_are_run_and_compared(run, questions, text_model, tm
         (["--suite", "gsm8"], "suite 'gsm8' is no YAML file and not shipped; did you mean gsm8k"),
         (["--k", "1,9"], "--k 9 must be from 1 to --n 4; drop it or raise --n"),
         (["--k", "one"], "--k one: write whole numbers with commas between, as in 1,4,16"),
+        (["--n", "65537"], "evaluate: n=65537: input should be less than or equal to 65536"),
         (["--thinking", "maybe"], "--thinking maybe: choose on, off or both"),
         (["--temperature", "0"], "--temperature 0 gives n=4 equal samples; use --n 1, or a temperature above 0"),
         (["--prompt", "r2"], "prompt 'r2' is no YAML file and not shipped; known: boxed"),

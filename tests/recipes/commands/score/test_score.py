@@ -133,6 +133,7 @@ def test_bad_rows_are_named_and_nothing_is_written(run, tmp_path, content, lines
         (["--reward", "mth"], "error: --reward: there is no reward 'mth'; did you mean math?"),
         (["--reward", "nothing.py:f"], "error: --reward: there is no file nothing.py; write path.py:attr"),
         (["--arg", "style=box"], "error: math: there is no answer style 'box'; did you mean boxed?"),
+        (["--arg", "style={a: 1, a: 2}"], "error: override 'style={a: 1, a: 2}' is not YAML: the key 'a' stands twice"),
         (["--arg", "styel=boxed"], "error: --reward: MathCorrect has no parameter 'styel'; did you"),
         (["--reward", "overlong", "--arg", "max_tokens=9", "--arg", "buffer=2"], "error: --reward needs a"),
         (["--reward", "countdown"], "error: --reward needs a column 'numbers' in every row; known:"),

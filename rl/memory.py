@@ -117,7 +117,7 @@ def estimate(config: PretrainedConfig, plan: Plan, has_cuda: bool) -> Memory:
     targets = lora.targets(model)
     num_adapter = sum(part.num_parameters for part in lora.trained_parts(model))
     adapted = [sizes[target.parameter] for target in targets]
-    delivery = choose(plan.strategy, targets, family_of(config), plan.engine.name, has_cuda)
+    delivery = choose(plan.strategy, targets, family_of(config), plan.engine.name, has_cuda, plan.dtype)
     width = DTYPES[plan.dtype].itemsize
     return Memory(
         num_parameters=num_parameters,

@@ -151,7 +151,8 @@ def assemble(
             recipe.steps,
         )
         targets = lora.targets(learner.model)
-        strategy = choose(recipe.sync.strategy, targets, family_of(base.config), recipe.engine.name, is_cuda())
+        family, kind = family_of(base.config), recipe.engine.name
+        strategy = choose(recipe.sync.strategy, targets, family, kind, is_cuda(), model.dtype)
         if restore(learner) == 0 and recipe.lora.init is not None:
             start_from(learner.model, initial_adapter(recipe, model.path))
         tokenizer, has_stop_strings = load_tokenizer(model.path), bool(recipe.sampling.stop or recipe.eval.suites)

@@ -31,10 +31,12 @@ SLOW_ON_A_CPU = (
 """Why `auto` does not take the runtime adapter there."""
 
 
-def choose(asked: str, targets: tuple[Target, ...], family: Family, engine: str, is_cuda: bool) -> Strategy:
-    """The strategy for an adapter on `targets`. ConfigError where `asked` names one that cannot be."""
+def choose(asked: str, targets: tuple[Target, ...], family: Family, engine: str, is_cuda: bool, dtype: str) -> Strategy:
+    """The strategy for an adapter on `targets` of a base in `dtype`. ConfigError where `asked` names one that cannot
+    be.
+    """
     parts, ranks = {target.part for target in targets}, [target.rank for target in targets]
-    obstacle = _obstacle_to_runtime(parts, max(ranks), family, engine, is_cuda)
+    obstacle = _obstacle_to_runtime(parts, max(ranks), family, engine, is_cuda, dtype)
     if asked == "merged":
         return Strategy("merged", obstacle or "sync.strategy=merged asks for it")
     if asked == "auto" and (obstacle or not is_cuda):
@@ -50,11 +52,15 @@ def choose(asked: str, targets: tuple[Target, ...], family: Family, engine: str,
     )
 
 
-def _obstacle_to_runtime(parts: set[str], rank: int, family: Family, engine: str, is_cuda: bool) -> str | None:
+def _obstacle_to_runtime(
+    parts: set[str], rank: int, family: Family, engine: str, is_cuda: bool, dtype: str
+) -> str | None:
     if not engine_row(engine).can_serve_adapters:
         return f"engine.name={engine} has merged weights alone"
     if "experts" in parts and not is_cuda:
         return "vLLM runs LoRA on experts with Triton kernels, which a CPU does not have"
+    if is_cuda and dtype == "float32":
+        return f"vLLM's kernels for adapters take no float32 on CUDA (model.dtype={dtype})"
     if odd := sorted(parts - family.runtime_parts):
         return f"vLLM serves no adapter on the {' and '.join(odd)} of {family.name} at run time"
     if rank > RANKS[-1]:
@@ -103,10 +109,13 @@ def _plain_matrices(target: Target, a: Tensor, b: Tensor, family: Family) -> Map
     a_ERI, b_EOR = per_expert(a, b, target.num_experts)
     owner, _, parameter = target.parameter.rpartition(".")
     pairs = {}
+    gate, up, down = (family.runtime_names.get(name, name) for name in ("gate_proj", "up_proj", "down_proj"))
+    for here, there in family.runtime_names.items():
+        owner = owner.replace(here, there)
     for expert, (a_RI, b_OR) in enumerate(zip(a_ERI, b_EOR, strict=True)):
         if parameter == "down_proj":
-            pairs[f"{owner}.{expert}.down_proj"] = (a_RI, b_OR)
+            pairs[f"{owner}.{expert}.{down}"] = (a_RI, b_OR)
             continue
         gate_OR, up_OR = (b_OR[::2], b_OR[1::2]) if family.is_interleaved else b_OR.chunk(2)
-        pairs |= {f"{owner}.{expert}.gate_proj": (a_RI, gate_OR), f"{owner}.{expert}.up_proj": (a_RI, up_OR)}
+        pairs |= {f"{owner}.{expert}.{gate}": (a_RI, gate_OR), f"{owner}.{expert}.{up}": (a_RI, up_OR)}
     return pairs

@@ -31,21 +31,24 @@ logging.getLogger("torch._library.triton").setLevel(logging.ERROR)  # "Triton no
 warnings.filterwarnings("ignore", category=FutureWarning, module=r"vllm\.")
 
 from vllm import LLM, SamplingParams  # noqa: E402
+from vllm.outputs import CompletionOutput  # noqa: E402
 from vllm.sampling_params import RequestOutputKind  # noqa: E402
 
-from doubleback.rewards.types import Completion, ConfigError, Problem  # noqa: E402
+from doubleback.rewards.types import Completion, ConfigError, Problem, RunError  # noqa: E402
 from doubleback.rl.engines.engine import NO_ADAPTER, Load, OnGroup, completion_text, encode_prompts  # noqa: E402
 from doubleback.rl.engines.setup import EngineSetup, Strategy  # noqa: E402
 from doubleback.rl.engines.vllm_adapters import MergedReload, RuntimeAdapter, correct_vllm  # noqa: E402
 from doubleback.rl.engines.vllm_routes import RouteCapture  # noqa: E402
 from doubleback.rl.hanging import Watchdog  # noqa: E402
-from doubleback.rl.policy.base import end_ids  # noqa: E402
+from doubleback.rl.policy.base import end_ids, is_cuda  # noqa: E402
 from doubleback.rl.policy.cache import BLOCK, FEWEST_MIB, cache_mib  # noqa: E402
 from doubleback.rl.policy.families import family_of, num_experts  # noqa: E402
 from doubleback.rl.policy.lora import Adapter  # noqa: E402
 from doubleback.rl.types import Group, ModelSource, Routes, Sampling, TokenSequence  # noqa: E402
 
 torch.set_num_threads = _set_num_threads
+LEAST_SHARE = 0.001
+"""Of a card's memory, what vLLM is told to plan with. Nothing is planned with it, since the cache's size is given."""
 
 
 class VllmEngine:
@@ -71,8 +74,6 @@ class VllmEngine:
             max_num_seqs=setup.max_num_seqs,
             kv_cache_memory_bytes=_cache_mib(setup) << 20,  # the default is a share of all memory: too much on a VM
             enforce_eager=True,
-            # A prompt cut over two batches draws from its seed twice: vLLM takes that back on CUDA, the CPU crashes.
-            enable_chunked_prefill=None if torch.cuda.is_available() else False,
             skip_tokenizer_init=not setup.has_stop_strings,
             logprobs_mode="processed_logprobs",  # the default ignores the temperature
             # The fused rotary kernel is wrong on the CPU for interleaved rotary embeddings (DeepSeek).
@@ -81,8 +82,7 @@ class VllmEngine:
             use_tqdm_on_load=False,
             seed=0,
             **_lora_options(setup.strategy),
-            **_attention_options(model, torch.cuda.is_available()),
-            **({"enable_return_routed_experts": True} if reports_routes and torch.cuda.is_available() else {}),
+            **_device_options(model, reports_routes),
         )
         # vLLM reseeds the global generator and may change the thread count.
         torch.set_rng_state(random_state)
@@ -97,9 +97,9 @@ class VllmEngine:
         )
 
         # The processor waits for a device in a loop, which is no sign of life.
-        self._watchdog = Watchdog("vLLM", setup.stall_seconds, may_compute=not torch.cuda.is_available())
+        self._watchdog = Watchdog("vLLM", setup.stall_seconds, may_compute=not is_cuda())
         self._reports_routes = reports_routes
-        self._capture = RouteCapture(self._llm) if reports_routes and not torch.cuda.is_available() else None
+        self._capture = RouteCapture(self._llm) if reports_routes and not is_cuda() else None
 
     def load_adapter(self, adapter: Adapter, version: int) -> None:
         """Serve `adapter` from now on, as `rl.engines.engine.Engine` says."""
@@ -181,11 +181,10 @@ class VllmEngine:
         self._delivery.close()
         self._llm.llm_engine.engine_core.shutdown()
 
-    def _routes(self, row: int, prompt: tuple[int, ...], sample: Any) -> Routes | None:
+    def _routes(self, row: int, prompt: tuple[int, ...], sample: CompletionOutput) -> Routes | None:
         if self._capture is not None:
             return self._capture.take(row, sample.index, [*prompt, *sample.token_ids])
-        experts = getattr(sample, "routed_experts", None)
-        return None if experts is None else Routes.pack(experts[: len(prompt) + len(sample.token_ids) - 1])
+        return _reported_routes(sample, len(prompt)) if self._reports_routes else None
 
     def _completion(self, sample: Any, seed: int, stop: Sequence[str]) -> Completion:
         return Completion(
@@ -197,6 +196,15 @@ class VllmEngine:
             adapter_hash=self._adapter_hash,
             seed=seed + sample.index,
         )
+
+
+def _reported_routes(sample: CompletionOutput, num_prompt: int) -> Routes:
+    """What vLLM's own option says of a sample: a row for each token of prompt and completion but the last."""
+    if sample.routed_experts is None:
+        raise RunError(
+            "vLLM reports no experts of what it sampled, though it was asked to; set engine.return_routed_experts=false"
+        )
+    return Routes.pack(sample.routed_experts[: num_prompt + len(sample.token_ids) - 1])
 
 
 def _started(setup: EngineSetup, **options: Any) -> LLM:
@@ -247,18 +255,23 @@ def _cache_mib(setup: EngineSetup) -> int:
     return max(FEWEST_MIB, full)
 
 
-def _attention_options(model: ModelSource, is_cuda: bool) -> dict[str, Any]:
-    """The options of attention on a CPU, none on CUDA.
+def _device_options(model: ModelSource, reports_routes: bool) -> dict[str, Any]:
+    """The options that are others on a CPU than on CUDA.
 
-    What prompts have in common is computed once as far as it fills blocks of the cache: these are the smallest that the
-    CPU's kernel takes. Multi-head latent attention (DeepSeek) has blocks of its own, and in float32 a back end of its
-    own: where the CPU has AMX, vLLM prefers that, which refuses float32 when the weights are packed.
+    What prompts have in common is computed once as far as it fills blocks of the cache: on a CPU these are the smallest
+    that its kernel takes. Multi-head latent attention (DeepSeek) has blocks of its own, and in float32 a back end of
+    its own: where the CPU has AMX, vLLM prefers that, which refuses float32 when the weights are packed.
     """
-    if is_cuda:
-        return {}
+    if is_cuda():
+        # The share of the card that must be free at the start, though the cache's size is given: 0.92 by default, which
+        # it is not beside the trainer's base.
+        share = {"gpu_memory_utilization": LEAST_SHARE}
+        return share | ({"enable_return_routed_experts": True} if reports_routes else {})
+    # A prompt cut over two batches draws from its seed twice: vLLM takes that back on CUDA, the CPU crashes.
+    options: dict[str, Any] = {"enable_chunked_prefill": False}
     if getattr(AutoConfig.from_pretrained(model.path), "kv_lora_rank", None) is None:
-        return {"block_size": BLOCK}
-    return {"attention_backend": "CPU_MLA"} if model.dtype == "float32" else {}
+        return options | {"block_size": BLOCK}
+    return options | ({"attention_backend": "CPU_MLA"} if model.dtype == "float32" else {})
 
 
 def _lora_options(strategy: Strategy) -> dict[str, Any]:

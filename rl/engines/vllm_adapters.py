@@ -18,6 +18,7 @@ from vllm.model_executor.layers.fused_moe import unquantized_fused_moe_method as
 from vllm.model_executor.layers.fused_moe.experts.cpu_moe import cpu_prepack_moe_weight
 
 from doubleback.rl.engines.delivery import write_runtime_adapter
+from doubleback.rl.policy.base import is_cuda
 from doubleback.rl.policy.families import Family
 from doubleback.rl.policy.lora import Adapter
 from doubleback.rl.policy.merging import merged
@@ -131,7 +132,7 @@ def _keep_cpu_experts_with_lora() -> None:
     def select(moe_config: Any) -> Any:
         # Said of this choice alone: adapters on attention are served all the same, and none is on the experts here
         # (`rl.engines.delivery`).
-        if not torch.cuda.is_available():
+        if not is_cuda():
             moe_config.is_lora_enabled = False
         return original(moe_config)
 

@@ -22,11 +22,13 @@ import torch
 from peft import PeftModel
 from peft.tuners.lora.layer import ParamWrapper
 from torch import Tensor, nn
-from torch.nn.functional import grouped_mm, linear
+from torch.nn.functional import grouped_mm, linear, pad
 
 from doubleback.rl.policy.layout import per_expert
 
 INNER, OUTER = "gate_up_proj", "down_proj"
+ROW_BYTES = 16
+"""The grouped kernel refuses matrices whose rows do not begin at multiples of it."""
 
 
 def compute_low_rank_apart(model: PeftModel) -> None:
@@ -95,10 +97,21 @@ def sort_by_expert(index_TK: Tensor, num_experts: int) -> tuple[Tensor, Tensor, 
 
 
 def _factors(layer: ParamWrapper, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """A (E, R, I) and B (E, O, R) of every expert, in the base's precision as PEFT has them."""
+    """A (E, R, I) and B (E, O, R) of every expert, in the base's precision as PEFT has them.
+
+    For the grouped kernel R is filled up with ranks of zeros, which add nothing: of bfloat16, 4 become 8.
+    """
     a_ERI, b_EOR = per_expert(layer.lora_A["default"].weight, layer.lora_B["default"].weight, layer.num_experts)
+    a_ERI, b_EOR = a_ERI.to(dtype), b_EOR.to(dtype)
+    if is_grouped(a_ERI) and (missing := -a_ERI.shape[1] % (ROW_BYTES // dtype.itemsize)):
+        a_ERI, b_EOR = pad(a_ERI, (0, 0, 0, missing)), pad(b_EOR, (0, missing))
     # The grouped kernel wants each expert's matrix in one piece; PEFT's columns of an expert are E apart.
-    return a_ERI.to(dtype), b_EOR.contiguous().to(dtype)
+    return a_ERI, b_EOR.contiguous()
+
+
+def is_grouped(tensor: Tensor) -> bool:
+    """Whether the products of all experts are one kernel, as they are on CUDA, and not one after the other."""
+    return tensor.is_cuda
 
 
 class LowRankExperts(torch.autograd.Function):
@@ -228,7 +241,7 @@ def _by_token(rows_SO: Tensor, order_S: Tensor, top_k: int) -> Tensor:
 
 def _times(rows_SA: Tensor, matrices_EAB: Tensor, ends_E: Tensor) -> Tensor:
     """Each expert's rows times its matrix, (S, B)."""
-    if rows_SA.is_cuda:
+    if is_grouped(rows_SA):
         return grouped_mm(rows_SA, matrices_EAB, offs=ends_E)
     product_SB = rows_SA.new_empty(len(rows_SA), matrices_EAB.shape[-1])
     start = 0
@@ -241,7 +254,7 @@ def _times(rows_SA: Tensor, matrices_EAB: Tensor, ends_E: Tensor) -> Tensor:
 
 def _outer_products(left_SA: Tensor, right_SB: Tensor, ends_E: Tensor) -> Tensor:
     """Each expert's sum over its rows of left row times right row, (E, A, B); 0 for an expert without rows."""
-    if left_SA.is_cuda:
+    if is_grouped(left_SA):
         return grouped_mm(left_SA.mT, right_SB, offs=ends_E)
     sums_EAB = left_SA.new_zeros(len(ends_E), left_SA.shape[-1], right_SB.shape[-1])
     start = 0

@@ -18,6 +18,7 @@ ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 LATENT_ATTENTION = ("q_proj", "q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj")
 MLP = ("gate_proj", "up_proj", "down_proj")
 EXPERTS = ("experts.gate_up_proj", "experts.down_proj")
+MIXTRAL_NAMES = {".mlp.": ".block_sparse_moe.", "gate_proj": "w1", "up_proj": "w3", "down_proj": "w2"}
 ONE_GROUP = {"n_group": 1, "topk_group": 1, "n_shared_experts": 1, "first_k_dense_replace": 1}
 DEEPSEEK_TINY = {
     "num_key_value_heads": 2,
@@ -50,6 +51,8 @@ class Family:
     """Whether vLLM's weight reload is exact; otherwise experts are written into vLLM's own parameters."""
     runtime_parts: frozenset[str] = frozenset({"attention", "experts", "mlp"})
     """Parts of an adapter that vLLM can serve at run time where its kernels exist (experts: CUDA alone)."""
+    runtime_names: Mapping[str, str] = field(default_factory=dict)
+    """Parts of the experts' names that are others where vLLM reads an adapter: what they are here -> there."""
     is_interleaved: bool = False
     """Whether rows of gate and up alternate in the fused experts, instead of one after the other."""
     fixups: Mapping[str, Any] = field(default_factory=dict)
@@ -64,7 +67,7 @@ FAMILIES = {
         Family("qwen3_moe"),
         Family("qwen2_moe", tiny={"shared_expert_intermediate_size": 64}),
         Family("olmoe"),
-        Family("mixtral"),
+        Family("mixtral", runtime_names=MIXTRAL_NAMES),
         Family("glm4_moe", tiny={**ONE_GROUP, "head_dim": 32}),
         Family("deepseek_v2", LATENT_ATTENTION, runtime_parts=frozenset(), tiny=DEEPSEEK_TINY),
         Family(
@@ -85,6 +88,8 @@ FAMILIES = {
             "granitemoehybrid",
             mlp=("input_linear", "output_linear"),
             router="block_sparse_moe.router",
+            # vLLM 0.31 expects other names of its experts than those that it finds them by.
+            runtime_parts=frozenset({"attention", "mlp"}),
             tiny={
                 "shared_intermediate_size": 64,
                 "layer_types": ["attention", "attention"],

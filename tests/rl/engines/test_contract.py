@@ -14,7 +14,7 @@ from doubleback.rl.engines.delivery import choose
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.policy import lora
-from doubleback.rl.policy.base import base_tensors, load_base, load_tokenizer
+from doubleback.rl.policy.base import base_tensors, is_cuda, load_base, load_tokenizer
 from doubleback.rl.policy.families import family_of
 from doubleback.rl.types import ModelSource, Sampling
 
@@ -38,7 +38,8 @@ class Setup:
         model = lora.attach(base, LoraSettings(rank=4, alpha=8.0, targets=targets), seed=0)
         asked = "runtime" if is_runtime else "merged"
         kind = EngineConfig(name=name.split(",")[0], processes=2 if name == POOL else 1)
-        strategy = choose(asked, lora.targets(model), family_of(base.config), kind.name, is_cuda=False)
+        family = family_of(base.config)
+        strategy = choose(asked, lora.targets(model), family, kind.name, is_cuda(), config.dtype)
         made = kind.setup(config, strategy, has_stop_strings=True)
         self.engine = create_engine(made, self.base, self.tokenizer, is_apart=name == PROCESS)
         self.learner = Learner(model, AlgorithmConfig(), OptimConfig(), SAMPLING)

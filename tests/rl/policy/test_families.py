@@ -71,7 +71,8 @@ class Trained:
         algorithm, sampling = AlgorithmConfig(), SamplingConfig(group_size=4, max_tokens=40)
         self.learner = Learner(model, algorithm, OptimConfig(lr=1e-2, warmup_steps=0), sampling.sampling())
         known = family_of(base.config)
-        self.strategy = choose(ASKED.get(name, "auto"), lora.targets(model), known, "vllm", is_cuda=False)
+        asked = ASKED.get(name, "auto")
+        self.strategy = choose(asked, lora.targets(model), known, "vllm", is_cuda=False, dtype="float32")
         tokenizer = load_tokenizer(str(self.folder))
         engine = create_engine(EngineConfig().setup(self.config, self.strategy), self.tensors, tokenizer)
         try:

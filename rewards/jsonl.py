@@ -46,9 +46,14 @@ def complete_lines(path: Path) -> list[dict[str, Any]]:
     return [_own(line, f"{path}:{number}") for number, line in enumerate(content(path).split(b"\n")[:-1], start=1)]
 
 
-def given_rows(values: Sequence[Any], place: str, required: Sequence[Sequence[str]] = ()) -> list[Row]:
+def given_rows(
+    values: Sequence[Any],
+    place: str,
+    required: Sequence[Sequence[str]] = (),
+    kept: frozenset[str] | None = None,
+) -> list[Row]:
     """Rows that are given as values, checked as those of a file are; `place` is where they were given."""
-    rows, bad = checked_rows(enumerate(values, start=1), place, required)
+    rows, bad = checked_rows(enumerate(values, start=1), place, required, kept)
     refuse(bad or ([] if rows else [f"{place} has no rows"]))
     return rows
 
@@ -61,16 +66,20 @@ def line_values(text: bytes) -> Iterator[tuple[int, Any]]:
 
 
 def checked_rows(
-    numbered: Iterable[tuple[int, Any]], place: str, required: Sequence[Sequence[str]] = ()
+    numbered: Iterable[tuple[int, Any]],
+    place: str,
+    required: Sequence[Sequence[str]] = (),
+    kept: frozenset[str] | None = None,
 ) -> tuple[list[Row], list[str]]:
     """The rows that are objects with the required keys, and a line for each that is bad.
 
-    `required`: of each group of keys, a row must have one (`field`).
+    `required`: of each group of keys, a row must have one (`field`). `kept`: the keys that are kept of it; None: all.
     """
     rows, bad = [], []
     for number, value in numbered:
         try:
-            rows.append(Row(number, _checked(value, required)))
+            data = _checked(value, required)
+            rows.append(Row(number, data if kept is None else {key: data[key] for key in data if key in kept}))
         except ValueError as error:
             bad.append(f"{place}:{number}: {error}")
     return rows, bad
@@ -105,10 +114,10 @@ def refuse(bad: Sequence[str], way_out: str = "") -> None:
         raise ConfigError(f"{bad[0]}{more}{way_out}")
 
 
-def left_out(bad: Sequence[str]) -> str:
-    """The line about the rows of one source that were left out: how many, and the first of them."""
+def left_out(bad: Sequence[str], reason: str = "") -> str:
+    """The line about the rows that were left out, by a key or for being bad: how many, and the first of them."""
     rows = "1 row" if len(bad) == 1 else f"{len(bad):,} rows"
-    return f"{rows} left out: {'; '.join(bad[:NUM_NAMED])}"
+    return f"{rows} left out{f' by {reason}' if reason else ''}: {'; '.join(bad[:NUM_NAMED])}"
 
 
 def json_value(text: bytes) -> Any:

@@ -4,14 +4,14 @@ train.jsonl  train.jsonl.gz        JSON, a line each; a bad line is named by its
 train.json                         the same, or one array
 train.parquet  train.csv  .tsv     as pyarrow reads them
 FOLDER  FOLDER:SPLIT               of `save_to_disk`
-OWNER/NAME  OWNER/NAME:CONFIG:SPLIT   on the Hugging Face hub
+OWNER/NAME  OWNER/NAME:CONFIG:SPLIT   on the Hugging Face hub; OWNER/NAME@REVISION for a branch, tag or commit
 """
 
 import gzip
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ SAVED = ("dataset_info.json", "dataset_dict.json")
 """What a folder of `save_to_disk` holds: of one data set, of several splits."""
 OF_FILES = (*LINES, *COLUMNS, GZIPPED, ".txt", ".yaml", ".yml", ".zip", ".arrow", ".xlsx", ".py")
 """Endings that no hub id is thought to have."""
-HUB = re.compile(r"\w[\w.-]*/\w[\w.-]*(:[^:]+){0,2}")
+HUB = re.compile(r"\w[\w.-]*/\w[\w.-]*(@[\w./-]+)?(:[^:]+){0,2}")
 HUB_SECONDS = 10
 """How long the hub has to answer at all."""
 EXAMPLE = "openai/gsm8k:main:train"
@@ -37,15 +37,17 @@ class Source:
     """What was asked for, and what is said where it fails."""
 
     name: str
-    """A path, a folder of `save_to_disk` (its split behind it), or a hub id (configuration and split behind it)."""
+    """A path, a folder of `save_to_disk` (its split behind it), or a hub id (revision, configuration, split behind)."""
     split: str = "train"
     """The split of a folder or of the hub where the name has none."""
     config: str | None = None
     """Hub: the configuration where the name has none."""
     revision: str | None = None
-    """Hub: branch, tag or commit."""
+    """Hub: branch, tag or commit where the name has none."""
     way_out: str = "give a file"
     """What to do where the hub cannot be read."""
+    fields: frozenset[str] | None = None
+    """What is kept of each row: these of its fields. None: all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class Data:
     bad: list[str]
     """A line for each row that is bad: no JSON object, or without a required key."""
     sha256: str
-    """Of the file's bytes; of the rows as canonical JSON where there is no file."""
+    """Of the file's bytes; of the rows, as they are kept, in canonical JSON where there is no file."""
 
 
 def read_data(source: Source, required: Sequence[Sequence[str]] = ()) -> Data:
@@ -70,14 +72,15 @@ def read_data(source: Source, required: Sequence[Sequence[str]] = ()) -> Data:
     is_saved = saved(path) is not None
     if is_saved or is_on_hub(source.name):
         values = _saved_values(source) if is_saved else _hub_values(source)
-        canonical = "\n".join(json.dumps(value, sort_keys=True, ensure_ascii=False, default=str) for value in values)
-        digest = hashlib.sha256(canonical.encode("utf-8", "backslashreplace")).hexdigest()
-        rows, bad = checked_rows(enumerate(values, start=1), source.name, required)
+        # Row by row: some data sets hold gigabytes of text that nobody asked for.
+        rows, bad = checked_rows(enumerate(values, start=1), source.name, required, source.fields)
+        lines = (json.dumps(row.data, sort_keys=True, ensure_ascii=False, default=str) for row in rows)
+        digest = hashlib.sha256("\n".join(lines).encode("utf-8", "backslashreplace")).hexdigest()
     else:
         whole = _bytes(path)
         numbered = _file_values(path, whole)
         digest = hashlib.sha256(whole).hexdigest()
-        rows, bad = checked_rows(numbered, source.name, required)
+        rows, bad = checked_rows(numbered, source.name, required, source.fields)
     if not rows and not bad:
         raise ConfigError(f"{source.name} has no rows")
     return Data(rows, bad, digest)
@@ -174,7 +177,7 @@ def _table_values(table: Any) -> list[Any]:
     return found
 
 
-def _saved_values(source: Source) -> list[Any]:
+def _saved_values(source: Source) -> Iterator[Any]:
     from datasets import DatasetDict, load_from_disk
 
     folder, split = saved(Path(source.name)) or (Path(source.name), None)
@@ -186,22 +189,23 @@ def _saved_values(source: Source) -> list[Any]:
         found = found[wanted]
     elif split is not None:
         raise ConfigError(f"{source.name}: that folder has no splits; give {folder}")
-    return [dict(row) for row in found]
+    return (dict(row) for row in found)
 
 
-def _hub_values(source: Source) -> list[Any]:
+def _hub_values(source: Source) -> Iterator[Any]:
     from datasets import load_dataset  # 1 s that a run from a file does not spend
     from huggingface_hub.utils import httpx  # the client that it uses
 
-    name, *parts = source.name.split(":")
+    given, *parts = source.name.split(":")
+    name, _, commit = given.partition("@")
+    revision = commit or source.revision
     config = parts[0] if parts else source.config
     split = parts[1] if len(parts) > 1 else source.split
     try:
-        _ask_hub(name, source.revision)
-        rows: Iterable[Mapping[str, Any]] = load_dataset(
-            name, config, split=split, revision=source.revision, streaming=True
-        )
-        return [dict(row) for row in rows]
+        _ask_hub(name, revision)
+        rows: Iterable[Mapping[str, Any]] = load_dataset(name, config, split=split, revision=revision, streaming=True)
+        for row in rows:
+            yield dict(row)
     except (httpx.HTTPError, OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300] if "onfig name is missing" in str(error) else first_line(error)
         raise ConfigError(

@@ -166,6 +166,16 @@ def override(data: dict[str, Any], overrides: Overrides, section: type[BaseModel
     return data
 
 
+def on_top_of(start: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """`own` on top of `start`, section by section: where both have a key, `own` wins."""
+    return {
+        key: on_top_of(start[key], own[key])
+        if isinstance(start.get(key), Mapping) and isinstance(own.get(key), Mapping)
+        else own.get(key, start.get(key))
+        for key in {**start, **own}
+    }
+
+
 def _read_override(item: str, section: type[BaseModel] | None) -> tuple[str, Any]:
     """(key, value). For a key that holds text alone what YAML reads as a list, a mapping or nothing at all is text."""
     path, equals, text = item.partition("=")

@@ -12,7 +12,7 @@ from support.models.families import make_family_model
 from support.paths import ROOT
 from support.rollouts import EOS, SAMPLING, make_completion, make_group
 
-from doubleback.recipes import Run
+from doubleback.recipes import Run, load_recipe
 from doubleback.recipes.tasks.task import find_task
 from doubleback.rewards.types import Problem
 from doubleback.rl.config import OptimConfig
@@ -94,7 +94,7 @@ def test_a_task(run, tmp_path, monkeypatch):
 def page(tmp_path, monkeypatch):
     """The files of docs/extending.md in the folder that the test works in, and the page's commands."""
     monkeypatch.chdir(tmp_path)
-    names = ("mine_recipe.yaml", "mine_suite.yaml", "mine_prompt.yaml")
+    names = ("mine_recipe.yaml", "mine_suite.yaml", "mine_prompt.yaml", "mine_data.yaml")
     (tmp_path / "mine.py").write_text(blocks("extending.md", "python")[0])
     for name, text in zip(names, blocks("extending.md", "yaml"), strict=True):
         (tmp_path / name).write_text(text)
@@ -139,6 +139,22 @@ def test_a_suite_with_a_prompt(run, page, tmp_path):
         assert len(problem["columns"]["numbers"]) == 4
         assert problem["prompt"].startswith("1 2 3 -> 6 <think> 1 + 2 = 3 : 3 + 3 = 6 yes </think>")
         assert problem["prompt"].endswith(f"-> {problem['columns']['target']}")
+
+
+def test_a_data_set(page, tmp_path):
+    """Its fields make questions, golds and levels; the row without an answer is left out and named."""
+    rows = [{"story": f"Ann has {n} pens.", "asked": "Two more?", "solution": {"result": n + 2}, "grade": f"{n % 3}th"}
+            for n in range(20)]  # fmt: skip
+    broken = {**rows[0], "story": "Bo has none.", "solution": {"result": None}}
+    (tmp_path / "mine_rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*rows, broken]))
+    _, recipe, *overrides = page[2]
+    splits = load_recipe(recipe, overrides).task.splits()
+    problems = {problem.prompt: problem.columns for problem in splits.everything}
+    assert len(problems) == 20
+    assert len(splits.validation) == 2
+    assert (problems["Ann has 7 pens. Two more?"]["answer"], problems["Ann has 7 pens. Two more?"]["level"]) == (9, 1)
+    ((reason, (line,)),) = splits.skipped.items()
+    assert (reason, line.split(": ")[0]) == ("task.drop_unscorable=true", "mine_rows.jsonl:21")
 
 
 def learned(make_policy, **algorithm):

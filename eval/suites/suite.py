@@ -1,7 +1,6 @@
 """What a policy is measured on: problems from a file, a hub or an enumeration, with their golds and their judge."""
 
 import hashlib
-import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from doubleback.rewards.answers.grade import gold_answers
-from doubleback.rewards.answers.messages import Turn, question_hash, question_text, question_turns
+from doubleback.rewards.answers.messages import Turn, question_hash, row_question, template_fields
 from doubleback.rewards.compose.config import RewardConfig
 from doubleback.rewards.jsonl import Row, field, refuse
 from doubleback.rewards.nearest import nearest
@@ -65,7 +64,7 @@ class SuiteConfig(Section):
     @field_validator("question")
     @classmethod
     def _has_a_field(cls, question: str) -> str:
-        if not _fields(question):
+        if not template_fields(question):
             raise ValueError(f"question={question!r} names no field of the row in braces, as {{question}} does")
         return question
 
@@ -146,11 +145,12 @@ def load_suite(
 
 def _item(row: Row, config: SuiteConfig) -> Item:
     """ValueError says what is wrong with the row."""
-    needed = [*_fields(config.question), config.answer, *([config.id] if config.id else [])]
+    needed = [*template_fields(config.question), config.answer, *([config.id] if config.id else [])]
     for name in needed:
         if field(row.data, name) is None:
             raise ValueError(f"no {name!r}; the row has {', '.join(row.data) or 'no fields'}")
-    question, history = _question(row, config.question)
+    question, history = row_question(row.data, config.question)
+    question = question.strip()
     answer = field(row.data, config.answer)
     if not question:
         raise ValueError("the question is empty")
@@ -160,20 +160,6 @@ def _item(row: Row, config: SuiteConfig) -> Item:
         raise ValueError(str(error)) from error
     identity = str(field(row.data, config.id)) if config.id else question_hash(question, history)
     return Item(identity, question, {**row.data, "question": question, "answer": answer}, history)
-
-
-def _question(row: Row, template: str) -> tuple[str, tuple[Turn, ...]]:
-    """The question, and the turns before it where it is one field alone."""
-    pieces = [(text, name) for text, name, _, _ in string.Formatter().parse(template)]
-    if len(pieces) == 1 and pieces[0][1] and not pieces[0][0]:
-        question, history = question_turns(field(row.data, pieces[0][1]))
-        return question.strip(), history
-    texts = [text + (question_text(field(row.data, name)) if name else "") for text, name in pieces]
-    return "".join(texts).strip(), ()
-
-
-def _fields(template: str) -> list[str]:
-    return [name for _, name, _, _ in string.Formatter().parse(template) if name]
 
 
 def _of_task(name: str, config: SuiteConfig, task: Mapping[str, Any], task_problems: TaskProblems | None) -> Suite:

@@ -6,6 +6,7 @@ from rich.table import Table
 
 from doubleback.eval.prompts.prompt import load_prompt, shipped_prompts
 from doubleback.eval.suites.suite import load_config, shipped_suites
+from doubleback.recipes.data.table import load_data, shipped_data
 from doubleback.recipes.models.table import shipped_models
 from doubleback.recipes.recipe.loading import load_recipe, shipped
 from doubleback.recipes.tasks.pretraining import shipped_bases
@@ -35,6 +36,7 @@ def _kinds() -> dict[str, dict[str, str]]:
     return {
         "recipe": {name: load_recipe(name).description for name in shipped()},
         "model": {name: read_yaml(path, "model")["description"] for name, path in shipped_models().items()},
+        "data": {name: load_data(name).description for name in shipped_data()},
         "task": {name: _first_sentence(find_task(name)) for name in shipped_tasks()} | _from_packages(TASKS),
         "preset": {name: f"{preset.description} ({preset.paper})" for name, preset in PRESETS.items()},
         "reward": {name: _first_sentence(function) for name, function in BUILTIN.items()} | _from_packages(REWARDS),

@@ -33,14 +33,5 @@ def start_from_model(data: dict[str, Any]) -> dict[str, Any]:
         return data
     start = settings.read_yaml(models[name], "model")
     own = {key: value for key, value in model.items() if key != "path"}
-    return _merged({key: value for key, value in start.items() if key != "description"}, {**data, "model": own})
-
-
-def _merged(start: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """`own` on top of `start`, section by section."""
-    return {
-        key: _merged(start[key], own[key])
-        if isinstance(start.get(key), Mapping) and isinstance(own.get(key), Mapping)
-        else own.get(key, start.get(key))
-        for key in {**start, **own}
-    }
+    start.pop("description", None)
+    return settings.on_top_of(start, {**data, "model": own})

@@ -54,9 +54,8 @@ class Prepared:
 
     @property
     def skipped(self) -> list[str]:
-        """A line about the rows that were left out by task.duplicates and task.overlong; none where there were none."""
-        lines = self.splits.skipped
-        return [left_out(lines)] if lines else []
+        """A line for each key that left rows out: how many, and the first of them."""
+        return [left_out(lines, key) for key, lines in self.splits.skipped.items()]
 
 
 @dataclass(frozen=True, slots=True)

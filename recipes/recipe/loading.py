@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from doubleback.recipes.data.table import start_from_data
 from doubleback.recipes.models.table import shipped_models, start_from_model
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.rewards import settings
@@ -23,7 +24,7 @@ def load_recipe(name: str, overrides: settings.Overrides = ()) -> Recipe:
     """
     _refuse_a_base_in_the_name(name)
     data = settings.read_yaml(settings.find_yaml(name, FOLDER, "recipe"), "recipe")
-    return settings.validated(Recipe, start_from_model(settings.override(data, overrides, Recipe)))
+    return settings.validated(Recipe, start_from_data(start_from_model(settings.override(data, overrides, Recipe))))
 
 
 def _refuse_a_base_in_the_name(name: str) -> None:

@@ -105,7 +105,8 @@ def fitting(splits: Splits, recipe: Recipe, tokenizer: Any) -> tuple[Splits, int
     if lines and (empty := [name for name, part in parts.items() if not part]):
         raise ConfigError(f"task.overlong=skip leaves no problem for {' and '.join(empty)}; {ways_out}")
     longest = max(lengths[problem.id] for problem in kept.everything)
-    return replace(kept, skipped=(*kept.skipped, *lines.values())), longest
+    skipped = {**kept.skipped, "task.overlong=skip": list(lines.values())} if lines else kept.skipped
+    return replace(kept, skipped=skipped), longest
 
 
 def task_problems(section: Mapping[str, Any], split: str) -> Sequence[Problem]:

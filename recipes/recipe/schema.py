@@ -60,6 +60,9 @@ class Recipe(Section):
     tiny: bool = False
     """Replace the base by a random one of the same architecture and a few hundred thousand parameters, to try the
     recipe anywhere in seconds. It learns nothing."""
+    data: str | None = None
+    """The data set that `task` starts from: a name (doubleback list) or a YAML file (docs/data.md). The recipe's own
+    keys win: `task.train=FILE` reads a file with the same fields. `null`: the recipe says all of it."""
     model: ModelConfig
     task: SerializeAsAny[Task]
     reward: RewardConfig

@@ -41,8 +41,8 @@ class Splits:
     """For choosing settings and drawing the curve."""
     test: Sequence[Problem]
     """For the table before and after; never for a choice."""
-    skipped: Sequence[str] = ()
-    """A line for each row that was left out, by file and line."""
+    skipped: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Key that leaves rows out -> a line for each of them, by file and line."""
     places: Mapping[str, str] = field(default_factory=dict)
     """Problem id -> file and line, where there is one."""
 

@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+import string
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from doubleback.rewards.jsonl import field
 
 Turn = Mapping[str, str]
 """A chat message: {"role": "user", "content": "What is 2 + 2?"}."""
@@ -77,6 +80,21 @@ def question_text(value: Any) -> str:
             "other fields; give a field that holds the question alone"
         )
     return question
+
+
+def template_fields(template: str) -> list[str]:
+    """The fields in braces of a text that makes a question of a row: Body and Question of `{Body} {Question}`."""
+    return [name for _, name, _, _ in string.Formatter().parse(template) if name]
+
+
+def row_question(row: Mapping[str, Any], template: str) -> tuple[str, tuple[Turn, ...]]:
+    """The question that a row makes of a text with its fields in braces, and the turns before it where the text is one
+    field alone. ValueError where a field holds no text.
+    """
+    pieces = [(text, name) for text, name, _, _ in string.Formatter().parse(template)]
+    if len(pieces) == 1 and pieces[0][1] and not pieces[0][0]:
+        return question_turns(field(row, pieces[0][1]))
+    return "".join(text + (question_text(field(row, name)) if name else "") for text, name in pieces), ()
 
 
 def question_hash(question: str, history: Sequence[Turn] = ()) -> str:

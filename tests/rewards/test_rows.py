@@ -119,21 +119,31 @@ def test_a_folder_needs_its_split_where_it_has_several(tmp_path):
 @pytest.mark.parametrize(
     ("name", "asked"),
     [
-        ("openai/gsm8k", ("openai/gsm8k", None, "train")),
-        ("openai/gsm8k:main", ("openai/gsm8k", "main", "train")),
-        ("openai/gsm8k:main:test", ("openai/gsm8k", "main", "test")),
+        ("openai/gsm8k", ("openai/gsm8k", None, "train", "v1")),
+        ("openai/gsm8k:main", ("openai/gsm8k", "main", "train", "v1")),
+        ("openai/gsm8k:main:test", ("openai/gsm8k", "main", "test", "v1")),
+        ("openai/gsm8k@7403:main:test", ("openai/gsm8k", "main", "test", "7403")),
+        ("openai/gsm8k@refs/pr/1", ("openai/gsm8k", None, "train", "refs/pr/1")),
     ],
 )
 def test_a_hub_id_is_typed_plainly(monkeypatch, name, asked):
     seen = []
 
     def load(source, config, *, split, revision, streaming):
-        seen.append((source, config, split))
+        seen.append((source, config, split, revision))
         return iter(ROWS)
 
     monkeypatch.setattr(datasets, "load_dataset", load)
-    assert [row.data for row in read_data(Source(name)).rows] == ROWS
+    assert [row.data for row in read_data(Source(name, revision="v1")).rows] == ROWS
     assert seen == [asked]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "saved"])
+def test_fields_that_nobody_asked_for_are_dropped_row_by_row(tmp_path, name):
+    FORMS[name](tmp_path / name)
+    kept = read_data(Source(str(tmp_path / name), fields=frozenset({"answer"})), [("question",)])
+    assert [row.data for row in kept.rows] == [{"answer": row["answer"]} for row in ROWS]
+    assert kept.bad == []
 
 
 @pytest.mark.parametrize("name", ["data/rows.jsonl", "data/rows.PARQUET", "data/rows", "./rows", "nowhere/rows.csv.gz"])

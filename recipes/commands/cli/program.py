@@ -41,7 +41,7 @@ def doubleback(
 
 @app.command("list")
 def list_everything() -> None:
-    """Recipes, models, tasks, rewards, suites, prompts and bases that come with doubleback, a line each."""
+    """Recipes, models, data, tasks, rewards, suites, prompts and bases that come with doubleback, a line each."""
     from doubleback.recipes.commands.list import catalogue
 
     console.print(catalogue())

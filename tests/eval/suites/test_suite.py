@@ -7,6 +7,7 @@ import pytest
 
 from doubleback.eval.suites.suite import load_config, load_suite, shipped_suites
 from doubleback.recipes.recipe.problems import task_problems
+from doubleback.rewards.answers.grade import gold_answers
 from doubleback.rewards.types import ConfigError
 
 
@@ -26,9 +27,12 @@ GOOD = {"question": "How many?", "answer": "so\n#### 1,072"}
 
 
 def test_shipped_suites_are_valid():
-    assert set(shipped_suites()) == {"gsm8k", "svamp", "olympiadbench", "math500", "countdown"}
-    for name in shipped_suites():
-        assert load_config(name)[1].description
+    of_tasks, of_the_hub = {"countdown"}, set(shipped_suites()) - {"countdown"}
+    assert of_the_hub == {"aime24", "aime25", "amc23", "gsm8k", "math500", "minerva", "olympiadbench", "svamp"}
+    for name in of_the_hub | of_tasks:
+        config = load_config(name)[1]
+        assert config.description
+        assert (config.revision is None) == (name in of_tasks)
 
 
 def test_items_and_the_hash_of_the_file(data):
@@ -45,6 +49,29 @@ def test_fields_make_the_question_and_name_the_row(data):
     path = data({"ID": "chal-1", "Body": "A has 3.", "Question": "And B?", "Answer": 51.0})
     (item,) = load_suite("svamp", path).items
     assert (item.id, item.question, item.columns["answer"]) == ("chal-1", "A has 3. And B?", 51.0)
+
+
+ON_THE_HUB = {
+    "aime24": ({"id": 60, "problem": "P?", "solution": "S", "answer": "204", "url": "u", "year": "2024"}, "60", "204"),
+    "aime25": ({"id": "0", "problem": "P?", "answer": "070"}, "0", "070"),
+    "amc23": ({"id": 3, "question": "P?", "answer": 27.0, "url": "u"}, "3", "27"),
+    "minerva": ({"question": "P?", "answer": "8.7e8"}, None, "8.7e8"),
+    "math500": (
+        {"problem": "P?", "solution": "S", "answer": "\\pi", "unique_id": "test/a.json"},
+        "test/a.json",
+        "\\pi",
+    ),
+    "olympiadbench": ({"id": 1606, "question": "P?", "final_answer": ["2"], "unit": None}, "1606", "2"),
+}
+"""Suite -> a row with the fields that it has on the hub, made by hand; its id and its gold."""
+
+
+@pytest.mark.parametrize("name", ON_THE_HUB)
+def test_a_row_of_a_suites_schema_is_read(data, name):
+    row, identity, gold = ON_THE_HUB[name]
+    (item,) = load_suite(name, data(row)).items
+    assert (item.question, gold_answers(item.columns["answer"])[0]) == ("P?", gold)
+    assert identity in (None, item.id)
 
 
 BAD = [

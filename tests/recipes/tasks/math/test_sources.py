@@ -58,11 +58,12 @@ def test_duplicates_are_refused_by_file_or_left_out_and_named(write):
     assert second.startswith("b.jsonl:1: the same question")
     found = Math(name="math", duplicates="skip", validation_problems=1, **settings).splits()
     assert len(found.everything) == 7
-    assert [line.partition(": ")[0] for line in found.skipped] == [
+    (lines,) = found.skipped.values()
+    assert [line.partition(": ")[0] for line in lines] == [
         *["a.jsonl:4", "a.jsonl:5", "b.jsonl:1", "b.jsonl:2", "b.jsonl:3"],
         "b.jsonl:6",
     ]
-    assert found.skipped[-1] == "b.jsonl:6: the question is tested, at c.jsonl:1"
+    assert lines[-1] == "b.jsonl:6: the question is tested, at c.jsonl:1"
 
 
 SMALL = ["model.path=bundled:countdown", "task.validation_problems=2", "reward.components={math: 1.0}"]
@@ -89,5 +90,5 @@ def test_long_prompts_are_refused_or_left_out_and_named(write, run, monkeypatch)
     _, text, err = run(*command, *sizes, "task.overlong=skip")
     shown = " ".join(text.split())
     assert "6 train, 2 validation, 2 test" in shown
-    assert "2 rows left out: a.jsonl:9: prompt of" in shown
+    assert "2 rows left out by task.overlong=skip: a.jsonl:9: prompt of" in shown
     assert errors(err) == ["error: no further"]

@@ -1,5 +1,6 @@
 """`evaluate` and `compare`, for Python and the command line alike."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ from doubleback.recipes.commands.evaluate import Options, evaluate_policy
 from doubleback.recipes.recipe.policy import engine_settings, find_policy
 from doubleback.recipes.recipe.results import Run
 from doubleback.rewards.settings import Section, validated
+from doubleback.rewards.types import ConfigError
 from doubleback.rl.config import MOST_SAMPLES
 
 
@@ -45,6 +47,8 @@ class EvaluationOptions(Section):
     """Of a run: `best`, as checkpoint.best says, or a step, instead of the newest."""
     endpoint: str | None = None
     """Address of an OpenAI-compatible server that serves the model."""
+    api_key_env: str | None = None
+    """The variable of the environment that holds the endpoint's key. Default: for OpenAI's own host OPENAI_API_KEY."""
     engine: str = "vllm"
     """Who generates: vllm, transformers, or an engine at path.py:attr."""
     dtype: str = "float32"
@@ -71,6 +75,9 @@ def evaluate(
         dtype=given.dtype,
         checkpoint=given.checkpoint,
     )
+    if given.api_key_env is not None and given.endpoint is None:
+        raise ConfigError(f"--api-key-env {given.api_key_env} is for an --endpoint, and none is given")
+    policy = replace(policy, api_key_env=given.api_key_env)
     shared = {"prompt", "n", "temperature", "max_tokens", "seed", "limit", "skip_bad"}
     data = None if given.data is None else Path(given.data)
     asked = Options(suite, data, k=tuple(given.k or ()), **given.model_dump(include=shared))

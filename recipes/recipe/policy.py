@@ -40,6 +40,8 @@ class Policy:
     """Precision in which the logits are computed: a run's own."""
     recipe: Recipe | None = None
     """Of a run: its prompt, mode of thinking, stops and limits are those of its evaluation, unless others are asked."""
+    api_key_env: str | None = None
+    """The variable of the environment that holds the endpoint's key."""
 
 
 def engine_settings(name: str, kv_cache_mib: int | Literal["auto"]) -> EngineConfig:
@@ -114,11 +116,10 @@ def adapter_hash(adapter: Path | None) -> str | None:
 def open_policy(policy: Policy, asked: Prompted, sampling: Sampling, seed: int, console: Console) -> Iterator[Any]:
     """The policy, ready to sample these problems; closed at the end."""
     if policy.endpoint is not None:
-        from doubleback.rl.engines.endpoint import EndpointEngine
+        from doubleback.rl.engines.endpoint.engine import EndpointEngine
 
-        engine: Any = EndpointEngine(
-            policy.endpoint, policy.model, asked.conversations, asked.template_options, _note(console)
-        )
+        asked_of = policy.endpoint, policy.model, asked.conversations, asked.template_options
+        engine: Any = EndpointEngine(*asked_of, _say(console), policy.api_key_env)
     else:
         with console.status(f"starting {policy.engine.name}"):
             engine = _local_engine(policy, asked, sampling, seed)
@@ -128,8 +129,8 @@ def open_policy(policy: Policy, asked: Prompted, sampling: Sampling, seed: int, 
         engine.close()
 
 
-def _note(console: Console) -> Callable[[str], None]:
-    return lambda line: console.print(f"retry: {line}", soft_wrap=True)
+def _say(console: Console) -> Callable[[str], None]:
+    return lambda line: console.print(line, soft_wrap=True)
 
 
 def _local_engine(policy: Policy, asked: Prompted, sampling: Sampling, seed: int) -> Any:

@@ -158,6 +158,9 @@ def evaluate(
     ] = None,
     checkpoint: options.CheckpointName = None,
     endpoint: Annotated[str | None, typer.Option(help="OpenAI-compatible server that serves MODEL: .../v1")] = None,
+    api_key_env: Annotated[
+        str | None, typer.Option(help="Variable that holds its key. Default: OPENAI_API_KEY, for OpenAI alone.")
+    ] = None,
     n: Annotated[int, typer.Option(min=1, help="Samples per problem.")] = 1,
     k: Annotated[str, typer.Option(help="Which pass@k and maj@k to show: 1,4,16. Default: 1 and n.")] = "",
     prompt: Annotated[
@@ -194,7 +197,7 @@ def evaluate(
     rows = {"data": data, "limit": limit, "skip_bad": skip_bad, "prompt": prompt}
     sampling = {"n": n, "k": ks, "temperature": temperature, "max_tokens": max_tokens, "seed": seed}
     cache: int | str = "auto" if kv_cache_mib is None else kv_cache_mib
-    policy = {"adapter": adapter, "checkpoint": checkpoint, "endpoint": endpoint}
+    policy = {"adapter": adapter, "checkpoint": checkpoint, "endpoint": endpoint, "api_key_env": api_key_env}
     served = {"engine": engine, "dtype": dtype, "kv_cache_mib": cache}
     given: dict[str, Any] = {**sampling, **rows, **policy, **served, "console": console}
     with options.folder_for(out, f"eval-{Path(suite).stem}") as folder:

@@ -1,4 +1,4 @@
-"""A policy behind an OpenAI-compatible endpoint: a real vLLM server, and one that fails."""
+"""A policy behind an OpenAI-compatible endpoint: a real vLLM server, a strict one, and one that fails."""
 
 import json
 import os
@@ -13,11 +13,12 @@ from types import SimpleNamespace
 import pytest
 from support.commands import errors
 from support.processes import wait_until
+from support.servers.openai import served_openai
 
 from doubleback.recipes.commands.progress import standing
 from doubleback.rewards.types import Problem, RunError
 from doubleback.rl.config import SamplingConfig
-from doubleback.rl.engines import endpoint as engine_endpoint
+from doubleback.rl.engines.endpoint import engine as engine_endpoint
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,25 @@ def test_an_endpoint_is_measured_like_a_local_model(run, server, questions, tmp_
     assert "does not serve 'tinier'; it serves tiny" in errors(err)[0]
 
 
+def test_the_command_takes_a_strict_server_and_the_name_of_a_key(run, questions, tmp_path, monkeypatch):
+    monkeypatch.setenv("MINE", "sk-mine")
+    options = ["--suite", "gsm8k", "--data", questions, "--n", "2", "--max-tokens", "8"]
+    with served_openai() as server:
+        there = [*options, "--endpoint", server.url]
+        code, out, err = run("eval", "tiny", *there, "--api-key-env", "MINE", "--out", tmp_path / "eval")
+        assert code == 0, err
+        assert "asking without return_token_ids (only vLLM knows it" in " ".join(out.split())
+        assert {headers.get("authorization") for headers in server.headers} == {"Bearer sk-mine"}
+        code, _, err = run("eval", "tiny", *there, "--api-key-env", "NOWHERE", "--out", tmp_path / "none")
+        assert (code, len(errors(err))) == (2, 1)
+        assert errors(err)[0].startswith("error: --api-key-env NOWHERE: the environment has no such variable")
+    samples = [json.loads(line) for line in (tmp_path / "eval" / "samples.jsonl").read_text().splitlines()]
+    assert {line["tokens"] for line in samples} == {None}
+    assert "sk-mine" not in "".join(path.read_text() for path in (tmp_path / "eval").glob("*.json*"))
+    code, _, err = run("eval", "tiny", *options, "--api-key-env", "MINE", "--out", tmp_path / "none")
+    assert (code, errors(err)) == (2, ["error: --api-key-env MINE is for an --endpoint, and none is given"])
+
+
 class Flaky:
     """An OpenAI client that fails a number of times for each problem."""
 
@@ -82,8 +102,8 @@ class Flaky:
         self.failures, self.calls, self.usage = failures, {}, usage
         self.completions = self.models = self
 
-    def list(self):
-        return [SimpleNamespace(id="m")]
+    def list(self, extra_headers):
+        return SimpleNamespace(data=[SimpleNamespace(id="m", owned_by="vllm")])
 
     def create(self, prompt, n, **options):
         from openai import APIConnectionError
@@ -110,7 +130,7 @@ def test_a_failed_request_is_retried_and_named_and_never_dropped(monkeypatch, fa
         return
     groups = sample()
     assert [group.problem.id for group in groups] == ["a", "b"]
-    assert sorted(line[:9] for line in retries) == ["problem a"] * 2 + ["problem b"] * 2
+    assert sorted(line[:16] for line in retries) == ["retry: problem a"] * 2 + ["retry: problem b"] * 2
 
 
 @pytest.mark.parametrize(

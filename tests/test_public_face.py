@@ -21,6 +21,7 @@ PROMISED = {
         "load_recipe": "name overrides",
         "push": "run name out console options",
         "train": "recipe out resume callbacks console",
+        "upcycle": "model out experts top_k noise seed",
     },
     "rl": {
         "batch_scaled": "rewards_PG by_rewards epsilon",

@@ -1,1 +1,1 @@
-"""Which bases there are: architectures of published models, and where the bundled ones lie."""
+"""Which bases there are: architectures of published models, where the bundled ones lie, a dense one as a mixture."""

@@ -10,6 +10,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     GenerationConfig,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -22,6 +23,8 @@ from doubleback.rl.policy.logprobs import head_in_float32
 from doubleback.rl.types import ModelSource
 
 transformers_logging.disable_progress_bar()  # loading is quick; the bar would stand between the user's lines
+NUM_TOKENS = (2, 64)
+"""Random tokens on which two forms of a model are compared: sequences, length."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -63,9 +66,14 @@ def _generation_ends(path: str) -> list[int]:
     try:
         given = GenerationConfig.from_pretrained(path).eos_token_id
     except OSError:
-        settings = _or_config_error(path, "configuration", AutoConfig.from_pretrained, path)
-        given = getattr(settings, "eos_token_id", None)
+        given = getattr(load_configuration(path), "eos_token_id", None)
     return [] if given is None else [given] if isinstance(given, int) else list(given)
+
+
+def load_configuration(path: str) -> PretrainedConfig:
+    """The configuration that lies beside the model. ConfigError where it cannot be read."""
+    config: PretrainedConfig = _or_config_error(path, "configuration", AutoConfig.from_pretrained, path)
+    return config
 
 
 def load_base(source: ModelSource) -> PreTrainedModel:
@@ -73,7 +81,7 @@ def load_base(source: ModelSource) -> PreTrainedModel:
 
     Raises ConfigError where the folder is missing, unreadable, or has a shorter context than `model.max_length`.
     """
-    settings = _or_config_error(source.path, "configuration", AutoConfig.from_pretrained, source.path)
+    settings = load_configuration(source.path)
     refuse_unsupported(settings, source.dtype, is_cuda())
     context = getattr(settings, "max_position_embeddings", None)
     if context is not None and context < source.max_length:
@@ -92,6 +100,12 @@ def load_base(source: ModelSource) -> PreTrainedModel:
 def base_tensors(model: PreTrainedModel) -> dict[str, Tensor]:
     """The base's parameters by name, sharing memory with the model. Take it before an adapter is attached."""
     return {name: parameter.data for name, parameter in model.named_parameters(remove_duplicate=False)}
+
+
+def random_ids(model: PreTrainedModel) -> Tensor:
+    """Tokens of the model's vocabulary, `NUM_TOKENS` of them, the same at each call, on the model's device."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, int(model.config.vocab_size), NUM_TOKENS, generator=generator).to(model.device)
 
 
 def _or_config_error(path: str, what: str, load: Any, *args: Any, **kwargs: Any) -> Any:

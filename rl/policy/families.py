@@ -57,6 +57,8 @@ class Family:
     """Whether rows of gate and up alternate in the fused experts, instead of one after the other."""
     fixups: Mapping[str, Any] = field(default_factory=dict)
     """Values of the configuration that vLLM needs and published configurations leave out."""
+    dense: str = ""
+    """`model_type` of the dense model with the same layers but for the experts, which `doubleback upcycle` takes."""
     tiny: Mapping[str, Any] = field(default_factory=dict)
     """What a tiny model must set beyond `rl.policy.tiny`."""
 
@@ -64,10 +66,10 @@ class Family:
 FAMILIES = {
     family.name: family
     for family in (
-        Family("qwen3_moe"),
+        Family("qwen3_moe", dense="qwen3"),
         Family("qwen2_moe", tiny={"shared_expert_intermediate_size": 64}),
         Family("olmoe"),
-        Family("mixtral", runtime_names=MIXTRAL_NAMES),
+        Family("mixtral", dense="llama", runtime_names=MIXTRAL_NAMES),
         Family("glm4_moe", tiny={**ONE_GROUP, "head_dim": 32}),
         Family("deepseek_v2", LATENT_ATTENTION, runtime_parts=frozenset(), tiny=DEEPSEEK_TINY),
         Family(

@@ -10,13 +10,10 @@ from torch import Tensor
 from transformers import AutoConfig
 
 from doubleback.rewards.types import ConfigError, RunError
-from doubleback.rl.policy.base import DTYPES, base_tensors, load_base, load_tokenizer
+from doubleback.rl.policy.base import DTYPES, base_tensors, load_base, load_tokenizer, random_ids
 from doubleback.rl.policy.lora import Adapter, Target, export, restore
 from doubleback.rl.policy.merging import delta, merged
 from doubleback.rl.types import ModelSource
-
-NUM_TOKENS = (2, 64)
-"""Random tokens on which a merged checkpoint is compared: sequences, length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +42,7 @@ def merge_checkpoint(path: str, adapter_folder: Path, out: Path, dtype: str | No
     base = load_base(ModelSource(path, stored, max_length=2))
     tensors = base_tensors(base)
     model = restore(base, adapter_folder)
-    ids = torch.randint(0, int(base.config.vocab_size), NUM_TOKENS, generator=torch.Generator().manual_seed(0))
-    ids = ids.to(base.device)
+    ids = random_ids(base)
     with torch.no_grad():
         with_adapter = model(input_ids=ids).logits.float()
         adapter = export(model)

@@ -61,6 +61,29 @@ def push(
     console.print(f"pushed  {pushed.url or f'nothing; they are in {pushed.folder}'}", soft_wrap=True)
 
 
+def upcycle(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A dense Llama or Qwen3: folder or hub id.")],
+    out: Annotated[Path, typer.Option(help="Folder of the mixture of experts.")],
+    experts: Annotated[int, typer.Option(help="Copies of each feed-forward layer.")] = 4,
+    top_k: Annotated[int, typer.Option("--top-k", help="Experts that a token is sent to.")] = 2,
+    noise: Annotated[
+        float, typer.Option(help="Deviation of the noise on each expert, as a share of the weights' own.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(help="Of the router's random weights, and of the noise.")] = 0,
+) -> None:
+    """Write a dense model as a mixture of experts, its feed-forward layers copied: without noise the same function."""
+    from doubleback.recipes.models.upcycle import upcycle as upcycle_model
+
+    STOP.done = "nothing of the mixture was kept"
+    with console.status("upcycling"):
+        made = upcycle_model(model, out=out, experts=experts, top_k=top_k, noise=noise, seed=seed)
+    layers = f"{made.num_layers} layers of {model}, {experts} experts in each, a token is sent to {top_k}"
+    console.print(f"upcycled {layers}", soft_wrap=True)
+    console.print(f"sizes    {made.num_dense:,} -> {made.num_parameters:,} parameters, {made.num_active:,} active")
+    console.print(f"logprobs {made.max_gap:.1e} at most, {made.mean_gap:.1e} on average, from the dense model's")
+    console.print(f"model    {out} ({made.family})", soft_wrap=True)
+
+
 def pretrain(
     name: Annotated[str, typer.Argument(metavar="BASE", help="A bundled base (doubleback list).")],
     overrides: options.Overrides = None,

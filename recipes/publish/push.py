@@ -102,7 +102,8 @@ def _remarks(facts: Facts) -> Iterator[str]:
     for key in facts.left_out:
         yield f"left out {key}, which looks like a secret"
     if facts.base.hub_id is None and not facts.recipe.tiny and not facts.base.label.startswith(BUNDLED):
-        yield f"base    {facts.base.label} is a folder: --base OWNER/NAME says which published model that is"
+        known = "--base OWNER/NAME names the published model that it is; --merged takes it along"
+        yield f"base    {facts.base.label} is a folder here: {known}"
 
 
 @contextmanager

@@ -141,12 +141,22 @@ def test_a_folder_that_is_here_is_no_hub_id(tmp_path, monkeypatch):
     assert (base.label, base.hub_id, base.licence) == ("base", None, "apache-2.0")
 
 
+def test_a_data_set_of_the_table_brings_its_licence_and_its_faults(carded, run_folder):
+    assert "**Questions:**" not in carded()[0].text
+    recipe = load_recipe("gsm8k", ["model=olmoe-1b-7b", "data=svamp"]).model_dump(mode="json")
+    (run_folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    made = section(carded()[0], "How it was made")
+    assert "**Questions:** SVAMP: one-step word problems" in made
+    assert "Licence: MIT; the 700 and 300 are the hub's division" in made
+
+
 def test_data_sets_of_the_hub_are_named_and_files_are_not(run_folder):
     def datasets(*settings):
         recipe = load_recipe("gsm8k", ["model=olmoe-1b-7b", *settings])
         return read_facts(run_folder, recipe, run_folder / "checkpoints" / "step-00004", None).datasets
 
     assert datasets() == ["openai/gsm8k"]
+    assert datasets("data=svamp") == ["ChilleD/SVAMP"]
     assert datasets("task.train=[ann/sums:main:train,data/rows.jsonl]", "task.test=0.1") == ["ann/sums"]
     inputs = json.loads((run_folder / "inputs.json").read_text())
     (run_folder / "inputs.json").write_text(json.dumps({**inputs, "task.train=ann/sums": "SHA-256 f"}))

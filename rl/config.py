@@ -175,7 +175,8 @@ class OptimConfig(Section):
     pack: Annotated[bool, LAST_BITS] = True
     """Compute no padding: the tokens of a microbatch stand in one row (`rl.learner.packing`)."""
     share_prompts: Annotated[bool, LAST_BITS] = True
-    """Compute a problem's prompt once for all its completions in a microbatch. Needs optim.pack."""
+    """Compute once what samples of a microbatch have in common from the beginning on: a problem's prompt, worked
+    examples before all problems, the first words of completions. Needs optim.pack."""
     logits_mib: Annotated[Mebibytes, LAST_BITS] = 256
     """Memory that float32 logits may take, in MiB; beyond it they are computed chunk by chunk, and again backwards."""
     gradient_checkpointing: Annotated[bool, MayChange()] = False

@@ -10,8 +10,9 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Event, Thread
+from threading import Event
+
+from support.servers.loopback import Handler, serving
 
 TOKEN, READER = "hf_" + "w" * 34, "hf_" + "r" * 34
 
@@ -40,25 +41,15 @@ class Hub:
 @contextmanager
 def served_hub() -> Iterator[Hub]:
     hub = Hub()
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": hub}))
-    server.daemon_threads = True
-    hub.url = f"http://127.0.0.1:{server.server_address[1]}"
-    Thread(target=server.serve_forever, daemon=True, kwargs={"poll_interval": 0.02}).start()
-    try:
-        yield hub
-    finally:
-        hub.goes_on.set()
-        server.shutdown()
-        server.server_close()
+    with serving(_Handler, hub=hub) as hub.url:
+        try:
+            yield hub
+        finally:
+            hub.goes_on.set()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     hub: Hub
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *args):
-        pass
 
     def do_GET(self):
         self._answer()
@@ -72,14 +63,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.hub.num_answered is not None and len(self.hub.requests) > self.hub.num_answered:
             self.hub.goes_on.wait()
         status, answer = self._routed(path, body)
-        content = json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        if status == 404:
-            self.send_header("X-Error-Code", "RepoNotFound")
-        self.end_headers()
-        self.wfile.write(content)
+        self.send(status, answer, **({"X-Error-Code": "RepoNotFound"} if status == 404 else {}))
 
     def _routed(self, path, body):
         for part, status in self.hub.broken.items():

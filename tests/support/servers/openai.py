@@ -4,9 +4,10 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
+from threading import Lock
 from typing import Any
+
+from support.servers.loopback import Handler, serving
 
 KNOWN = frozenset({"model", "n", "temperature", "max_tokens", "seed", "stop", "prompt", "messages"})
 
@@ -34,29 +35,19 @@ class Server:
 @contextmanager
 def served_openai() -> Iterator[Server]:
     told = Server()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"told": told}))
-    server.daemon_threads = True
-    told.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    Thread(target=server.serve_forever, daemon=True, kwargs={"poll_interval": 0.02}).start()
-    try:
+    with serving(_Handler, told=told) as url:
+        told.url = f"{url}/v1"
         yield told
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     told: Server
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *args):
-        pass
 
     def do_GET(self):
         self._note()
         model = {"id": "tiny", "object": "model", "created": 0, "owned_by": self.told.owned_by}
         listed = {"object": "list", "data": [model]} if self.path == "/v1/models" else {}
-        self._send(self.told.status, self.told.altered_list(listed))
+        self.send(self.told.status, self.told.altered_list(listed))
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -64,12 +55,12 @@ class _Handler(BaseHTTPRequestHandler):
         with self.told.lock:
             self.told.asked.append(body)
         if unknown := sorted(body.keys() - self.told.known):
-            self._send(self.told.refusal, {"error": {"message": f"{unknown[0]}: extra fields not permitted"}})
+            self.send(self.told.refusal, {"error": {"message": f"{unknown[0]}: extra fields not permitted"}})
             return
         choices = [{"index": i, "finish_reason": "stop", **self._said(body)} for i in range(body["n"])]
         usage = {"prompt_tokens": 3, "completion_tokens": 4 * body["n"], "total_tokens": 3 + 4 * body["n"]}
         answer = {"id": "a", "object": "x", "created": 0, "model": "tiny", "choices": choices, "usage": usage}
-        self._send(200, self.told.altered(answer))
+        self.send(200, self.told.altered(answer))
 
     def _said(self, body):
         ids = {"token_ids": [1, 2, 3, 4]} if body.get("return_token_ids") else {}
@@ -80,11 +71,3 @@ class _Handler(BaseHTTPRequestHandler):
     def _note(self):
         with self.told.lock:
             self.told.headers.append({name.lower(): value for name, value in self.headers.items()})
-
-    def _send(self, status, answer):
-        content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)

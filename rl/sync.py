@@ -30,6 +30,9 @@ CANARY_TOKENS = 64
 CANARY_SHARE = 0.05
 """Of the tokens that a step is expected to sample, what the canaries may have in all, their prompts included. A canary
 token costs a forward pass on either side, a step's token that and more."""
+CANARY_CONTEXT = 16
+"""Tokens that each prompt keeps, its last ones, where whole prompts would cost more than that: what both sides score
+need be no answer, only the same text."""
 FEWEST_TOKENS = 32
 """Completion tokens that the canaries keep however small the step is: fewer would prove little."""
 
@@ -177,9 +180,12 @@ def draw_canaries(
 
 
 def _cut(sequences: list[TokenSequence], most_tokens: int) -> list[TokenSequence]:
-    """All where they fit; else those with the shortest prompts, the last one cut, FEWEST_TOKENS at the least."""
+    """All where they fit; else behind the last CANARY_CONTEXT tokens of their prompts, the shortest first and the last
+    one cut, FEWEST_TOKENS at the least.
+    """
     if sum(len(prompt) + len(completion) for prompt, completion in sequences) <= most_tokens:
         return sequences
+    sequences = [(prompt[-CANARY_CONTEXT:], completion) for prompt, completion in sequences]
     kept: list[TokenSequence] = []
     num_scored = 0
     for prompt, completion in sorted(sequences, key=lambda sequence: len(sequence[0])):

@@ -14,7 +14,7 @@ from doubleback.rl.learner.learner import Learner
 from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.policy import lora
 from doubleback.rl.policy.base import base_tensors, load_base, load_tokenizer
-from doubleback.rl.sync import CANARY_SHARE, FEWEST_TOKENS, AdapterSync, draw_canaries
+from doubleback.rl.sync import CANARY_CONTEXT, CANARY_SHARE, FEWEST_TOKENS, AdapterSync, draw_canaries
 from doubleback.rl.types import ModelSource
 
 CONFIG = SyncConfig(num_canaries=4)
@@ -122,6 +122,17 @@ def test_canaries_are_a_share_of_what_a_step_is_expected_to_sample(num_completio
     num_tokens = num_scored + sum(len(prompt) for prompt, _ in canaries)
     assert num_tokens == min(max(CANARY_SHARE * step_tokens, 3 + FEWEST_TOKENS), 1008)
     assert num_scored >= FEWEST_TOKENS
+
+
+def test_of_long_prompts_canaries_keep_the_end_where_whole_ones_cost_too_much():
+    """300 tokens a prompt, 20 a completion, 16 canaries: 5,120 tokens, which are 5 % of 5,120 completions."""
+    prompt = tuple(range(300))
+    engine = FakeEngine(lambda problem, seed, num: [make_completion(range(20))] * num, prompt_ids=prompt)
+    problems = [Problem(f"p{row}", "a question") for row in range(8)]
+    drawn = [draw_canaries(engine, problems, SyncConfig(), 0, count, 24) for count in (5120, 5119, 64)]
+    assert [canary[0] for canary in drawn[0]] == [prompt] * 16
+    assert [canary[0] for canary in drawn[1]] == [prompt[-CANARY_CONTEXT:]] * 16
+    assert [(len(before), len(scored)) for before, scored in drawn[2]] == [(CANARY_CONTEXT, 20), (CANARY_CONTEXT, 12)]
 
 
 @pytest.mark.parametrize("num_completions", [FEW, MANY])

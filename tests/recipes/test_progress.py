@@ -1,8 +1,6 @@
 """Nothing long is silent: how an engine stands, how far the golds are, in a pipe and before anything is finished."""
 
 import re
-import subprocess
-import sys
 from io import StringIO
 from threading import Event
 
@@ -123,15 +121,11 @@ def test_grading_golds_shows_itself(pipe, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_vllm_is_asked_while_it_samples(tmp_path):
-    """Through the command line, into a pipe: more than two seconds of sampling are not silent."""
-    command = [sys.executable, "-m", "doubleback.recipes", "eval", "bundled:countdown", "--suite", "countdown"]
-    done = subprocess.run(
-        [*command, "--n", "32", "--limit", "40", "--out", str(tmp_path / "out")], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    figures = re.search(
-        r"^\d+/40  (\d+) running, (\d+) waiting, ([\d,]+) of 1,280 done, [\d,]+ tokens", done.stdout, re.M
-    )
-    assert figures, done.stdout
+def test_vllm_is_asked_while_it_samples(run, tmp_path):
+    """Through the command line, where its output is no terminal: more than two seconds of sampling are not silent."""
+    evaluating = ["eval", "bundled:countdown", "--suite", "countdown", "--n", "32", "--limit", "40"]
+    code, out, err = run(*evaluating, "--out", tmp_path / "out")
+    assert code == 0, err
+    figures = re.search(r"^\d+/40  (\d+) running, (\d+) waiting, ([\d,]+) of 1,280 done, [\d,]+ tokens", out, re.M)
+    assert figures, out
     assert int(figures[1]) > 0

@@ -1,8 +1,6 @@
 """A reward that takes its time is waited for, through the command line and vLLM."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
@@ -30,12 +28,11 @@ PATIENCE = {"timeout_seconds": 1, "load_seconds": 5, "first_call_seconds": 0.5, 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_queue_that_is_worked_off_ends_no_run(tmp_path):
+def test_a_queue_that_is_worked_off_ends_no_run(run, tmp_path):
     (tmp_path / "mine.py").write_text(SLOW)
     overrides = [f"reward.components.slow.function={tmp_path / 'mine.py'}:slow"]
     overrides += [f"reward.{key}={seconds}" for key, seconds in PATIENCE.items()]
-    command = [sys.executable, "-m", "doubleback.recipes", "train", "countdown", *SMALL, *overrides]
-    done = subprocess.run([*command, "--out", str(tmp_path / "run")], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    code, _, err = run("train", "countdown", *SMALL, *overrides, "--out", tmp_path / "run")
+    assert code == 0, err
     last = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
     assert (last["step"], last["verdict/timeout"], last["reward/part/slow"]) == (1, 0.0, 0.0)

@@ -181,18 +181,14 @@ def test_stored_samples_and_logs_of_lm_eval_give_the_same_summary(run, tmp_path)
 
 
 @pytest.mark.slow
-def test_killed_and_run_again_gives_the_same_bytes_with_vllm(tmp_path):
+def test_killed_and_run_again_gives_the_same_bytes_with_vllm(run, tmp_path):
     """`kill -9` in the middle of a block: what was finished is on disk, and is not sampled again."""
     arguments = ["eval", "bundled:countdown", "--suite", "countdown", "--n", "16", "--limit", "60", "--out"]
-
-    def start(name):
-        command = [sys.executable, "-m", "doubleback.recipes", *arguments, str(tmp_path / name)]
-        return subprocess.Popen(command, stdout=(tmp_path / f"{name}.txt").open("w"))
-
-    assert start("whole").wait() == 0
+    assert run(*arguments, tmp_path / "whole")[0] == 0
     whole = (tmp_path / "whole" / "samples.jsonl").read_bytes()
     assert whole.count(b"\n") == 960
-    killed, path = start("killed"), tmp_path / "killed" / "samples.jsonl"
+    command = [sys.executable, "-m", "doubleback.recipes", *arguments, str(tmp_path / "killed")]
+    killed, path = subprocess.Popen(command, stdout=subprocess.DEVNULL), tmp_path / "killed" / "samples.jsonl"
     try:
         wait_until(lambda: path.exists() and path.read_bytes().count(b"\n") >= 200, killed)
     finally:
@@ -200,9 +196,9 @@ def test_killed_and_run_again_gives_the_same_bytes_with_vllm(tmp_path):
         killed.wait()
     num_problems = path.read_bytes().count(b"\n") // 16
     assert 12 <= num_problems < 60
-    assert start("killed").wait() == 0
+    code, signs, err = run(*arguments, tmp_path / "killed")
+    assert code == 0, err
     assert path.read_bytes() == whole
     first, again = ((tmp_path / name / "summary.json").read_bytes() for name in ("whole", "killed"))
     assert first == again
-    signs = (tmp_path / "killed.txt").read_text()
     assert f" of {960 - 16 * num_problems} done" in signs or f"{num_problems}/60" in signs, signs

@@ -129,6 +129,19 @@ class ProblemsConfig(Section):
         return self.min_pass_rate > 0 or self.max_pass_rate < 1
 
 
+class DemonstrationsConfig(Section):
+    """Completions that are given, in place of sampled ones: what `kind: sft` learns to imitate."""
+
+    short_for = "source"
+
+    source: str = "gold"
+    """`gold`: what the task holds for a perfect answer to each training problem. Or a file of rows (JSON lines and the
+    other forms that task.train takes) with `completion`, of the training problem that `problem` names by its id, or
+    `question` by its text; a question may have several."""
+    learn_prompts: bool = False
+    """Learn the tokens of the prompt too, all but its first."""
+
+
 class RolloutConfig(Section):
     """What a step samples, and when."""
 

@@ -18,7 +18,7 @@ from doubleback.recipes.commands.check import preflight, prepared_watched
 from doubleback.recipes.commands.display import Display
 from doubleback.recipes.commands.progress import Standing
 from doubleback.recipes.models.configuration import configuration
-from doubleback.recipes.recipe.assembly import Prepared, assemble, kept_sizes, sized
+from doubleback.recipes.recipe.assembly import Assembled, Prepared, assemble, kept_sizes, sized
 from doubleback.recipes.recipe.inputs import changed_settings, code_hash, inputs, require_same_inputs
 from doubleback.recipes.recipe.results import Run
 from doubleback.recipes.recipe.schema import TINY_FOLDER, Recipe
@@ -34,6 +34,8 @@ from doubleback.rewards.settings import read_yaml, require_folder
 from doubleback.rewards.types import ConfigError, RunError
 from doubleback.rl.engines.engine import Sampler
 from doubleback.rl.learner.learner import Learner
+from doubleback.rl.policy.base import load_tokenizer
+from doubleback.rl.rollout.given import Given
 from doubleback.rl.rollout.prefetch import Rollouts
 from doubleback.rl.rollout.problems import ProblemSource
 from doubleback.rl.rollout.sampler import RolloutSampler
@@ -117,11 +119,25 @@ def _train(
             if is_trl:
                 trl_trainer.train_with_trl(trl_trainer.TrlRun(settings, prepared, learner, problems, sync, journal))
             else:
-                sampling = recipe.sampling.sampling()
-                sampler = RolloutSampler(engine, problems, prepared.reward, sampling, recipe.rollout, recipe.seed)
+                drawn = RolloutSampler(
+                    _source_of_completions(recipe, prepared, assembled),
+                    problems,
+                    prepared.reward,
+                    recipe.learned_sampling,
+                    recipe.rollout,
+                    recipe.seed,
+                )
                 with _saved_when_stopped(journal, run, recipe.steps):
-                    train_adapter(learner, Rollouts(sampler, recipe.rollout), sync, journal, journal.steps())
+                    train_adapter(learner, Rollouts(drawn, recipe.rollout), sync, journal, journal.steps())
         _say_where_it_stands(run, recipe, console)
+
+
+def _source_of_completions(recipe: Recipe, prepared: Prepared, assembled: Assembled) -> Sampler:
+    """Who makes what is learned from: the engine, or who gave the demonstrations."""
+    if recipe.kind == "rl":
+        return assembled.engine
+    learner, tokenizer = assembled.learner, load_tokenizer(prepared.model.path)
+    return Given(prepared.demonstrations, tokenizer, lambda: learner.step, recipe.demonstrations.learn_prompts)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from transformers import PretrainedConfig
 from doubleback.eval.show.console import Console
 from doubleback.recipes.models.bundled import bundled_path
 from doubleback.recipes.models.configuration import configuration
+from doubleback.recipes.recipe.imitation.demonstrations import demonstrated
 from doubleback.recipes.recipe.problems import asked, fitting, in_template, is_chat, scorable, texts
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.recipe.start import initial_adapter
@@ -51,6 +52,8 @@ class Prepared:
     """Tokens."""
     suites: Mapping[str, MeasuredSuite]
     """What is measured in training, by name."""
+    demonstrations: Mapping[str, str]
+    """With kind=sft: id of a training problem -> the completion that is given for it."""
 
     @property
     def skipped(self) -> list[str]:
@@ -95,8 +98,12 @@ def prepare(
         tokenizer = load_tokenizer(model.path)
         splits = in_template(splits, recipe.task, tokenizer)
         splits, longest_prompt = fitting(splits, recipe, tokenizer)
+        demonstrations: Mapping[str, str] = {}
+        if recipe.kind == "sft":
+            given = demonstrated(splits, recipe, tokenizer)
+            splits, demonstrations = given.splits, given.completions
         suites = own_suites(recipe, splits, reward) | further_suites(recipe, tokenizer, model.max_length, stack)
-        yield Prepared(splits, dropped, reward, model, longest_prompt, suites)
+        yield Prepared(splits, dropped, reward, model, longest_prompt, suites, demonstrations)
 
 
 def recipe_memory(recipe: Recipe, config: PretrainedConfig, dtype: str) -> Memory:
@@ -146,7 +153,7 @@ def assemble(
             lora.attach(base, recipe.lora, recipe.seed),
             recipe.algorithm,
             recipe.optim,
-            recipe.sampling.sampling(),
+            recipe.learned_sampling,
             recipe.steps,
         )
         targets = lora.targets(learner.model)

@@ -110,6 +110,10 @@ def inputs(recipe: Recipe, prepared: Prepared) -> dict[str, str]:
         problems = getattr(prepared.splits, split)
         digest = hashlib.sha256(to_lines(map(problem_line, problems))).hexdigest()
         hashes[f"the set of {split} problems"] = f"{len(problems)} problems (SHA-256 {digest})"
+    if prepared.demonstrations:
+        lines = to_lines({"problem": name, "completion": text} for name, text in prepared.demonstrations.items())
+        digest = hashlib.sha256(lines).hexdigest()
+        hashes["the set of demonstrations"] = f"{len(prepared.demonstrations)} completions (SHA-256 {digest})"
     for key, value in [*_leaves(recipe.model_dump(mode="json")), *_named_code(recipe)]:
         # Where a run started is in its first checkpoint, and then in init.json: what lies there may go on, or go.
         files = _files_of(value) if key != "lora.init" else []

@@ -16,6 +16,9 @@ from doubleback.rewards.settings import validated
 from doubleback.rewards.types import ConfigError, Problem
 from doubleback.rl.engines.engine import encode_prompt
 
+OVERLONG = "task.overlong=skip"
+"""Why a row is left out whose prompt, or given completion, is too long."""
+
 
 def asked(task: Task) -> Splits:
     """The problems of the task, each question put as task.prompt says; for a chat model the question alone, until its
@@ -105,7 +108,7 @@ def fitting(splits: Splits, recipe: Recipe, tokenizer: Any) -> tuple[Splits, int
     if lines and (empty := [name for name, part in parts.items() if not part]):
         raise ConfigError(f"task.overlong=skip leaves no problem for {' and '.join(empty)}; {ways_out}")
     longest = max(lengths[problem.id] for problem in kept.everything)
-    skipped = {**kept.skipped, "task.overlong=skip": list(lines.values())} if lines else kept.skipped
+    skipped = {**kept.skipped, OVERLONG: list(lines.values())} if lines else kept.skipped
     return replace(kept, skipped=skipped), longest
 
 

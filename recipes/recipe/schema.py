@@ -13,6 +13,7 @@ from doubleback.rewards.nearest import nearest
 from doubleback.rewards.settings import MayChange, Section
 from doubleback.rl.config import (
     CheckpointConfig,
+    DemonstrationsConfig,
     LoraSettings,
     ModelConfig,
     OptimConfig,
@@ -23,7 +24,8 @@ from doubleback.rl.config import (
 )
 from doubleback.rl.engines.config import EngineConfig
 from doubleback.rl.objective.config import AlgorithmConfig
-from doubleback.rl.objective.presets import PRESETS
+from doubleback.rl.objective.presets import PRESETS, SFT
+from doubleback.rl.types import Sampling
 
 TINY_FOLDER = "tiny"
 """Where a run keeps the model that `tiny: true` puts in the place of its base."""
@@ -47,6 +49,9 @@ class Recipe(Section):
     """What the run is called in its default folder and in trackers. `null`: as the recipe, and as its folder."""
     tags: Annotated[list[Annotated[str, Field(min_length=1)]], MayChange()] = []  # noqa: RUF012  (frozen, validated, never shared)
     """Words by which runs are found again: in environment.json, and in trackers."""
+    kind: Literal["rl", "sft"] = "rl"
+    """What a run learns from. `rl`: completions that the policy samples, by their rewards. `sft`: completions that are
+    given (demonstrations), each token alike; `algorithm` then starts from the cross-entropy (docs/sft.md)."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Everything random derives from it: adapter, order of problems, samples."""
     steps: Annotated[int, Field(ge=1), MayChange(only_up=True, where=("optim.schedule", "constant"))]
@@ -69,6 +74,7 @@ class Recipe(Section):
     lora: LoraSettings = LoraSettings()
     sampling: SamplingConfig = SamplingConfig()
     algorithm: AlgorithmConfig = AlgorithmConfig()
+    demonstrations: DemonstrationsConfig = DemonstrationsConfig()
     rollout: RolloutConfig = RolloutConfig()
     problems: ProblemsConfig = ProblemsConfig()
     optim: OptimConfig = OptimConfig()
@@ -83,7 +89,14 @@ class Recipe(Section):
     @property
     def step_completions(self) -> int:
         """How many completions a step learns from."""
-        return self.rollout.prompts_per_step * self.sampling.group_size
+        return self.rollout.prompts_per_step * self.learned_sampling.group_size
+
+    @property
+    def learned_sampling(self) -> Sampling:
+        """How what the learner gets was drawn: given completions come one a problem, and as they are, temperature 1."""
+        sampling = self.sampling.sampling()
+        longest = self.model.max_length - 1
+        return sampling if self.kind == "rl" else Sampling(1, temperature=1.0, max_tokens=longest)
 
     @property
     def num_engine_processes(self) -> int:
@@ -94,9 +107,10 @@ class Recipe(Section):
     def held_tokens(self) -> int:
         """How many tokens of prompts and completions a step holds at most."""
         is_shared = self.optim.pack and self.optim.share_prompts
-        num_prompts = self.rollout.prompts_per_step * (1 if is_shared else self.sampling.group_size)
-        sampled = self.step_completions * self.sampling.max_tokens
-        return sampled + num_prompts * (self.model.max_length - self.sampling.max_tokens)
+        learned = self.learned_sampling
+        num_prompts = self.rollout.prompts_per_step * (1 if is_shared else learned.group_size)
+        sampled = self.step_completions * learned.max_tokens
+        return sampled + num_prompts * (self.model.max_length - learned.max_tokens)
 
     @field_validator("trackers")
     @classmethod
@@ -131,6 +145,8 @@ class Recipe(Section):
             case {"preset": str(preset)}, {**given} if preset in PRESETS:
                 data = {**data, "rollout": {**PRESETS[preset].rollout, **given}}
         match data, data.get("algorithm", {}):
+            case {"kind": "sft"}, {**given}:
+                return {**data, "algorithm": {**SFT, **given}}
             case {"rollout": {"ahead": True}}, {**given}:
                 return {**data, "algorithm": {"old_logprobs": "sampler", **given}}
         return data
@@ -142,6 +158,27 @@ class Recipe(Section):
                 f"rollout.max_rounds={self.rollout.max_rounds} replaces the groups that "
                 "algorithm.drop_zero_variance=false keeps; leave the second at true or set the first to 1"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _given_completions_were_not_sampled(self) -> "Recipe":
+        if self.kind == "rl":
+            if (source := self.demonstrations) != DemonstrationsConfig():
+                raise ValueError(f"demonstrations.source={source.source} is of kind=sft, and kind=rl; set the second")
+            return self
+        unfit = {
+            "trainer=trl": self.trainer == "trl",
+            "rollout.ahead=true": self.rollout.ahead,
+            f"rollout.max_rounds={self.rollout.max_rounds}": self.rollout.max_rounds > 1,
+            "algorithm.old_logprobs=sampler": self.algorithm.old_logprobs == "sampler",
+            f"algorithm.importance_cap={self.algorithm.importance_cap}": self.algorithm.applied_cap is not None,
+            "algorithm.kl_in=reward": self.algorithm.has_kl_reward,
+            "algorithm.routing_replay=true": self.algorithm.routing_replay,
+        }
+        if lines := [
+            f"{key} is of completions that were sampled, and kind=sft; leave it out" for key in unfit if unfit[key]
+        ]:
+            raise ValueError("\n".join(lines))
         return self
 
     @model_validator(mode="after")

@@ -1,5 +1,6 @@
 """From scored groups to what one forward pass holds. Shapes: B completions, T tokens of prompt + completion, padded."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -35,7 +36,7 @@ class Microbatch:
     loss_mask_BT: Tensor
     """True where the predicted token belongs to the completion."""
     sampler_logprobs_BT: Tensor
-    """What the engine reported of the predicted token, 0 outside the loss mask."""
+    """What the engine reported of the predicted token, 0 outside the loss mask; NaN of a completion that was given."""
     advantages_B1: Tensor
     """One a sample."""
     weights_BT: Tensor
@@ -108,7 +109,8 @@ def _pad(samples: Sequence[Sample], rows: tuple[int, ...], device: torch.device,
         first = len(sample.prompt_ids) - 1
         input_ids[row, :last], target_ids[row, :last] = ids[:-1], ids[1:]
         loss_mask[row, first:last] = True
-        sampler_logprobs[row, first:last] = torch.tensor(sample.sampler_logprobs)
+        # NaN where nobody sampled it: what would compare with that is then no number either.
+        sampler_logprobs[row, first:last] = torch.tensor(sample.sampler_logprobs or math.nan)
         weights[row, first:last] = sample.token_weight
     lengths = [sample.num_inputs for sample in samples]
     routes = stacked([sample.routes for sample in samples], lengths, width)

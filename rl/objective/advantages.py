@@ -66,6 +66,11 @@ def maxrl(rewards_G: Sequence[float]) -> list[float]:
     return [value / mean for value in centred] if mean > 0 else [0.0] * len(rewards_G)
 
 
+def one(rewards_G: Sequence[float]) -> list[float]:
+    """1 for every completion, whatever its reward: completions that were given to be imitated (`kind: sft`)."""
+    return [1.0] * len(rewards_G)
+
+
 def batch_scaled(
     rewards_PG: Sequence[Sequence[float]], *, by_rewards: bool, epsilon: float = EPSILON
 ) -> list[list[float]]:

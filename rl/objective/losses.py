@@ -99,6 +99,13 @@ def sapo_surrogate(ratio_BT: Tensor, advantages_B1: Tensor, *, sapo_positive: fl
     return -4 / tau_B1 * torch.sigmoid(tau_B1 * (ratio_BT - 1)) * advantages_B1
 
 
+def log_likelihood(logprobs_BT: Tensor, advantages_B1: Tensor) -> Tensor:
+    """Loss -A * log-probability: with advantages of 1 and normaliser=token the cross-entropy of supervised fine-tuning,
+    and with those of a group REINFORCE (Williams 1992). No ratio, so nothing bounds how far a step goes.
+    """
+    return -advantages_B1 * logprobs_BT
+
+
 def clip_shares(
     ratio_BT: Tensor, advantages_B1: Tensor, *, clip_low: float, clip_high: float, dual_clip: float | None = None
 ) -> dict[str, Tensor]:

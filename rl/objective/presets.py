@@ -23,6 +23,14 @@ GRPO = {"advantage": "standardise", "normaliser": "sequence"}
 SYMMETRIC = {"clip_low": 0.2, "clip_high": 0.2}
 GSPO = {**GRPO, "clip_low": 3e-4, "clip_high": 4e-4}
 
+SFT: Mapping[str, Any] = {
+    "advantage": "one",
+    "surrogate": "log_likelihood",
+    "normaliser": "token",
+    "importance_cap": None,
+}
+"""What `kind: sft` says of `algorithm`: the mean cross-entropy over the tokens of a step."""
+
 PRESETS: dict[str, Preset] = {
     "grpo": Preset(
         "group mean and deviation, mean over each completion, KL to the base",

@@ -83,6 +83,7 @@ ADVANTAGES: dict[str, Advantage] = {
     "standardise": Advantage(function=f"{HERE}.advantages:standardise", paper="arXiv:2402.03300", trl="group"),
     "leave_one_out": Advantage(function=f"{HERE}.advantages:leave_one_out", paper="arXiv:2402.14740"),
     "maxrl": Advantage(function=f"{HERE}.advantages:maxrl", paper="arXiv:2602.02710", divides_by_mean=True),
+    "one": Advantage(function=f"{HERE}.advantages:one", paper="arXiv:2203.02155"),
     "batch_scaled": Advantage(
         function=f"{HERE}.advantages:batch_scaled", paper="arXiv:2501.03262", arguments={"by_rewards": False}
     ),
@@ -110,6 +111,9 @@ SURROGATES: dict[str, Surrogate] = {
         shares=f"{HERE}.losses:clip_shares",
         has_ratio_gradient=False,
         trl=TrlLoss(types={"token": "cispo"}, is_bound_itself=True),
+    ),
+    "log_likelihood": Surrogate(
+        function=f"{HERE}.losses:log_likelihood", paper="arXiv:2203.02155", has_ratio_gradient=False
     ),
     "sapo": Surrogate(
         function=f"{HERE}.losses:sapo_surrogate",

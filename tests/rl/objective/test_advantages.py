@@ -23,7 +23,9 @@ from doubleback.rl.objective.tables import ADVANTAGES
 REWARDS = st.lists(st.floats(-10, 10).map(lambda value: round(value, 3)), min_size=2, max_size=16)
 OF_ONE_GROUP = [centre, standardise, leave_one_out, maxrl]
 EVERY = pytest.mark.parametrize("advantage", OF_ONE_GROUP, ids=lambda function: function.__name__)
-EVERY_NAME = pytest.mark.parametrize("name", ADVANTAGES)
+RELATIVE = [name for name in ADVANTAGES if name != "one"]
+"""Those that compare the completions of a group."""
+EVERY_NAME = pytest.mark.parametrize("name", RELATIVE)
 GROUPS = st.lists(
     st.lists(st.integers(0, 10).map(lambda value: value / 8), min_size=2, max_size=6), min_size=1, max_size=6
 )
@@ -82,6 +84,10 @@ def test_leave_one_out_subtracts_the_mean_of_the_others():
 )
 def test_maxrl_divides_by_the_mean(rewards, expected):
     assert maxrl(rewards) == pytest.approx(expected, rel=1e-12)
+
+
+def test_one_is_one_whatever_the_reward():
+    assert advantages([[0.0, None, 2.5], [0.3, 0.3]], "one") == [(1.0, None, 1.0), (1.0, 1.0)]
 
 
 STEP = [[1.0, 0.0], [2.0, 2.0], [0.0, 3.0]]
@@ -149,7 +155,7 @@ def test_advantages_follow_a_permutation_of_groups_and_of_completions(name, grou
     assert [pytest.approx(values[index][::-1], rel=1e-9, abs=1e-12) for index in order] == permuted
 
 
-@pytest.mark.parametrize("name", [name for name in ADVANTAGES if name != "maxrl"])
+@pytest.mark.parametrize("name", [name for name in RELATIVE if name != "maxrl"])
 @given(groups=GROUPS, shift=st.integers(-100, 100))
 def test_a_constant_bonus_changes_nothing(name, groups, shift):
     shifted = advantages([[reward + shift for reward in group] for group in groups], name)

@@ -13,6 +13,7 @@ from torch.testing import assert_close
 from doubleback.rl.objective.losses import (
     cispo_surrogate,
     clipped_surrogate,
+    log_likelihood,
     probability_ratio,
     sapo_surrogate,
     token_weights,
@@ -62,6 +63,15 @@ def test_clipped_surrogate_by_hand(ratio, advantage, expected, slope):
 def test_dual_clip_by_hand(ratio, advantage, expected, slope):
     found = value_and_slope(clipped_surrogate, ratio, advantage, clip_low=0.2, clip_high=0.28, dual_clip=3.0)
     assert found == pytest.approx((expected, slope), abs=1e-12)
+
+
+def test_log_likelihood_by_hand():
+    """Advantage 2: -2 * log p of each token; its derivative by log p is -2, whatever the ratio."""
+    logprobs = tensor([[-0.5, -3.0]], dtype=DOUBLE, requires_grad=True)
+    loss = log_likelihood(logprobs, tensor([[2.0]], dtype=DOUBLE))
+    loss.sum().backward()
+    assert loss.tolist() == [[1.0, 6.0]]
+    assert logprobs.grad.tolist() == [[-2.0, -2.0]]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Completions that are given: which a recipe learns from, and which samples are worth it."""

@@ -6,7 +6,7 @@ usual names of attention; `family` says so, and the preflight's parity check pro
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from transformers import PretrainedConfig
@@ -114,11 +114,12 @@ FAMILIES = {
 
 
 def family_of(config: PretrainedConfig) -> Family:
-    """The family of a model; for one that is not in the table, the usual names (see the head of this file)."""
-    if config.model_type in FAMILIES:
-        return FAMILIES[config.model_type]
-    is_moe = num_experts(config) > 0
-    return Family(config.model_type, experts=EXPERTS if is_moe else (), router="mlp.gate" if is_moe else "")
+    """The family of a model; for one that is not in the table, the usual names (see the head of this file).
+
+    A family of MoE may have dense members, which have neither experts nor router (Granite 4.0 Micro).
+    """
+    family = FAMILIES.get(config.model_type, Family(config.model_type))
+    return family if num_experts(config) > 0 else replace(family, experts=(), router="")
 
 
 def num_experts(config: PretrainedConfig) -> int:

@@ -29,7 +29,7 @@ def examples(name):
 
 def test_shipped_prompts_load():
     few_shot = {*ANSWERS, "gsm8k_train_5shot", "one_step_2shot", "one_step_4shot", "two_steps_2shot"}
-    assert set(shipped_prompts()) == {"plain", "r1", "r1_zero", "boxed", *few_shot}
+    assert set(shipped_prompts()) == {"answer", "plain", "r1", "r1_zero", "boxed", *few_shot}
     for name in shipped_prompts():
         prompt = load_prompt(name)
         assert prompt.description

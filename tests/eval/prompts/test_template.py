@@ -20,6 +20,8 @@ KNOWN = {
     "chatml": (None, None),
     "qwen3": ("enable_thinking", "think"),
     "granite": ("thinking", "granite"),
+    "granite-3.1": (None, None),
+    "granite-4": (None, None),
     "gpt-oss": ("reasoning_effort", "gpt-oss"),
     "deepseek-r1": (None, "think"),
     "deepseek-v2": (None, None),
@@ -54,7 +56,7 @@ def test_switch_and_convention_are_found_and_every_turn_is_kept(name):
 def test_a_prompt_has_one_beginning_at_most(name):
     made = tokenizer(name)
     ids = made(ChatTemplate(made).render([SYSTEM, USER], None))["input_ids"]
-    begins = shipped_tokenizers()[name].bos is not None and name != "granite"
+    begins = shipped_tokenizers()[name].bos is not None and not name.startswith("granite")
     assert ids[:2].count(made.bos_token_id) == begins
     if begins:
         assert ids[0] == made.bos_token_id
@@ -71,9 +73,14 @@ def test_the_switch_changes_the_prompt_and_nothing_else_does(name):
     assert texts[None] == template.render([USER], None)
 
 
-@pytest.mark.parametrize("name", ["granite", "gpt-oss", "llama3"])
+def test_every_stand_in_is_known():
+    assert set(shipped_tokenizers()) == set(KNOWN)
+
+
+@pytest.mark.parametrize("name", ["granite", "granite-3.1", "gpt-oss", "llama3"])
 def test_a_prompt_is_the_same_on_every_day(name):
-    written = {"granite": "January 01, 2025", "gpt-oss": "2025-01-01", "llama3": "01 Jan 2025"}
+    granite = dict.fromkeys(("granite", "granite-3.1"), "January 01, 2025")
+    written = {**granite, "gpt-oss": "2025-01-01", "llama3": "01 Jan 2025"}
     assert written[name] in ChatTemplate(tokenizer(name)).render([USER], None)
 
 

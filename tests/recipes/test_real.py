@@ -6,7 +6,8 @@ import pytest
 from transformers import AutoTokenizer
 
 SMALL = ["steps=1", "rollout.prompts_per_step=2", "sampling.group_size=4", "sampling.max_tokens=16", "eval.every=1"]
-SMALL += ["task.validation_problems=1", "task.test_problems=3", "eval.n=1", "eval.k=[1]", "engine.kv_cache_mib=256"]
+SMALL += ["task.train_problems=40", "task.validation_problems=1", "task.test_problems=3"]
+SMALL += ["eval.n=1", "eval.k=[1]", "engine.kv_cache_mib=256"]
 pytestmark = [pytest.mark.slow, pytest.mark.real]
 
 

@@ -56,7 +56,6 @@ class Part:
 
 
 GPU_TESTS = ("tests/gpu/test_kernels.py", "tests/gpu/test_engines.py")
-CONTRACT = "tests/rl/engines/test_contract.py"
 STEPS = "tests/bench/gpu_steps.py"
 MODEL = "model"
 """In the folder of the results, 14 GB, until all is done."""
@@ -74,7 +73,7 @@ WITHOUT = (
             *GPU_TESTS,
             "tests/gpu/test_branches.py::test_experts_in_one_kernel_compute_what_they_compute_one_by_one",
             "tests/rl/policy/test_head.py::test_both_sides_compute_it[experts-vllm]",
-            f"{CONTRACT}::test_adapter_arrives_and_leaves_the_base_alone[vllm, in a process of its own]",
+            "tests/rl/engines/test_contract.py::test_adapter_arrives_and_leaves_the_base_alone[vllm]",
         ),
     ),
     Part("steps", UNHURRIED, program=(STEPS, "doubleback", "trl", "--tiny")),

@@ -5,7 +5,7 @@
 Parts run one after the other, each in a process of its own with a deadline that is named where it passes, and the
 whole ends after ten minutes. Each row is measured (what there is to measure stands behind it), failed or skipped, both
 with a reason; the exit code is 1 where any failed. --dry-run does the same without a GPU: what needs none runs on tiny
-models, and the rest is skipped. --packed: an archive of packages (site-packages, packed) that is unpacked and put
+models, and the rest is skipped. --packed: a tar archive of packages (of site-packages) that is unpacked and put
 first, for a machine without a package registry. Standard library alone: what is missing is a row, not a traceback.
 """
 
@@ -16,7 +16,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -203,8 +202,7 @@ def main() -> int:
     packages = None
     if options.packed:
         packages = options.out.resolve() / "packages"
-        with tarfile.open(options.packed) as archive:
-            archive.extractall(packages, filter="data")
+        shutil.unpack_archive(options.packed, packages, filter="data")
     variables = environment(packages) | ({"CUDA_VISIBLE_DEVICES": ""} if options.dry_run else {})
     machine = the_device(variables)
     has_gpu = machine.outcome == "measured"

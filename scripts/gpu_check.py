@@ -55,7 +55,7 @@ class Part:
 
 
 GPU_TESTS = ("tests/gpu/test_kernels.py", "tests/gpu/test_engines.py")
-STEPS = "tests/bench/gpu_steps.py"
+STEPS = "tests/gpu/steps.py"
 MODEL = "model"
 """In the folder of the results, 14 GB, until all is done."""
 WITH_GPU = (
@@ -82,7 +82,8 @@ WITHOUT = (
 
 def environment(packages: Path | None) -> dict[str, str]:
     """Of every part: the packed packages first, ours from this checkout, pinned threads."""
-    paths = [*([str(packages)] if packages else []), str(ROOT / ".links"), str(ROOT / "tests")]
+    ours = [str(ROOT / folder) for folder in (".links", "tests", "tests/bench")]
+    paths = [*([str(packages)] if packages else []), *ours]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
 

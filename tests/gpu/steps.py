@@ -1,6 +1,6 @@
 """GRPO steps at OLMoE-1B-7B's shape, with random weights, on our trainer and on TRL's: what `make gpu-check` measures.
 
-    PYTHONPATH=tests python tests/bench/gpu_steps.py doubleback trl [--tiny] [--steps 3] [--model FOLDER]
+    PYTHONPATH=tests:tests/bench python tests/gpu/steps.py doubleback trl [--tiny] [--steps 3] [--model FOLDER]
 
 Prints a line of JSON for each trainer: medians of the steps but for the first, and the most memory of the device.
 Prompts have the lengths of GSM8K's, completions run to their limit (one of 50,304 words ends them), rewards are random.

@@ -1,6 +1,6 @@
 """Engines that share every call: who does what is fixed, and the first to fail is told at once."""
 
-from threading import Event
+from threading import Barrier, Event
 
 import pytest
 from support.fakes import FakeEngine
@@ -73,6 +73,17 @@ def test_how_they_stand_is_the_sum_where_all_are_known(make_pool):
     first, second = Load(1, 2, 3, 4, 5), Load(10, 20, 30, 40, 50)
     assert make_pool(Worker(0, first), Worker(1, second)).load() == Load(11, 22, 33, 44, 55)
     assert make_pool(Worker(0, first), Worker(1)).load() is None
+
+
+def test_they_are_closed_at_once(make_pool):
+    """Each takes its time to end: one after the other, the first would wait here for the second for ever."""
+    closing = Barrier(2, timeout=60)
+
+    class Closing(Worker):
+        def close(self):
+            closing.wait()
+
+    make_pool(Closing(0), Closing(1)).close()
 
 
 @pytest.mark.timeout(60)

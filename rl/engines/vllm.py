@@ -14,11 +14,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 # Before vllm is imported. In-process engine: no second interpreter to start and to keep alive. The sampler's compiled
-# functions cost 12 to 24 s at the first step and gain nothing on the CPU.
+# functions cost 12 to 24 s at the first step and gain nothing on the CPU; of the two variables that say so, the other,
+# TORCH_COMPILE_DISABLE, is read when torch's compiler is imported, which peft has done by now.
 os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
 os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-os.environ.setdefault("TORCH_COMPILE_DISABLE", "1")
+os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch

@@ -40,7 +40,7 @@ from doubleback.rl.types import ModelSource
 def give_vllm_triton() -> None:
     """vLLM on a CPU uses Triton where that has a back end for CPUs, and is told so while it looks; once a process."""
     os.environ["VLLM_USE_V2_MODEL_RUNNER"] = "0"  # the runner that a CPU has
-    os.environ["TORCH_COMPILE_DISABLE"] = "1"  # as `doubleback.rl.engines.vllm` has it, which is imported later here
+    os.environ["TORCHDYNAMO_DISABLE"] = "1"  # as `doubleback.rl.engines.vllm` has it, which is imported later here
     installed = importlib.metadata.version
 
     def version(name: str) -> str:

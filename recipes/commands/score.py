@@ -16,7 +16,7 @@ from doubleback.eval.show.console import Console
 from doubleback.eval.show.explained import differing_table, disagreement_table
 from doubleback.eval.show.tables import evaluation_table
 from doubleback.eval.summarise import summary
-from doubleback.recipes.commands.stored import Read, read_stored, what_to_score
+from doubleback.recipes.commands.samples.stored import Read, read_stored, what_to_score
 from doubleback.recipes.tasks.task import shipped_measures
 from doubleback.rewards.answers.extract import Style
 from doubleback.rewards.answers.grade import gold_answers

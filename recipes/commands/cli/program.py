@@ -116,6 +116,28 @@ def score(
 
 
 @app.command()
+def harvest(
+    path: Annotated[
+        Path, typer.Argument(metavar="RUN|EVAL|FILE", help="A run's rollouts, an evaluation, or scored rows.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="Rows to imitate. Default: harvest.jsonl in the folder.")] = None,
+    per_problem: Annotated[int | None, typer.Option(min=1, help="Most samples of a problem. Default: all.")] = None,
+    shortest: Annotated[bool, typer.Option("--shortest", help="Of more, the shortest; else by chance.")] = False,
+    any_form: Annotated[bool, typer.Option("--any-form", help="Keep right answers that lack the form too.")] = False,
+    balance: Annotated[bool, typer.Option("--balance", help="As many problems of each difficulty.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="What chance derives from.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite rows that exist.")] = False,
+) -> None:
+    """Keep the samples that are worth imitating (rejection sampling), for `demonstrations.source` of kind sft."""
+    from doubleback.recipes.commands.samples.harvest import harvest_samples
+    from doubleback.recipes.recipe.imitation.harvest import HarvestOptions
+
+    order = "shortest" if shortest else "random"
+    given = {"per_problem": per_problem, "order": order, "keeps_form": not any_form, "balance": balance, "seed": seed}
+    harvest_samples(path, HarvestOptions.model_validate(given), out, force, console)
+
+
+@app.command()
 def train(
     recipe: options.RecipeName,
     overrides: options.Overrides = None,

@@ -1,0 +1,71 @@
+"""`doubleback harvest`: from samples that were judged to completions that can be imitated."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.table import Table
+
+from doubleback.eval.show.console import Console
+from doubleback.recipes.commands.samples.stored import what_to_score
+from doubleback.recipes.recipe.imitation.harvest import Harvest, HarvestOptions, Line, harvest
+from doubleback.rewards.jsonl import GZIPPED, checked_rows, refuse, to_lines
+from doubleback.rewards.rows import Source, read_data, stem
+from doubleback.rewards.types import ConfigError, RunError
+from doubleback.rl.run.files import write_atomically
+from doubleback.rl.run.owner import owned_output
+
+KEPT = ("problem", "question", "completion", "score", "verdict", "step", "sample", "seed", "adapter_hash", "tokens")
+"""What a kept row says of a sample, where that is known."""
+
+
+def harvest_samples(
+    path: Path, options: HarvestOptions, out: Path | None = None, force: bool = False, console: Console | None = None
+) -> Harvest:
+    """Write the samples of `path` that are worth imitating, and say what became of the others.
+
+    `path` is the folder of a run (its rollouts) or of an evaluation, or a file of scored rows (`doubleback score`).
+    They go to `out`, by default `NAME.harvest.jsonl` beside a file, harvest.jsonl in a folder. ConfigError for rows
+    without problem, completion or verdict, and where `out` exists, unless with `force`; RunError where nothing is kept.
+    """
+    console = console or Console()
+    files, _ = what_to_score(path)
+    beside = path / "harvest.jsonl" if path.is_dir() else path.with_name(f"{stem(path)}.harvest.jsonl")
+    out = out or beside
+    with owned_output(out):
+        if out.exists() and not force:
+            raise ConfigError(f"--out {out} exists already; choose another file, or overwrite it with --force")
+        found = harvest(_lines(files), options)
+        if not found.lines:
+            reasons = ", ".join(f"{count:,} {why}" for why, count in found.dropped.items() if count)
+            raise RunError(f"{path}: no sample is worth imitating ({reasons}); nothing was written")
+        rows = [{key: line[key] for key in KEPT if line.get(key) is not None} for line in found.lines]
+        write_atomically(out, to_lines(rows, is_gzipped=out.suffix == GZIPPED))
+    console.print(_table(found))
+    console.print(f"harvest  {out}", soft_wrap=True)
+    return found
+
+
+def _lines(files: Sequence[Path]) -> list[Line]:
+    lines: list[Line] = []
+    for file in files:
+        data = read_data(Source(str(file)))
+        rows, bad = checked_rows(
+            ((row.number, row.data) for row in data.rows), str(file), [("problem",), ("completion",), ("verdict",)]
+        )
+        bad = [*data.bad, *bad]
+        odd = [row for row in rows if not isinstance(row.data["completion"], str)]
+        bad += [f"{file}:{row.number}: completion is no text" for row in odd]
+        refuse(bad, "; rows of other systems are graded first, with doubleback score")
+        lines += [{**row.data, "problem": str(row.data["problem"])} for row in rows]
+    return lines
+
+
+def _table(found: Harvest) -> Table:
+    table = Table("samples", "number", title="harvest")
+    for why, count in found.dropped.items():
+        table.add_row(why, f"{count:,}")
+    with_any = len({line["problem"] for line in found.lines})
+    table.add_section()
+    table.add_row("kept", f"{len(found.lines):,}")
+    table.add_row("of problems", f"{with_any:,} of {found.num_problems:,}")
+    return table

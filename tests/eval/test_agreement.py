@@ -67,7 +67,12 @@ def log(tmp_path):
 def test_shares_and_reasons_row_by_row(evaluation, log):
     mine, theirs = ours(evaluation), of_lm_harness(log)
     assert common(mine, theirs) == ["a?", "b?", "c?", "d?"]
-    assert [share(side, name) for side in (mine, theirs) for name in ("strict", "flexible")] == [0.75, 1.0, 0.5, 0.25]
+    assert [share(side, name, list(mine)) for side in (mine, theirs) for name in ("strict", "flexible")] == [
+        0.75,
+        1.0,
+        0.5,
+        0.25,
+    ]
     assert [mine[question].asked == theirs[question].asked for question in mine] == [True] * 4
     assert [mine[question].prompt == theirs[question].prompt for question in mine] == [True] * 4
     assert [(row.number, row.reading, row.reason) for row in differing(mine, theirs)] == [
@@ -87,9 +92,12 @@ def test_inspect_has_one_reading_of_our_completions(evaluation, tmp_path):
     said = [("C", "5"), ("C", "5"), ("I", "12"), ("C", "5")]
     samples = [sample(*row[:2], *words) for row, words in zip(ROWS, said, strict=True)]
     path = tmp_path / "log.json"
-    path.write_text(json.dumps({"samples": samples}))
+    path.write_text(json.dumps({"status": "success", "samples": samples}))
     rows = differing(ours(evaluation), of_inspect(path))
     assert [(row.number, row.reading, row.theirs) for row in rows] == [(2, "flexible", Reading(False, "12"))]
+    path.write_text(json.dumps({"status": "started", "samples": samples[:1]}))
+    with pytest.raises(ConfigError, match=r"log\.json: inspect's run has the status started; grade again"):
+        of_inspect(path)
 
 
 def test_the_command_prints_what_agrees_and_what_does_not(evaluation, log, monkeypatch, capsys):
@@ -104,11 +112,33 @@ def test_the_command_prints_what_agrees_and_what_does_not(evaluation, log, monke
     assert "4 verdicts that differ: 2 x the same number, compared as text by them" in text
 
 
-def test_questions_of_one_side_alone_are_refused(evaluation, log):
-    lines = log.read_text().splitlines()[:-2]
-    log.write_text("".join(f"{line}\n" for line in lines))
-    with pytest.raises(ConfigError, match="1 questions were answered by one side alone; the first: 'd"):
-        common(ours(evaluation), of_lm_harness(log))
+def test_restated_golds_are_shown_by_their_form(evaluation, log):
+    """Of a stored text the log has no request."""
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    write(log, [{key: value for key, value in line.items() if key != "arguments"} for line in lines])
+    problems = [json.loads(line) for line in (evaluation / "problems.jsonl").read_text().splitlines()]
+    for problem, form in zip(problems, ("plain", "cents", "plain", "cents"), strict=True):
+        problem["columns"]["form"] = form
+    write(evaluation / "problems.jsonl", problems)
+    console = Console(width=300, record=True)
+    compare.show("other", (ours(evaluation), of_lm_harness(log)), console)
+    text = " ".join(console.export_text().split())
+    assert "the same prompt" not in text
+    assert "│ plain │ 1.00 │ 1.00 │ 1.00 │ 0.50 │ 1 x the answer is read at another place │" in text
+    assert "│ cents │ 0.50 │ 0.00 │ 1.00 │ 0.00 │ 2 x the same number" in text
+
+
+def test_questions_of_one_side_alone_are_counted(evaluation, log):
+    """The harness was asked the second to the fourth; their numbers stay those of our evaluation."""
+    log.write_text("".join(f"{line}\n" for line in log.read_text().splitlines()[2:]))
+    console = Console(width=200, record=True)
+    compare.show("other", (ours(evaluation), of_lm_harness(log)), console)
+    text = " ".join(console.export_text().split())
+    assert "3 questions, and 1 and 0 that one side alone answered" in text
+    assert "strict: right │ 0.667 │ 0.333" in text
+    assert [row.number for row in differing(ours(evaluation), of_lm_harness(log))] == [1, 1, 2, 3]
+    with pytest.raises(ConfigError, match="no question was answered by both"):
+        common(ours(evaluation), {})
 
 
 def test_a_log_without_a_filter_is_refused(log):
@@ -125,7 +155,8 @@ def test_a_verdict_that_is_neither_yes_nor_no_is_refused(log):
 
 
 def test_why_two_graders_differ():
-    assert why(Reading(False, None, "a hedge: 5 and 6"), Reading(True, "5")) == "we take no answer: a hedge: 5 and 6"
+    hedge = Reading(False, None, "extraction: a hedge: 5 and 6")
+    assert why(hedge, Reading(True, "5")) == "we take no answer: a hedge"
     assert why(Reading(True, "5"), Reading(False, None)) == "they find no number where they look"
     assert why(Reading(True, "1,000"), Reading(False, "1000.")) == "the same number, compared as text by them"
     assert why(Reading(True, "five"), Reading(False, "7")) == "the answer is read at another place"

@@ -3,8 +3,9 @@
     python tests/bench/agreement/compare.py EVAL [--lm-eval SAMPLES.jsonl] [--model MODEL] [--inspect LOG.json]
 
 EVAL is the folder of an evaluation with one greedy sample a problem, SAMPLES what `lm_eval --log_samples` wrote of the
-same questions, MODEL the folder that both sampled from: then a completion that differs is looked into, and LOG what
-inspect wrote of EVAL's completions (`inspect_grades.py`). docs/evaluation.md has every command.
+same questions (or `lm_eval_grades.py` of EVAL's completions), MODEL the folder that both sampled from, which looks into
+completions that differ, and LOG what inspect wrote of EVAL's completions (`inspect_grades.py`). docs/evaluation.md has
+every command.
 """
 
 import argparse
@@ -47,21 +48,29 @@ def main() -> None:
     mine, console = ours(arguments.eval), Console()
     if arguments.lm_eval:
         theirs = of_lm_harness(arguments.lm_eval)
-        console.print(agreement("lm-evaluation-harness", (mine, theirs)))
+        show("lm-evaluation-harness", (mine, theirs), console)
         if others := [question for question in common(mine, theirs) if mine[question].text != theirs[question].text]:
             console.print(completions((mine, theirs), others, arguments.model))
-        console.print(verdicts(differing(mine, theirs)))
     if arguments.inspect:
-        graded = of_inspect(arguments.inspect)
-        console.print(agreement(f"inspect, {INSPECT}", (mine, graded)))
-        console.print(verdicts(differing(mine, graded)))
+        show(f"inspect, {INSPECT}", (mine, of_inspect(arguments.inspect)), console)
+
+
+def show(name: str, sides: Sides, console: Console) -> None:
+    """What agrees, and each verdict that does not; of restated golds the shares of each form instead."""
+    console.print(agreement(name, sides))
+    if forms := list(dict.fromkeys(answered.form for answered in sides[0].values() if answered.form)):
+        console.print(by_form(name, sides, forms))
+    else:
+        console.print(verdicts(differing(*sides)))
 
 
 def agreement(name: str, sides: Sides) -> Table:
     """What was asked and answered alike, and the share right of each reading."""
     mine, theirs = sides
     questions = common(mine, theirs)
-    table = Table(title=f"{len(questions)} questions", title_justify="left")
+    alone = [len(side) - len(questions) for side in sides]
+    others = f", and {alone[0]} and {alone[1]} that one side alone answered" if any(alone) else ""
+    table = Table(title=f"{len(questions)} questions{others}", title_justify="left")
     for column in ("figure", "doubleback", name):
         table.add_column(column)
     first = [side[questions[0]] for side in sides]
@@ -71,9 +80,24 @@ def agreement(name: str, sides: Sides) -> Table:
         num_same = sum(getattr(mine[question], key) == getattr(theirs[question], key) for question in questions)
         table.add_row(f"the same {key}", f"{num_same} of {len(questions)}", "")
     for reading in first[1].readings:
-        table.add_row(f"{reading}: right", *(f"{share(side, reading):.3f}" for side in sides))
+        table.add_row(f"{reading}: right", *(f"{share(side, reading, questions):.3f}" for side in sides))
         num_same = len(questions) - sum(row.reading == reading for row in differing(mine, theirs))
         table.add_row(f"{reading}: the same verdict", f"{num_same} of {len(questions)}", "")
+    return table
+
+
+def by_form(name: str, sides: Sides, forms: Sequence[str]) -> Table:
+    """The share of each form that either takes for right, and why they differ."""
+    readings = list(next(iter(sides[1].values())).readings)
+    table = Table(title="restated golds: right", title_justify="left")
+    for column in ("form", *(f"{reading}: {side}" for reading in readings for side in ("doubleback", name)), "why"):
+        table.add_column(column)
+    for form in forms:
+        questions = [question for question in common(*sides) if sides[0][question].form == form]
+        parts = [{question: side[question] for question in questions} for side in sides]
+        shares = [f"{share(part, reading, questions):.2f}" for reading in readings for part in parts]
+        reasons = Counter(row.reason for row in differing(*parts))
+        table.add_row(form, *shares, ", ".join(f"{count} x {reason}" for reason, count in reasons.most_common()))
     return table
 
 

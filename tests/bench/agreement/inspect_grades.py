@@ -1,6 +1,6 @@
 """Has inspect grade stored completions as it grades GSM8K; runs where inspect_ai is installed, and needs nothing else.
 
-inspect eval tests/bench/agreement/inspect_grades.py -T folder=EVAL --model mockllm/model --log-format json
+inspect eval tests/bench/agreement/inspect_grades.py -T folder=$PWD/EVAL --model mockllm/model --log-format json
 """
 
 import json

@@ -44,7 +44,9 @@ class Answered:
     readings: Mapping[str, Reading] = field(default_factory=dict)
     """By the names `strict` and `flexible`."""
     asked: Mapping[str, Any] = field(default_factory=dict)
-    """How it was sampled: `stop`, `max_tokens`, `temperature`."""
+    """How it was sampled: `stop`, `max_tokens`, `temperature`. Empty where a stored text was graded."""
+    form: str = ""
+    """In which form a gold was restated (`restated.py`)."""
 
 
 def ours(folder: Path) -> dict[str, Answered]:
@@ -59,7 +61,8 @@ def ours(folder: Path) -> dict[str, Answered]:
     for line in evaluated.lines:
         problem, text = problems[line["problem"]], line["completion"]
         readings = {name: _reading(line, problem, name, style) for name, style in styles.items()}
-        found[problem.columns["question"]] = Answered(problem.prompt, text, readings, asked)
+        form = problem.columns.get("form", "")
+        found[problem.columns["question"]] = Answered(problem.prompt, text, readings, asked, form)
     return found
 
 
@@ -85,7 +88,7 @@ def of_lm_harness(path: Path) -> dict[str, Answered]:
         if not lines:
             raise ConfigError(f"{path} has no line of filter {filter_name}")
         for row, line in zip(rows_from_lm_harness(lines), lines, strict=True):
-            request = line.data["arguments"]["gen_args_0"]
+            request = line.data.get("arguments", {}).get("gen_args_0", {"arg_0": "", "arg_1": None})
             (answer,), verdict = line.data["filtered_resps"], row.data["harness_correct"]
             if verdict is None:
                 raise ConfigError(f"{path}:{row.number}: exact_match is neither 0 nor 1")
@@ -96,7 +99,9 @@ def of_lm_harness(path: Path) -> dict[str, Answered]:
     return found
 
 
-def _asked(options: Mapping[str, Any]) -> dict[str, Any]:
+def _asked(options: Mapping[str, Any] | None) -> dict[str, Any]:
+    if options is None:
+        return {}
     return {
         "stop": options["until"],
         "max_tokens": options.get("max_gen_toks"),
@@ -105,8 +110,13 @@ def _asked(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def of_inspect(path: Path) -> dict[str, Answered]:
-    """Question -> what inspect says of a stored completion, from its log in JSON; it has one reading, `flexible`."""
+    """Question -> what inspect says of a stored completion, from its log in JSON; it has one reading, `flexible`.
+
+    ConfigError where its run was not finished.
+    """
     log = json.loads(content(path))
+    if log["status"] != "success":
+        raise ConfigError(f"{path}: inspect's run has the status {log['status']}; grade again")
     found = {}
     for sample in log["samples"]:
         (score,) = sample["scores"].values()
@@ -129,34 +139,36 @@ class Differing:
 
 
 def common(first: Mapping[str, Answered], second: Mapping[str, Answered]) -> list[str]:
-    """The questions that both answered, in the order of the first. ConfigError where one lacks some of the other's."""
-    if lacking := [question for question in {**first, **second} if question not in first or question not in second]:
-        raise ConfigError(f"{len(lacking)} questions were answered by one side alone; the first: {lacking[0][:80]!r}")
-    return list(first)
+    """The questions that both answered, in the order of the first. ConfigError where there are none."""
+    if not (both := [question for question in first if question in second]):
+        raise ConfigError("no question was answered by both")
+    return both
 
 
-def share(answered: Mapping[str, Answered], reading: str) -> float:
-    """The share that a reading takes for right."""
-    return sum(each.readings[reading].is_right for each in answered.values()) / len(answered)
+def share(answered: Mapping[str, Answered], reading: str, questions: Sequence[str]) -> float:
+    """The share of these questions that a reading takes for right."""
+    return sum(answered[question].readings[reading].is_right for question in questions) / len(questions)
 
 
 def differing(first: Mapping[str, Answered], second: Mapping[str, Answered]) -> list[Differing]:
     """The rows on which the readings that both have are of two minds, with the reason."""
     found = []
-    for number, question in enumerate(common(first, second)):
+    numbers = {question: number for number, question in enumerate(first)}
+    for question in common(first, second):
         for reading in first[question].readings.keys() & second[question].readings.keys():
             one, other = first[question].readings[reading], second[question].readings[reading]
             if one.is_right != other.is_right:
                 is_same_text = first[question].text == second[question].text
                 reason = why(one, other) if is_same_text else "another completion"
-                found.append(Differing(number, reading, question, one, other, reason))
+                found.append(Differing(numbers[question], reading, question, one, other, reason))
     return sorted(found, key=lambda row: (row.number, row.reading))
 
 
 def why(one: Reading, other: Reading) -> str:
     """Why two graders judge one text differently."""
     if one.answer is None:
-        return f"we take no answer: {one.detail}"
+        # `extraction: a hedge: 18 and 19` without its numbers, so that such rows are counted together.
+        return f"we take no answer: {one.detail.removeprefix('extraction: ').partition(':')[0]}"
     if other.answer is None:
         return "they find no number where they look"
     numbers = [parse_rational(reading.answer.strip().rstrip(".")) for reading in (one, other)]

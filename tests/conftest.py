@@ -164,18 +164,13 @@ def largest_file():
 
 
 @pytest.fixture
-def run(monkeypatch, capfd):
+def run(capfd):
     """Call the program in this process: (exit code, standard output, standard error)."""
-    from doubleback.recipes.commands.cli import main
+    from support.commands import call
 
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["doubleback", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
+    def call_captured(*arguments):
+        code = call(*arguments)
         captured = capfd.readouterr()
         return code, captured.out, captured.err
 
-    return call
+    return call_captured

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
-from support.commands import untimed
+from support.commands import call, untimed
 from support.processes import wait_until
 
 pytestmark = pytest.mark.slow
@@ -43,6 +43,11 @@ def command(out, *more):
 
 
 def run_to_the_end(out, *more):
+    """In this process, which may have had other engines before: what goes on in it is as good as in a new one."""
+    assert call(*command(out, *more)[3:]) == 0
+
+
+def run_apart(out, *more):
     done = subprocess.run(command(out, *more), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
@@ -156,13 +161,13 @@ def test_a_signal_saves_and_the_command_that_is_told_goes_on_as_if_nothing_had_b
 @pytest.mark.timeout(900)
 def test_a_run_that_samples_ahead_resumes_exactly_and_leaves_no_process(tmp_path):
     ahead = ["rollout.ahead=true", "engine.processes=2", "checkpoint.every=3"]
-    run_to_the_end(tmp_path / "whole", *ahead)
+    run_apart(tmp_path / "whole", *ahead)
     lags = [line["rollout/lag"] for line in untimed_metrics(tmp_path / "whole")[1:]]
     assert lags == [0, 1, 1, 0, 1, 1, 0, 1]  # steps 3 and 6 are saved: nothing is sampled ahead of them
     out = tmp_path / "run"
     kill_in_step(out, 5, 0.0, *ahead)
     wait_until(lambda: processes_of(out) == [])
-    run_to_the_end(out, *ahead, "--resume")
+    run_apart(out, *ahead, "--resume")
     assert untimed_metrics(out) == untimed_metrics(tmp_path / "whole")
     assert rollouts(out) == rollouts(tmp_path / "whole")
     assert final_adapter(out) == final_adapter(tmp_path / "whole")
@@ -239,7 +244,7 @@ def test_a_vllm_in_this_process_that_hangs_ends_the_run_with_a_line_and_the_run_
     assert "Traceback" not in done.stderr
     assert (done.returncode, line) == (1, f"{said}go on with: doubleback {shlex.join([*arguments, '--resume'])}")
     assert processes_of(out) == []
-    run_to_the_end(out, "--resume")
+    run_apart(out, "--resume")
     assert untimed_metrics(out) == untimed_metrics(uninterrupted)
     assert final_adapter(out) == final_adapter(uninterrupted)
 

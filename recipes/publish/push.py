@@ -64,6 +64,8 @@ def push(
     require_name(name)
     if given.base is not None:
         require_name(given.base, "--base ")
+    if given.dtype is not None and not given.merged:
+        raise ConfigError(f"--dtype {given.dtype} is for a merged checkpoint; add --merged, or leave it out")
     policy = find_policy(
         str(folder),
         adapter=None,

@@ -26,7 +26,8 @@ from doubleback.rl.policy.lora import PREFIX, Adapter, Target
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM may be told as the largest rank."""
 SLOW_ON_A_CPU = (
-    "on a CPU vLLM gathers an adapter's matrices anew for every token; merged weights sample faster (docs/sync.md)"
+    "on a CPU vLLM gathers an adapter's matrices anew for every token; "
+    "merged weights sample twice as fast (docs/sync.md)"
 )
 """Why `auto` does not take the runtime adapter there."""
 

@@ -2,8 +2,11 @@
 
     PYTHONPATH=tests python tests/bench/step.py [--models learned 10M 50M] [--repeats 3] [--picture docs/step.png]
 
+    PYTHONPATH=tests python tests/bench/step.py --model models/SmolLM2-135M-Instruct
+
 One thread, alternating, medians; a machine that does nothing else. See `whole_steps` and `update_phase` for what is
-run. Prints a table that grows with every model, and the same as Markdown at the end.
+run. Prints a table that grows with every model, and the same as Markdown at the end. With --model a step of the recipe
+word-problems on that model instead, part by part: see `real_model`.
 """
 
 import argparse
@@ -95,6 +98,9 @@ def draw(rows: list[dict], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--model", metavar="DIR", help="a pretrained model, as scripts/fetch_smollm2.py writes one")
+    parser.add_argument("--parts", nargs="*", choices=("update", "step"), default=["update", "step"], help="of --model")
+    parser.add_argument("--problems", type=int, default=8, help="of --model")
     parser.add_argument("--repeats", type=int, default=3, help="of the update phase")
     parser.add_argument("--runs", type=int, default=2, help="of whole steps, for each trainer")
     parser.add_argument("--steps", type=int, default=4, help="of a run; the first warms up")
@@ -102,13 +108,21 @@ def main() -> None:
     parser.add_argument("--picture", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    if options.model:
+        import real_model  # only now: it loads vLLM, which the others have in processes of its own
+
+        print("| what | figure |\n| --- | --- |")
+        for what, figure in real_model.measure(options.model, options.parts, options.problems, options.repeats):
+            print(f"| {what} | {figure} |", flush=True)
+        return
     rows: list[dict] = []
     for size in options.models:
         with tempfile.TemporaryDirectory() as folder:
             model = make_model(size, Path(folder))
             if "words" not in size:  # a vocabulary without words for most of its ids: nothing to sample
                 rows += whole_steps.measure(size, model, options.runs, options.steps, options.threads)
-            rows += update_phase.measure(size, model, options.repeats, options.threads)
+            groups = update_phase.make_groups(size)
+            rows += update_phase.measure(size, model, groups, options.repeats, options.threads)
         show(rows)
     print(markdown(rows))
     if options.picture:

@@ -9,6 +9,7 @@ own beyond what it held before the first step.
 import argparse
 import json
 import os
+import pickle
 import random
 import statistics
 import subprocess
@@ -32,6 +33,7 @@ from doubleback.rl.policy import lora
 from doubleback.rl.policy.base import load_base, load_tokenizer
 from doubleback.rl.types import ModelSource
 
+clock = time.perf_counter
 GROUP_SIZE, MAX_TOKENS = 16, 320
 ALL, SIGNAL = {"drop_zero_variance": False}, {}
 PADDED = {"microbatch_tokens": 8192, "logits_mib": 1 << 20, "pack": False, "share_prompts": False}
@@ -78,9 +80,9 @@ class Ours:
         self._batch = make_batch(assign(groups, keys), keys, SamplingConfig(max_tokens=MAX_TOKENS))
 
     def step(self) -> float:
-        start = time.perf_counter()
+        start = clock()
         self._learner.update(self._batch)
-        return time.perf_counter() - start
+        return clock() - start
 
 
 class Theirs:
@@ -105,9 +107,9 @@ class Theirs:
             use_cpu=True,
             bf16=False,
             gradient_checkpointing=False,
-            per_device_train_batch_size=GROUP_SIZE,
+            per_device_train_batch_size=len(groups[0].completions),
             gradient_accumulation_steps=len(groups),
-            num_generations=GROUP_SIZE,
+            num_generations=len(groups[0].completions),
             max_completion_length=MAX_TOKENS,
             loss_type="dr_grpo",
             scale_rewards="none",
@@ -135,30 +137,28 @@ class Theirs:
 
         class Clock(TrainerCallback):
             def on_step_begin(self, args, state, control, **kwargs):
-                self.start = time.perf_counter()
+                self.start = clock()
 
             def on_step_end(self, args, state, control, **kwargs):
-                seconds.append(time.perf_counter() - self.start)
+                seconds.append(clock() - self.start)
                 control.should_training_stop = True
 
-        clock = Clock()
-        self._trainer.add_callback(clock)
+        callback = Clock()
+        self._trainer.add_callback(callback)
         self._trainer.train()
-        self._trainer.remove_callback(clock)
+        self._trainer.remove_callback(callback)
         return seconds[0]
 
 
-def make(variant: str, model: str, groups: list):
-    settings = VARIANTS[variant]
+def make(settings: tuple | None, model: str, groups: list):
     return Theirs(model, groups) if settings is None else Ours(model, groups, *settings)
 
 
-def measure(size: str, model: str, repeats: int, threads: int) -> list[dict]:
+def measure(size: str, model: str, groups: list, repeats: int, threads: int, variants: dict = VARIANTS) -> list[dict]:
     """One row for each variant, alternating; medians of `repeats` after a warm-up."""
-    groups = make_groups(size)
     tokens = sum(len(completion.token_ids) for group in groups for completion in group.completions)
-    sides = {variant: make(variant, model, groups) for variant in VARIANTS}
-    seconds: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
+    sides = {variant: make(settings, model, groups) for variant, settings in variants.items()}
+    seconds: dict[str, list[float]] = {variant: [] for variant in variants}
     for repeat in range(repeats + 1):
         for variant, side in sides.items():
             taken = side.step()
@@ -171,20 +171,21 @@ def measure(size: str, model: str, repeats: int, threads: int) -> list[dict]:
             "what": variant,
             "update_tokens_per_s": tokens / medians[variant],
             "update_s": medians[variant],
-            "peak_mib": peak_mib(variant, model, size, threads),
+            "peak_mib": peak_mib(settings, model, groups, threads),
         }
-        for variant in VARIANTS
+        for variant, settings in variants.items()
     ]
 
 
-def peak_mib(variant: str, model: str, size: str, threads: int) -> float:
+def peak_mib(settings: tuple | None, model: str, groups: list, threads: int) -> float:
     """In a fresh process."""
-    command = [sys.executable, __file__, variant, model, size, str(threads)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+    command = [sys.executable, __file__, model, str(threads)]
+    given = pickle.dumps((settings, groups))
+    return float(subprocess.run(command, check=True, input=given, capture_output=True).stdout.splitlines()[-1])
 
 
-def print_memory(variant: str, model: str, size: str) -> None:
-    side = make(variant, model, make_groups(size))
+def print_memory(model: str, settings: tuple | None, groups: list) -> None:
+    side = make(settings, model, groups)
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak of loading
     before = resident("VmRSS")
     side.step()
@@ -197,9 +198,9 @@ def resident(field: str) -> int:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Peak memory of one variant's step.")
-    for name in ("variant", "model", "size", "threads"):
+    parser = argparse.ArgumentParser(description="Peak memory of a step, whose settings and groups come on stdin.")
+    for name in ("model", "threads"):
         parser.add_argument(name)
     options = parser.parse_args()
     torch.set_num_threads(int(options.threads))
-    print_memory(options.variant, options.model, options.size)
+    print_memory(options.model, *pickle.load(sys.stdin.buffer))

@@ -20,12 +20,12 @@ from sizes import NUM_GROUPS, prompt_length
 
 from doubleback.recipes.tasks.countdown.tokenizer import FIRST_NUMBER_ID, VOCABULARY
 
+PHASES = ("rollout", "reward", "update", "sync", "receipt")
 NAMES = {
     "speed/rollout_tokens_per_s": "rollout_tokens_per_s",
     "speed/update_tokens_per_s": "update_tokens_per_s",
     "seconds/step": "step_s",
-    "seconds/sync": "sync_s",
-    "seconds/receipt": "receipt_s",
+    **{f"seconds/{phase}": f"{phase}_s" for phase in PHASES},
 }
 EVALUATION = {"n": 1, "k": [1], "test_problems": 1, "validation_problems": 1, "validation_n": 1}
 
@@ -56,12 +56,11 @@ def make_recipe(size: str, model: str, folder: Path) -> str:
     return str(path)
 
 
-def run(trainer: str, recipe: str, model: str, size: str, steps: int, threads: int) -> dict:
+def run(trainer: str, recipe: str, model: str, keys: list[str], steps: int, threads: int) -> dict:
     """Medians over the steps but for the first, and the peak memory of the process."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
-        keys = [f"trainer={trainer}", f"model.path={model}", f"steps={steps}"]
-        keys += [f"rollout.prompts_per_step={NUM_GROUPS[size]}"]
+        keys = [*keys, f"trainer={trainer}", f"model.path={model}", f"steps={steps}"]
         keys += [f"eval.{key}={json.dumps(value)}" for key, value in EVALUATION.items()]
         command = [sys.executable, "-m", "doubleback.recipes", "train", recipe, *keys, "--out", str(out)]
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
@@ -81,11 +80,11 @@ def run(trainer: str, recipe: str, model: str, size: str, steps: int, threads: i
 def measure(size: str, model: str, repeats: int, steps: int, threads: int) -> list[dict]:
     """One row for each trainer, alternating."""
     with tempfile.TemporaryDirectory() as folder:
-        recipe = make_recipe(size, model, Path(folder))
+        recipe, keys = make_recipe(size, model, Path(folder)), [f"rollout.prompts_per_step={NUM_GROUPS[size]}"]
         runs: dict[str, list[dict]] = {"trl": [], "doubleback": []}
         for _ in range(repeats):
             for trainer, results in runs.items():
-                results.append(run(trainer, recipe, model, size, steps, threads))
+                results.append(run(trainer, recipe, model, keys, steps, threads))
     return [
         {
             "model": size,

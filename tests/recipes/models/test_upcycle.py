@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from support.commands import SMALL_COUNTDOWN, errors
+from support.commands import errors
 from support.models.families import make_family_model
 from support.models.policies import IDS, logits
 from support.rollouts import SAMPLING, random_groups
@@ -14,17 +14,21 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from doubleback.recipes import upcycle
 from doubleback.recipes.models import experts
 from doubleback.rewards.types import ConfigError, RunError
-from doubleback.rl.config import LoraSettings, OptimConfig
+from doubleback.rl.config import LoraSettings, OptimConfig, SyncConfig
 from doubleback.rl.engines.config import EngineConfig
 from doubleback.rl.engines.create import create_engine
+from doubleback.rl.engines.delivery import choose
 from doubleback.rl.learner.batching import assign, make_batch
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.policy import lora, merging
 from doubleback.rl.policy.base import base_tensors, load_base, load_tokenizer
+from doubleback.rl.policy.families import family_of
+from doubleback.rl.sync import AdapterSync
 from doubleback.rl.types import ModelSource
 
 SAME = 1e-5  # nats
+ALGORITHM = AlgorithmConfig()
 LONG_CONTEXT = {"rope_type": "llama3", "rope_theta": 3e4, "factor": 8.0, "low_freq_factor": 1.0}
 LONG_CONTEXT |= {"high_freq_factor": 4.0, "original_max_position_embeddings": 16}
 KINDS = {
@@ -71,6 +75,19 @@ def matrices(folder, end):
     """The parameters of the first layer whose name ends so, in float32."""
     [(_, found)] = [it for it in load(folder).named_parameters() if "layers.0." in it[0] and it[0].endswith(end)]
     return found.detach().float()
+
+
+def learner_on(folder):
+    """A learner with an adapter on the experts, and the base's parameters."""
+    base = load_base(ModelSource(str(folder), "float32", 128))
+    tensors = base_tensors(base)
+    model = lora.attach(base, LoraSettings(rank=4, alpha=8.0, targets="experts"), seed=0)
+    return Learner(model, ALGORITHM, OptimConfig(lr=1e-2, warmup_steps=0), SAMPLING), tensors
+
+
+def update(learner):
+    groups = assign(random_groups([[1.0, 0.0, 0.1, 1.1], [0.1, 1.1, 0.0, 0.0]]), ALGORITHM)
+    learner.update(make_batch(groups, ALGORITHM, SAMPLING))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -144,13 +161,8 @@ def test_what_lies_beside_the_weights_travels_along(dense, tmp_path):
 
 def test_a_step_with_an_adapter_on_the_experts_tells_them_apart(make_dense, tmp_path):
     upcycle(make_dense("qwen3, tied"), out=tmp_path / "moe")
-    base = load_base(ModelSource(str(tmp_path / "moe"), "float32", 128))
-    tensors = base_tensors(base)
-    model = lora.attach(base, LoraSettings(rank=4, alpha=8.0, targets="experts"), seed=0)
-    algorithm = AlgorithmConfig()
-    learner = Learner(model, algorithm, OptimConfig(lr=1e-2, warmup_steps=0), SAMPLING)
-    groups = assign(random_groups([[1.0, 0.0, 0.1, 1.1], [0.1, 1.1, 0.0, 0.0]]), algorithm)
-    learner.update(make_batch(groups, algorithm, SAMPLING))
+    learner, tensors = learner_on(tmp_path / "moe")
+    update(learner)
     weights = merging.merged(tensors, learner.adapter())
     assert len(weights) == 4  # two matrices of two layers
     for name, weight in weights.items():
@@ -238,25 +250,22 @@ def test_the_command_says_what_it_wrote_and_how_exact_it_is(run, dense, tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
-def test_vllm_serves_the_dense_models_function(make_dense, tmp_path, kind):
-    upcycle(make_dense(kind), out=tmp_path / "moe")
-    model = ModelSource(str(tmp_path / "moe"), "float32", 128)
-    engine = create_engine(EngineConfig().setup(model), {}, load_tokenizer(model.path))
-    served = engine.score([(tuple(row[:1].tolist()), tuple(row[1:].tolist())) for row in IDS])
-    engine.close()
-    expected = logprobs(make_dense(kind))[:, :-1].gather(-1, IDS[:, 1:, None]).squeeze(-1)
-    assert float((torch.tensor(served) - expected).abs().max()) < SAME
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["llama, tied", "qwen3"])
-def test_it_trains_through_vllm_with_every_receipt(run, make_dense, tmp_path, kind):
+def test_vllm_serves_the_dense_models_function_and_then_the_adapter_on_the_experts(make_dense, tmp_path, kind):
     upcycle(make_dense(kind), out=tmp_path / "moe")
-    few = ["eval.test_problems=2", "eval.validation_problems=2", "eval.n=1", "eval.k=[1]"]
-    settings = [*SMALL_COUNTDOWN, *few, "steps=2", "lora.targets=experts", "engine.kv_cache_mib=64"]
-    code, _, err = run("train", "countdown", f"model.path={tmp_path / 'moe'}", *settings, "--out", tmp_path / "run")
-    assert code == 0, err
-    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    assert max(line["sync/max_abs"] for line in lines) < 5e-5
-    assert all(line["sync/moved"] > 100 * line["sync/max_abs"] for line in lines[1:])
+    learner, tensors = learner_on(tmp_path / "moe")
+    known = family_of(learner.model.config)
+    strategy = choose("auto", lora.targets(learner.model), known, "vllm", is_cuda=False, dtype="float32")
+    setup = EngineConfig(kv_cache_mib=64).setup(ModelSource(str(tmp_path / "moe"), "float32", 128), strategy)
+    engine = create_engine(setup, tensors, load_tokenizer(str(tmp_path / "moe")))
+    try:
+        sequences = [(tuple(row[:1].tolist()), tuple(row[1:].tolist())) for row in IDS]
+        expected = logprobs(make_dense(kind))[:, :-1].gather(-1, IDS[:, 1:, None]).squeeze(-1)
+        assert float((torch.tensor(engine.score(sequences)) - expected).abs().max()) < SAME
+        sync = AdapterSync(engine, learner, sequences, SyncConfig(), "float32")
+        update(learner)
+        receipt = sync.push()
+    finally:
+        engine.close()
+    assert receipt.max_abs < 5e-5
+    assert receipt.moved > 100 * receipt.mean_abs

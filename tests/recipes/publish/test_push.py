@@ -162,6 +162,7 @@ def test_a_base_with_a_name_is_in_card_and_settings(run_folder, tmp_path):
         (["ann/b", "--base", "tiny"], "--base tiny: give OWNER/NAME"),
         (["ann/b", "--checkpoint", "3"], "--checkpoint 3: {run} has none of step 3; it has those of: 4"),
         (["ann/b", "--merged", "--dtype", "float16"], "--dtype float16: choose float32 or bfloat16"),
+        (["ann/b", "--dtype", "float32"], "--dtype float32 is for a merged checkpoint; add --merged"),
         (["ann/b", "--out", "{run}"], "--out {run} exists already; choose another folder"),
     ],
 )

@@ -1,5 +1,5 @@
 """A pretrained chat model: from the package index, put by its own chat template, the same in engine and trainer, and
-out in the world: pushed and merged.
+out in the world: pushed, merged, and upcycled.
 """
 
 import json
@@ -10,10 +10,12 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from doubleback.eval.show.console import Console
-from doubleback.recipes import Run, load_recipe, push, train
+from doubleback.recipes import Run, load_recipe, push, train, upcycle
+from doubleback.rewards.types import Problem
 from doubleback.rl.engines.config import EngineConfig
 from doubleback.rl.engines.create import create_engine
-from doubleback.rl.types import ModelSource
+from doubleback.rl.policy.base import load_base, load_tokenizer
+from doubleback.rl.types import ModelSource, Sampling
 
 SMALL = ["steps=1", "rollout.prompts_per_step=2", "sampling.group_size=4", "sampling.max_tokens=16", "eval.every=1"]
 SMALL += ["task.train_problems=40", "task.validation_problems=1", "task.test_problems=3"]
@@ -21,6 +23,7 @@ SMALL += ["eval.n=1", "eval.k=[1]", "engine.kv_cache_mib=256"]
 SMALL += ["optim.lr=3e-3", "optim.warmup_steps=0"]  # one step moves the policy by .3 nats a token
 BOUND = 5e-4
 """Nats: 30 layers in float32 differ by 5e-5 where a toy of two differs by 5e-6; a stale adapter by 1e-2."""
+NUM_GREEDY = 24
 pytestmark = [pytest.mark.slow, pytest.mark.real]
 
 
@@ -81,3 +84,31 @@ def test_its_adapter_is_the_same_policy_pushed_and_merged_in_peft_transformers_a
     largest = {name: float(gap.abs().max()) for name, gap in gaps.items()}
     assert max(largest["merged"], largest["vllm"]) < BOUND
     assert largest["bare"] > 100 * BOUND
+
+
+def test_upcycled_it_says_the_same_in_transformers_and_in_vllm(tmp_path, real_model):
+    sources = [ModelSource(str(path), "float32", max_length=128) for path in (real_model, tmp_path / "moe")]
+    report = upcycle(real_model, out=sources[1].path)
+    assert report.max_gap < BOUND  # 4.4e-5: the rounding of 30 layers, over every word of the vocabulary
+    tokenizer = load_tokenizer(str(real_model))
+    prompts = [
+        tokenizer.apply_chat_template([{"role": "user", "content": text}], add_generation_prompt=True, tokenize=False)
+        for text in ("Name the capital of France.", "Mia has 12 apples and buys 7 more. How many has she?")
+    ]
+    said, again = (greedy(source, tokenizer, prompts) for source in sources)
+    assert again == said
+    engine = create_engine(EngineConfig(kv_cache_mib=256).setup(sources[1]), {}, tokenizer)
+    problems = [Problem(prompt, prompt) for prompt in prompts]
+    groups = engine.sample(problems, Sampling(group_size=1, temperature=0.0, max_tokens=NUM_GREEDY), seeds=[0, 1])
+    engine.close()
+    assert [group.completions[0].token_ids for group in groups] == said
+
+
+def greedy(source, tokenizer, prompts):
+    """The tokens that the model in transformers finds likeliest, one after the other, for each prompt."""
+    model, said = load_base(source), []
+    for prompt in prompts:
+        inputs = tokenizer(prompt, return_tensors="pt")
+        made = model.generate(**inputs, do_sample=False, max_new_tokens=NUM_GREEDY)
+        said.append(tuple(made[0, inputs["input_ids"].shape[1] :].tolist()))
+    return said

@@ -31,8 +31,8 @@ _Loader.add_implicit_resolver(
 
 def parse_yaml(text: str, what: str) -> Any:
     """What the text says in YAML. ConfigError where it is none, or stands for more than `MAX_VALUES` values."""
-    loader = _Loader(text)
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
             return None
@@ -43,8 +43,6 @@ def parse_yaml(text: str, what: str) -> Any:
         return loader.construct_document(node)
     except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: a date that is none, 4,301 digits
         raise ConfigError(f"{what} is not YAML: {' '.join(str(error).split())[:300]}") from error
-    finally:
-        loader.dispose()
 
 
 def _num_values(node: yaml.Node, counted: dict[int, float]) -> float:

@@ -210,7 +210,7 @@ class SyncConfig(Section):
     num_canaries: Annotated[int, Field(ge=1)] = 8
     """Fixed sequences on which trainer and engine are compared after every push of the adapter."""
     bound: Positive | None = None
-    """Largest |trainer - engine| log-probability in nats that 98 % of canary tokens must keep. `null`: eight times as
+    """Largest |trainer - engine| log-probability in nats that 98 % of canary tokens must keep. `null`: 16 times as
     far as the model is from itself with other roundings, measured at the start (`rl.sync.measured_bound`)."""
 
 

@@ -20,9 +20,9 @@ from doubleback.rl.seeds import sample_seed
 from doubleback.rl.stopwatch import Stopwatch
 from doubleback.rl.types import Sampling, TokenSequence
 
-MULTIPLE = 8.0
+MULTIPLE = 16.0
 """How many times as far as a model is from itself trainer and engine may be apart. Measured: one to two times where all
-is well, up to five on experts in bfloat16 (docs/sync.md)."""
+is well, up to five on experts in bfloat16, and 10.5 where the processor has AMX (docs/sync.md)."""
 LIMITS = {"float32": (1e-5, 1e-3), "bfloat16": (1e-2, 0.5)}
 """The least and the largest bound in nats by precision of the base, whatever its rounding."""
 CANARY_TOKENS = 64

@@ -60,7 +60,7 @@ METRICS: dict[str, str] = {
     "sync/max_abs": "maximum of the same",
     "sync/moved": "mean |new adapter - adapter before| log-probability on the canary tokens (trainer), nats",
     "sync/from_base": "mean |new adapter - bare base| log-probability on the canary tokens (trainer), nats",
-    "sync/bound": "what 98 % of the canary tokens had to keep: 8 times the model's own rounding (docs/sync.md), nats",
+    "sync/bound": "what 98 % of the canary tokens had to keep: 16 times the model's own rounding (docs/sync.md), nats",
     "eval/SUITE/pass@K": "pass@K on the problems of SUITE (validation, test, or one of eval.suites), when due, by the "
     "pipeline of `doubleback eval`; undefined where a problem has fewer than K samples that could be judged",
     "eval/SUITE/format_rate": "share of completions in exactly the think/answer format",

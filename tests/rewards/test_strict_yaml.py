@@ -32,6 +32,7 @@ def test_an_alias_may_be_used():
         ("2001-99-99", "is not YAML: month must be in 1..12"),
         ("9" * 4301, "is not YAML: Exceeds the limit"),
         ("a: [", "is not YAML: while parsing"),
+        ("\x1b[2J", "is not YAML: unacceptable character #x001b"),
         ("!!python/object/apply:os.getcwd []", "is not YAML: could not determine a constructor"),
     ],
 )

@@ -110,7 +110,7 @@ def test_thinking_on_and_off_are_run_and_compared(run, questions, text_model, tm
         (["--n", "65537"], "evaluate: n=65537: input should be less than or equal to 65536"),
         (["--thinking", "maybe"], "--thinking maybe: choose on, off or both"),
         (["--temperature", "0"], "--temperature 0 gives n=4 equal samples; use --n 1, or a temperature above 0"),
-        (["--prompt", "r2"], "prompt 'r2' is no YAML file and not shipped; known: boxed"),
+        (["--prompt", "r2"], "prompt 'r2' is no YAML file and not shipped; known: answer, boxed"),
         (["--prompt", "r1"], "--prompt r1 is for chat models, and the tokenizer has no chat template"),
         (["--adapter", "nowhere"], "--adapter nowhere: there is no such folder"),
         (["--max-tokens", "4000"], "model.max_length="),

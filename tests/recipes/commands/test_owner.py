@@ -11,7 +11,7 @@ import yaml
 from support.commands import SMALL_COUNTDOWN, errors
 from support.processes import wait_until
 
-from doubleback.recipes.commands import cli
+from doubleback.recipes.commands.cli import options
 from doubleback.recipes.recipe.loading import load_recipe
 from doubleback.rl.run.owner import owned, owned_output
 
@@ -69,13 +69,13 @@ def test_default_folders_of_one_second_differ(run, tmp_path, monkeypatch):
         folders.append(out)
         (out / "recipe.yaml").write_text("mine")
 
-    class Stopped(cli.datetime):
+    class Stopped(options.datetime):
         @classmethod
         def now(cls):
             return cls(2026, 1, 2)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "datetime", Stopped)
+    monkeypatch.setattr(options, "datetime", Stopped)
     monkeypatch.setattr("doubleback.recipes.commands.train.train", train)
     monkeypatch.setattr("doubleback.recipes.commands.show.show_result", lambda *_: None)
     for more in ([], [], ["name=longer"]):

@@ -26,6 +26,9 @@ MAX_LENGTH = 512
 LONGEST = [
     "rl/policy/test_families.py",
     "recipes/commands/test_resume.py",
+    "recipes/test_real.py",
+    "test_python_page.py",
+    "gpu/test_check.py",
     "rl/engines/test_contract.py",
     "recipes/trl/test_trainer.py",
     "recipes/commands/test_learns.py",

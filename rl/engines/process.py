@@ -11,6 +11,7 @@ import signal
 from collections.abc import Callable, Mapping, MutableSequence, Sequence
 from contextlib import suppress
 from dataclasses import astuple, replace
+from multiprocessing import util
 from multiprocessing.connection import Connection
 from threading import Lock, Thread
 from time import sleep
@@ -210,7 +211,9 @@ def _serve(pipe: Connection, told: MutableSequence[int], threads: int, make: Mak
         pass  # the parent is gone
     finally:
         engine.close()
-    # What is left frees nothing that the system does not, and takes vLLM's interpreter a second or more.
+    # What is left frees nothing that the system does not, and takes vLLM's interpreter a second or more; but for
+    # semaphores, which have names and would be reported as leaked.
+    util._exit_function()  # type: ignore[attr-defined]  # the stubs have no such name
     os._exit(0)
 
 

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+MAX_SHOWN = 200
+"""Characters of a value that a message quotes."""
+
 
 class ConfigError(Exception):
     """The user's input is wrong. The message is one line a finding: key, value, way out. Shown without a traceback."""
@@ -12,10 +15,6 @@ class ConfigError(Exception):
 
 class RunError(Exception):
     """A run had to stop, and the input is not to blame. One line: what was compared or awaited, and what it means."""
-
-
-MAX_SHOWN = 200
-"""Characters of a value that a message quotes."""
 
 
 def first_line(error: BaseException) -> str:

@@ -41,7 +41,7 @@ from doubleback.rewards.rows import Source, read_data, stem
 from doubleback.rewards.settings import override
 from doubleback.rewards.types import UNUSABLE, ConfigError, RunError, Verdict
 from doubleback.rl.run.files import write_atomically
-from doubleback.rl.run.owner import owned_output
+from doubleback.rl.run.owner import owned_output, require_new_file
 
 PERCENTILES = (50, 90, 99, 100)
 NUM_SLOWEST = 5
@@ -87,8 +87,7 @@ def score_completions(path: Path, config: RewardConfig, options: Options, consol
     files, default = what_to_score(path)
     out = options.out or default
     with owned_output(out):
-        if out.exists() and not options.force:
-            raise ConfigError(f"--out {out} exists already; choose another file, or overwrite it with --force")
+        require_new_file(out, options.force)
         (component,) = config.components.values()
         needs_answer = component.function == "math" or options.explain
         read = read_stored(files, options.skip_bad, needs_answer, console)

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from doubleback.recipes.models.bundled import bundled_path
 from doubleback.rewards.settings import Section, validated
-from doubleback.rewards.types import ConfigError
+from doubleback.rl.run.owner import owned_output, require_new_folder
 
 
 class Upcycling(Section):
@@ -67,11 +67,9 @@ def upcycle(
     given = {"experts": experts, "top_k": top_k, "noise": noise, "seed": seed}
     settings = validated(Upcycling, given, "upcycle: ")
     folder = Path(out)
-    if folder.exists():
-        raise ConfigError(f"--out {folder} exists already; choose another folder")
+    require_new_folder(folder)
     from doubleback.recipes.models.experts import write_upcycled
     from doubleback.rl.run.files import whole_folder
-    from doubleback.rl.run.owner import owned_output
 
     with owned_output(folder), whole_folder(folder) as unfinished:
         return write_upcycled(bundled_path(str(model)), unfinished, settings)

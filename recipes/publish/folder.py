@@ -8,13 +8,15 @@ from typing import Any
 import yaml
 
 from doubleback.recipes.models.bundled import bundled_path
+from doubleback.recipes.publish.base import CARD
 from doubleback.recipes.publish.facts import Facts
 from doubleback.recipes.publish.private import require_no_place
 from doubleback.rewards.records import read_record
 from doubleback.rl.run.manifest import require_whole
+from doubleback.rl.run.names import RECIPE
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
-CARD, RECIPE, RESULTS = "README.md", "recipe.yaml", "results.json"
+RESULTS = "results.json"
 
 
 def write_adapter(checkpoint: Path, facts: Facts, folder: Path) -> None:

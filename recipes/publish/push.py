@@ -19,7 +19,7 @@ from doubleback.rewards.settings import Section, validated
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.engines.config import EngineConfig
 from doubleback.rl.run.files import whole_folder
-from doubleback.rl.run.owner import owned_output
+from doubleback.rl.run.owner import owned_output, require_new_folder
 
 
 class PushOptions(Section):
@@ -115,7 +115,6 @@ def _folder(out: Path | None) -> Iterator[Path]:
         with TemporaryDirectory(prefix="doubleback-push-") as folder:
             yield Path(folder)
         return
-    if out.exists():
-        raise ConfigError(f"--out {out} exists already; choose another folder")
+    require_new_folder(out)
     with owned_output(out), whole_folder(out) as unfinished:
         yield unfinished

@@ -27,6 +27,7 @@ from doubleback.rewards.records import read_record
 from doubleback.rewards.sample_lines import problem_line
 from doubleback.rewards.settings import MayChange, may_change
 from doubleback.rewards.types import ConfigError
+from doubleback.rl.run.manifest import file_hash
 from doubleback.rl.run.names import INPUTS
 
 NEW_RUN = "put it back, or start a new run in another --out"
@@ -197,5 +198,4 @@ def _hash_of(path: Path) -> str:
     if path.is_dir():
         listed = "".join(f"{file.name} {_hash_of(file)}\n" for file in sorted(path.iterdir()) if file.is_file())
         return f"SHA-256 {hashlib.sha256(listed.encode()).hexdigest()}"
-    with path.open("rb") as file:
-        return f"SHA-256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
+    return f"SHA-256 {file_hash(path)}"

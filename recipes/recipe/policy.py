@@ -174,12 +174,11 @@ def merge_policy(policy: Policy, dtype: str | None, out: Path, console: Console)
     """Write the policy as a plain checkpoint, and say how exact it is."""
     from doubleback.rl.policy.merged_checkpoint import merge_checkpoint
     from doubleback.rl.run.files import whole_folder
-    from doubleback.rl.run.owner import owned_output
+    from doubleback.rl.run.owner import owned_output, require_new_folder
 
     if policy.adapter is None:
         raise ConfigError(f"{policy.model} has no adapter to merge; give --adapter DIR, or a run directory")
-    if out.exists():
-        raise ConfigError(f"--out {out} exists already; choose another folder")
+    require_new_folder(out)
     with console.status("merging"), owned_output(out), whole_folder(out) as folder:
         report = merge_checkpoint(bundled_path(policy.model), policy.adapter, folder, dtype)
     console.print(f"merged   {report.num_matrices} matrices of {policy.model} with {policy.adapter}")

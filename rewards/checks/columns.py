@@ -13,6 +13,8 @@ from doubleback.rewards.answers.messages import completion_text, question_turns
 from doubleback.rewards.nearest import nearest
 from doubleback.rewards.types import ConfigError, shortened
 
+TEXT_KEYS = ("completion", "response")
+"""Columns that may hold a row's completion; the first that is there does."""
 _NAME = (str | int, "text or a whole number")
 _YES_OR_NO = (bool | Literal[0, 1], "true or false")
 _IDS = (list[int], "a list of whole numbers")
@@ -49,6 +51,11 @@ def checked_columns(data: Mapping[str, Any]) -> dict[str, Any]:
         if data.get(name) is not None:
             columns[name] = _as_text(name, data[name], text_of)
     return columns
+
+
+def stored_text(data: Mapping[str, Any]) -> str:
+    """The text of a row's completion, one of `TEXT_KEYS`. ValueError where it is neither text nor chat messages."""
+    return completion_text(next(data[key] for key in TEXT_KEYS if data.get(key) is not None))
 
 
 def _require(adapter: TypeAdapter[Any], name: str, value: Any) -> None:

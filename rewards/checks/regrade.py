@@ -13,9 +13,8 @@ from typing import Any
 
 from doubleback.rewards.answers.extract import Style, extract
 from doubleback.rewards.answers.grade import gold_answers
-from doubleback.rewards.answers.messages import completion_text
 from doubleback.rewards.builtin.format import boxed_format, think_answer_format
-from doubleback.rewards.checks.columns import checked_columns
+from doubleback.rewards.checks.columns import TEXT_KEYS, checked_columns, stored_text
 from doubleback.rewards.checks.golds import as_completion
 from doubleback.rewards.compose.reward import Reward
 from doubleback.rewards.contract.call import Samples, call_now
@@ -26,7 +25,6 @@ from doubleback.rewards.types import Completion, ConfigError, Problem, Score
 
 AHEAD = 256
 """Rows whose scoring has begun before the first of them is waited for."""
-_TEXT_KEYS = ("completion", "response")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,7 @@ def problems_of(path: Path) -> tuple[Path, dict[str, Problem]]:
 def stored_completions(path: Path, rows: Sequence[Row], needs_answer: bool) -> tuple[list[Stored], list[str]]:
     """Rows of `path` with `completion` (or `response`) as text or chat messages, and a line for each without one."""
     folder, problems = problems_of(path)
-    whole, findings = checked_rows(((row.number, row.data) for row in rows), str(path), [_TEXT_KEYS])
+    whole, findings = checked_rows(((row.number, row.data) for row in rows), str(path), [TEXT_KEYS])
     stored = []
     for row in whole:
         try:
@@ -190,7 +188,7 @@ def _stored(row: Row, problems: Mapping[str, Problem]) -> Stored:
 
 def _problem(number: int, columns: dict[str, Any]) -> Problem:
     """The problem that the other columns of a row are. A style that is null is left out: the reward has one."""
-    kept = {name: value for name, value in columns.items() if name not in (*_TEXT_KEYS, "prompt")}
+    kept = {name: value for name, value in columns.items() if name not in (*TEXT_KEYS, "prompt")}
     if kept.get("style") is None:
         kept.pop("style", None)
     return Problem(f"line {number}", columns.get("prompt") or "", kept)
@@ -217,6 +215,5 @@ def _problem_name(row: Row) -> str:
 def _completion(row: Row) -> Completion:
     """ValueError where what the row holds is no completion."""
     data = row.data
-    text = completion_text(next(data[key] for key in _TEXT_KEYS if data.get(key) is not None))
     known = {key: data[key] for key in ("policy_version", "seed") if isinstance(data.get(key), int)}
-    return replace(as_completion(text, bool(is_truncated(data))), token_ids=token_ids(data), **known)
+    return replace(as_completion(stored_text(data), bool(is_truncated(data))), token_ids=token_ids(data), **known)

@@ -39,8 +39,6 @@ PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 MEMORY_RESERVE = 64 << 20
 """Bytes beyond the limit, with which a worker that reached it reports that."""
-
-
 DYING_SECONDS = 0.5
 """How long a child that was killed during a call may take to end."""
 

@@ -59,8 +59,9 @@ class Given:
     ) -> list[Group]:
         """A group of one for each problem, whatever `sampling` says."""
         groups = [self._group(problem, seed) for problem, seed in zip(problems, seeds, strict=True)]
-        for index, group in enumerate(groups if on_group else []):
-            on_group(index, group)  # type: ignore[misc]  # mypy does not see that it is none for no group alone
+        if on_group is not None:
+            for index, group in enumerate(groups):
+                on_group(index, group)
         return groups
 
     def close(self) -> None:

@@ -49,6 +49,18 @@ def owned_output(path: Path) -> Iterator[None]:
         yield
 
 
+def require_new_folder(out: Path) -> None:
+    """ConfigError where something lies at the folder that --out names."""
+    if out.exists():
+        raise ConfigError(f"--out {out} exists already; choose another folder")
+
+
+def require_new_file(out: Path, force: bool) -> None:
+    """ConfigError where something lies at the file that --out names, unless --force says to overwrite it."""
+    if out.exists() and not force:
+        raise ConfigError(f"--out {out} exists already; choose another file, or overwrite it with --force")
+
+
 @contextmanager
 def claimed(folder: Path) -> Iterator[Path]:
     """A new folder of this name; where somebody was quicker, of this name and a number. Left empty, it is removed."""

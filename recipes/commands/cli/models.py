@@ -7,7 +7,6 @@ import typer
 
 from doubleback.eval.show.console import Console
 from doubleback.recipes.commands.cli import options
-from doubleback.rewards.types import ConfigError
 from doubleback.rl.stopping import STOP
 
 console = Console()
@@ -91,13 +90,11 @@ def pretrain(
 ) -> None:
     """Pre-train a bundled tiny base from scratch, as it was made for doubleback."""
     from doubleback.recipes.tasks.pretraining import find_base
+    from doubleback.rl.run.owner import owned_output, require_new_folder
 
     base = find_base(name, overrides or [])
     folder = out or Path("runs") / f"base-{name}"
-    if folder.exists():
-        raise ConfigError(f"--out {folder} exists already; choose another folder")
-    from doubleback.rl.run.owner import owned_output
-
+    require_new_folder(folder)
     STOP.done = "nothing of the base was kept"
     with owned_output(folder):
         base.run(base.settings, folder)

@@ -1,18 +1,20 @@
 """`doubleback harvest`: from samples that were judged to completions that can be imitated."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
 from doubleback.eval.show.console import Console
 from doubleback.recipes.commands.samples.stored import what_to_score
 from doubleback.recipes.recipe.imitation.harvest import Harvest, HarvestOptions, Line, harvest
-from doubleback.rewards.jsonl import GZIPPED, checked_rows, refuse, to_lines
+from doubleback.rewards.checks.columns import checked_columns
+from doubleback.rewards.jsonl import GZIPPED, refuse, to_lines
 from doubleback.rewards.rows import Source, read_data, stem
-from doubleback.rewards.types import ConfigError, RunError
+from doubleback.rewards.types import ConfigError, RunError, shortened
 from doubleback.rl.run.files import write_atomically
-from doubleback.rl.run.owner import owned_output
+from doubleback.rl.run.owner import owned_output, require_new_file
 
 KEPT = ("problem", "question", "completion", "score", "verdict", "step", "sample", "seed", "adapter_hash", "tokens")
 """What a kept row says of a sample, where that is known."""
@@ -32,8 +34,7 @@ def harvest_samples(
     beside = path / "harvest.jsonl" if path.is_dir() else path.with_name(f"{stem(path)}.harvest.jsonl")
     out = out or beside
     with owned_output(out):
-        if out.exists() and not force:
-            raise ConfigError(f"--out {out} exists already; choose another file, or overwrite it with --force")
+        require_new_file(out, force)
         found = harvest(_lines(files), options)
         if not found.lines:
             reasons = ", ".join(f"{count:,} {why}" for why, count in found.dropped.items() if count)
@@ -48,16 +49,25 @@ def harvest_samples(
 def _lines(files: Sequence[Path]) -> list[Line]:
     lines: list[Line] = []
     for file in files:
-        data = read_data(Source(str(file)))
-        rows, bad = checked_rows(
-            ((row.number, row.data) for row in data.rows), str(file), [("problem",), ("completion",), ("verdict",)]
-        )
-        bad = [*data.bad, *bad]
-        odd = [row for row in rows if not isinstance(row.data["completion"], str)]
-        bad += [f"{file}:{row.number}: completion is no text" for row in odd]
-        refuse(bad, "; rows of other systems are graded first, with doubleback score")
-        lines += [{**row.data, "problem": str(row.data["problem"])} for row in rows]
+        data, bad = read_data(Source(str(file)), [("problem",), ("completion",), ("verdict",)]), []
+        for row in data.rows:
+            try:
+                lines.append(_line(row.data))
+            except ConfigError as error:
+                bad.append(f"{file}:{row.number}: {error}")
+        refuse([*data.bad, *bad], "; rows of other systems are graded first, with doubleback score")
     return lines
+
+
+def _line(data: Mapping[str, Any]) -> Line:
+    """ConfigError where a column that is read is of another type."""
+    columns = checked_columns(data)
+    if not isinstance(columns["completion"], str):
+        raise ConfigError("completion is no text")
+    parts = columns.get("parts")
+    if not isinstance(parts, Mapping | None) or not isinstance((parts or {}).get("format"), int | float | None):
+        raise ConfigError(f"parts={shortened(parts)} is not a number for each part of a score")
+    return {**data, "problem": str(columns["problem"])}
 
 
 def _table(found: Harvest) -> Table:

@@ -1,14 +1,15 @@
 """The completions that a recipe of `kind: sft` learns from, each for a training problem of its task."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from doubleback.recipes.recipe.problems import OVERLONG
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.tasks.task import Splits
-from doubleback.rewards.answers.messages import completion_text, question_text
+from doubleback.rewards.answers.messages import question_text
+from doubleback.rewards.checks.columns import TEXT_KEYS, stored_text
 from doubleback.rewards.jsonl import Row, refuse
 from doubleback.rewards.rows import Source, read_data
 from doubleback.rewards.types import ConfigError, Problem
@@ -65,7 +66,7 @@ def _golds(splits: Splits, recipe: Recipe) -> list[tuple[Problem, str]]:
 
 def _rows(splits: Splits, recipe: Recipe) -> list[tuple[Problem, str]]:
     name = recipe.demonstrations.source
-    data = read_data(Source(name, way_out="give a file: demonstrations.source=FILE"), [("completion", "response")])
+    data = read_data(Source(name, way_out="give a file: demonstrations.source=FILE"), [TEXT_KEYS])
     refuse(data.bad)
     by_id = {problem.id: problem for problem in splits.train}
     questions = recipe.task.splits().train if any("problem" not in row.data for row in data.rows) else []
@@ -95,8 +96,7 @@ def _problem(row: Row, by_id: Mapping[str, Problem], by_question: Mapping[str, P
 
 def _text(row: Row) -> str:
     """ValueError where it holds no text, or none at all."""
-    values: Sequence[Any] = [row.data.get(key) for key in ("completion", "response")]
-    text = completion_text(next(value for value in values if value is not None))
+    text = stored_text(row.data)
     if not text.strip():
         raise ValueError("the completion is empty")
     return text

@@ -35,6 +35,10 @@ def test_what_is_kept_is_written_and_the_rest_counted(run, tmp_path):
             "rows.jsonl:1: no 'verdict'; the row has problem, completion",
         ),
         ({**SAMPLE, "completion": ["a"]}, 2, "rows.jsonl:1: completion is no text; rows of other systems"),
+        ({**SAMPLE, "verdict": ["correct"]}, 2, "rows.jsonl:1: verdict=['correct'] is not text; mend it"),
+        ({**SAMPLE, "tokens": "3"}, 2, "rows.jsonl:1: tokens='3' is not a number of tokens"),
+        ({**SAMPLE, "parts": [1]}, 2, "rows.jsonl:1: parts=[1] is not a number for each part"),
+        ({**SAMPLE, "parts": {"format": "a"}}, 2, "rows.jsonl:1: parts={'format': 'a'} is not a number for each part"),
         ({**SAMPLE, "verdict": "wrong"}, 1, "rows.jsonl: no sample is worth imitating (1 wrong); nothing was written"),
     ],
 )

@@ -247,7 +247,11 @@ def _reap(workers: set[int]) -> None:
 async def _run(channel: socket.socket) -> None:
     parent = os.getppid()
     reader, host = await asyncio.open_connection(sock=channel)
-    keeper = Keeper(pickle.loads(await _next(reader)), host)
+    try:
+        setup = await _next(reader)
+    except (EOFError, ConnectionError):
+        return  # the host was interrupted before it had said what to keep
+    keeper = Keeper(pickle.loads(setup), host)
     functions = range(len(keeper.jobs))
     tasks = [asyncio.create_task(keeper.keep(each)) for each in functions for _ in range(keeper.num_workers)]
     try:

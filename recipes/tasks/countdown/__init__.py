@@ -1,1 +1,1 @@
-"""Countdown: the task, and what its base models are made of: traces, tokenizer, pre-training."""
+"""Countdown: the task, and what its base models are taught: words, traces."""

@@ -2,24 +2,26 @@
 
 from pathlib import Path
 
-from doubleback.recipes.tasks.countdown.pretrain_config import PretrainConfig
-from doubleback.recipes.tasks.countdown.traces import TraceType
+from doubleback.recipes.pretrain.traces import TraceType
+from doubleback.recipes.tasks.countdown.pretrain_config import CountdownPretrainConfig
 from doubleback.recipes.tasks.pretraining import Pretraining
 
 
-def _run(config: PretrainConfig, folder: Path) -> None:
-    from doubleback.recipes.tasks.countdown.pretrain import pretrain  # torch, which a look at the table does not need
+def _run(config: CountdownPretrainConfig, folder: Path) -> None:
+    # With torch, which a look at the table does not need.
+    from doubleback.recipes.pretrain.base import pretrain
+    from doubleback.recipes.tasks.countdown.lesson import countdown_lesson
 
-    pretrain(config, folder)
+    pretrain(config, countdown_lesson(config), folder)
 
 
 BASES = {
     "countdown": Pretraining(
-        "tiny Qwen3-MoE that searches a little and doubles back now and then", PretrainConfig(), _run
+        "tiny Qwen3-MoE that searches a little and doubles back now and then", CountdownPretrainConfig(), _run
     ),
     "countdown-optimal": Pretraining(
         "the same, pre-trained on right paths alone: it never saw a search",
-        PretrainConfig(mix={TraceType.OPTIMAL: 1.0}),
+        CountdownPretrainConfig(mix={TraceType.OPTIMAL: 1.0}),
         _run,
     ),
 }

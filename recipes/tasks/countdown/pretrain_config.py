@@ -1,102 +1,20 @@
-"""Settings of a Countdown base model. Loads without torch."""
+"""Settings of a Countdown base. Loads without torch."""
 
-from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from doubleback.recipes.tasks.countdown.traces import DEFAULT_BUDGET, DEFAULT_MIX, TraceType
+from doubleback.recipes.pretrain.config import PretrainConfig
 from doubleback.rewards.builtin.countdown import NUM_NUMBERS
-from doubleback.rewards.settings import Section
-from doubleback.rl.config import Positive
-
-# Not strict: names come as plain text from YAML and the command line.
-TraceName = Annotated[TraceType, Field(strict=False)]
 
 
-class ModelShape(Section):
-    """A Qwen3-MoE small enough for a CPU: 902,656 parameters by default."""
-
-    hidden_size: Annotated[int, Field(ge=32, multiple_of=32)] = 128
-    """Width. vLLM's CPU kernel for experts wants a multiple of 32."""
-    num_layers: Annotated[int, Field(ge=1)] = 2
-    """Decoder layers, every one with experts."""
-    num_heads: Annotated[int, Field(ge=1)] = 4
-    """Query heads."""
-    num_key_value_heads: Annotated[int, Field(ge=1)] = 2
-    """Key and value heads, shared among the query heads."""
-    head_dim: Annotated[int, Field(ge=2, multiple_of=2)] = 32
-    """Width of a head."""
-    num_experts: Annotated[int, Field(ge=1)] = 8
-    """Experts in a layer."""
-    num_experts_per_token: Annotated[int, Field(ge=1)] = 2
-    """Experts that a token visits; their weights are normalised to sum to 1."""
-    expert_size: Annotated[int, Field(ge=32, multiple_of=32)] = 128
-    """Inner width of an expert."""
-    rope_theta: Positive = 1e4
-    """Base of the rotary frequencies."""
-    max_positions: Annotated[int, Field(ge=16)] = 512
-    """Longest prompt and completion together."""
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if self.num_heads % self.num_key_value_heads:
-            raise ValueError(
-                f"num_heads={self.num_heads} must be a multiple of num_key_value_heads={self.num_key_value_heads}"
-            )
-        if self.num_experts_per_token > self.num_experts:
-            raise ValueError(
-                f"num_experts_per_token={self.num_experts_per_token} must be at most num_experts={self.num_experts}"
-            )
-        return self
-
-
-class PretrainConfig(Section):
-    """Pre-training from scratch on synthetic traces."""
+class CountdownPretrainConfig(PretrainConfig):
+    """Pre-training on Countdown's traces."""
 
     num_numbers: Annotated[int, Field(ge=min(NUM_NUMBERS), le=max(NUM_NUMBERS))] = 3
     """Size of the problems. Only their pre-training split is seen."""
-    mix: Mapping[TraceName, Annotated[float, Field(ge=0)]] = DEFAULT_MIX
-    """Share of each trace type. {optimal: 1.0} makes a base without backtracking."""
-    budget: Annotated[int, Field(ge=24)] = DEFAULT_BUDGET
-    """Longest completion in tokens, end-of-sequence included."""
-    seed: int = 0
-    """Of the weights, of the traces and of the samples that are scored."""
-    steps: Annotated[int, Field(ge=1)] = 2400
-    """Optimiser steps."""
-    tokens_per_batch: Annotated[int, Field(ge=256)] = 2048
-    """Tokens of a batch, padding included."""
-    lr: Positive = 3e-3
-    """Peak learning rate of AdamW."""
-    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """AdamW's decay of the mean gradient."""
-    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.98
-    """AdamW's decay of the squared gradient."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.05
-    """AdamW's decay of every weight."""
-    max_grad_norm: Positive = 1.0
-    """Gradients are scaled down to this norm."""
-    warmup_steps: Annotated[int, Field(ge=0)] = 50
-    """Steps of linear rise to `lr`."""
-    decay_share: Annotated[float, Field(ge=0, le=1)] = 0.35
-    """Last share of the steps, in which the rate falls linearly to 0."""
-    balance_coefficient: Annotated[float, Field(ge=0)] = 0.01
-    """Weight of the loss that spreads tokens over the experts."""
-    threads: Annotated[int, Field(ge=1)] = 1
-    """CPU threads; the same number gives the same weights. Two save a third of the time on idle cores, and take several
-    times as long where a core is shared."""
-    score_split: Literal["validation", "test"] = "test"
-    """Held-out problems that the card's scores are measured on. While you tune: validation."""
-    model: ModelShape = ModelShape()
-    """Shape of the model."""
 
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if not sum(self.mix.values()) > 0:
-            raise ValueError(f"mix={self.mix} must have a positive share")
-        longest = 2 + 2 * self.num_numbers + self.budget
-        if longest > self.model.max_positions:
-            raise ValueError(f"budget={self.budget} and a prompt exceed model.max_positions={self.model.max_positions}")
-        if longest > self.tokens_per_batch:
-            raise ValueError(f"budget={self.budget} and a prompt exceed tokens_per_batch={self.tokens_per_batch}")
-        return self
+    @property
+    def longest_prompt(self) -> int:
+        """`<bos>`, numbers, arrow and target, and room to spare."""
+        return 2 + 2 * self.num_numbers

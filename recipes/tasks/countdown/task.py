@@ -9,7 +9,8 @@ from pydantic import Field
 
 from doubleback.eval.measures.backtracking import Replay, replay
 from doubleback.eval.measures.measure import Measure
-from doubleback.recipes.tasks.countdown.traces import TraceType, make_trace
+from doubleback.recipes.pretrain.traces import TraceType
+from doubleback.recipes.tasks.countdown.traces import make_trace
 from doubleback.recipes.tasks.task import Splits, Task
 from doubleback.rewards.builtin.countdown import NUM_NUMBERS, Split, problems
 from doubleback.rewards.types import Problem

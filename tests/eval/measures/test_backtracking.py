@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from doubleback.eval.measures.backtracking import replay
-from doubleback.recipes.tasks.countdown.traces import TraceType, make_trace
+from doubleback.recipes.pretrain.traces import TraceType
+from doubleback.recipes.tasks.countdown.traces import make_trace
 from doubleback.rewards.builtin.countdown import all_problems
 
 FAILED = "12 - 9 = 3 : 7 - 3 = 4 no 3 + 7 = 10 no"

@@ -5,8 +5,9 @@ import random
 import pytest
 from transformers import AutoTokenizer
 
+from doubleback.recipes.pretrain.traces import TraceType
 from doubleback.recipes.tasks.countdown.tokenizer import FIRST_NUMBER_ID, VOCABULARY, make_tokenizer
-from doubleback.recipes.tasks.countdown.traces import TraceType, make_trace
+from doubleback.recipes.tasks.countdown.traces import make_trace
 from doubleback.rewards.builtin.countdown import Split, problems
 
 

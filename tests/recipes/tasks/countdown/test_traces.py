@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from doubleback.eval.measures.backtracking import replay
-from doubleback.recipes.tasks.countdown.traces import DEFAULT_MIX, Term, TraceType, make_trace, moves, sample_trace
+from doubleback.recipes.pretrain.traces import DEFAULT_BUDGET, DEFAULT_MIX, TraceType
+from doubleback.recipes.pretrain.traces import sample_trace as sample_trace_of
+from doubleback.recipes.tasks.countdown.traces import Term, make_trace, moves, search
 from doubleback.rewards.answers.extract import think_answer
 from doubleback.rewards.builtin.countdown import Split, all_problems, grade, make_problem, problems
 from doubleback.rewards.types import Verdict
@@ -18,6 +20,11 @@ PROBLEM = make_problem([9, 7, 12], 28)
 OPERATION = r"[0-9]+ [-+*] [0-9]+ = [0-9]+"
 LEAF = rf"{OPERATION} (?:no|yes)"
 GRAMMAR = re.compile(rf"<think> {OPERATION} : {LEAF}(?: {LEAF})*(?: back {OPERATION} : {LEAF}(?: {LEAF})*)* </think>.*")
+
+
+def sample_trace(problem, seed, draw, mix=DEFAULT_MIX):
+    return sample_trace_of(search, problem, seed, draw, mix, DEFAULT_BUDGET)
+
 
 all_sizes = st.sampled_from(all_problems(3)) | st.sampled_from(all_problems(4))
 seeds = st.integers(0, 2**32)
@@ -129,9 +136,9 @@ FROZEN_TRACE = (
 
 
 def test_mix_draws_the_kinds_in_their_shares(monkeypatch):
-    import doubleback.recipes.tasks.countdown.traces as module
+    import doubleback.recipes.pretrain.traces as module
 
-    monkeypatch.setattr(module, "make_trace", lambda problem, kind, rng, budget: kind)
+    monkeypatch.setattr(module, "make_trace", lambda search, problem, kind, rng, budget: kind)
     kinds = Counter(sample_trace(PROBLEM, 0, draw) for draw in range(4000))
     for kind, share in DEFAULT_MIX.items():
         assert kinds[kind] / 4000 == pytest.approx(share, abs=0.025)  # three standard deviations of the largest

@@ -1,4 +1,4 @@
-"""Scores of a Countdown base on held-out problems, and the model card that states them."""
+"""Scores of a base on held-out problems, and the model card that states them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,9 +10,8 @@ import yaml
 from doubleback.eval.run import Request, generate
 from doubleback.eval.show.tables import labels
 from doubleback.eval.summarise import summary
-from doubleback.recipes.tasks.countdown.pretrain_config import PretrainConfig
-from doubleback.recipes.tasks.countdown.task import MEASURES
-from doubleback.rewards.builtin.countdown import Split, problems
+from doubleback.recipes.pretrain.config import PretrainConfig
+from doubleback.recipes.pretrain.lesson import Lesson
 from doubleback.rewards.compose.config import ComponentConfig, RewardConfig
 from doubleback.rewards.compose.reward import load_reward
 from doubleback.rewards.sample_lines import with_columns
@@ -23,9 +22,6 @@ from doubleback.rl.policy.base import base_tensors, load_base, load_tokenizer
 from doubleback.rl.run.samples import sample_lines
 from doubleback.rl.types import Group, ModelSource, Sampling
 
-REWARD = RewardConfig(
-    components={"countdown": ComponentConfig(args={}), "format": ComponentConfig(weight=0.1, args={})}
-)
 NUM_SAMPLES = 16
 """Completions per problem."""
 
@@ -50,17 +46,19 @@ class Scores:
     summary: Mapping[str, Any]
 
 
-def measure_base(folder: Path, config: PretrainConfig) -> Scores:
+def measure_base(folder: Path, config: PretrainConfig, lesson: Lesson) -> Scores:
     """Scores of the base in `folder`, in float32, on the split of the settings: what `train` measures at step 0."""
     model = ModelSource(str(folder), "float32", config.model.max_positions)
     setup = EngineConfig(name="transformers").setup(model)
     engine = create_engine(setup, base_tensors(load_base(model)), load_tokenizer(model.path))
     sampling = Sampling(NUM_SAMPLES, 1.0, config.budget)
-    held_out = problems(config.num_numbers, Split(config.score_split))
+    held_out = lesson.problems(config.score_split)
     request = Request(config.score_split, held_out, sampling, config.seed)
-    groups = generate(engine, request, load_reward(REWARD, config.budget))
+    components = {lesson.task: ComponentConfig(args={}), "format": ComponentConfig(weight=0.1, args={})}
+    reward = load_reward(RewardConfig(components=components), config.budget)
+    groups = generate(engine, request, reward)
     lines = with_columns([line for group in groups for line in sample_lines(group)], held_out)
-    return Scores(groups, summary(lines, {}, measures=MEASURES))
+    return Scores(groups, summary(lines, {}, measures=lesson.measures))
 
 
 def _example(groups: Sequence[Group]) -> str:
@@ -76,9 +74,9 @@ def _example(groups: Sequence[Group]) -> str:
     return next((text for text, doubles_back in samples if doubles_back), samples[0][0])
 
 
-def base_card(config: PretrainConfig, cost: Cost, scores: Scores) -> str:
+def base_card(config: PretrainConfig, lesson: Lesson, cost: Cost, scores: Scores) -> str:
     """The model card, in Markdown: task, scores, data, cost, settings."""
-    num_seen = len(problems(config.num_numbers, Split.PRETRAIN))
+    num_seen = len(lesson.problems("pretrain"))
     estimates = {f"pass@{k}": scores.summary["pass_at_k"][str(k)] for k in (1, NUM_SAMPLES)}
     estimates |= {label: scores.summary[name] for name, label in labels(scores.summary).items()}
     rows = "\n".join(
@@ -90,14 +88,14 @@ def base_card(config: PretrainConfig, cost: Cost, scores: Scores) -> str:
 license: mit
 library_name: transformers
 pipeline_tag: text-generation
-tags: [countdown, mixture-of-experts, doubleback]
+tags: [{lesson.task}, mixture-of-experts, doubleback]
 ---
 
-# A tiny mixture of experts that plays Countdown
+# {lesson.title}
 
 A Qwen3-MoE made for doubleback's tests and demonstrations, pre-trained from scratch on synthetic traces. Given
-`9 7 12 -> 28` it thinks in operations and answers with an expression; it knows nothing else. Weights are bfloat16,
-the tokenizer knows 118 words, and there is no chat template. A completion of a held-out problem:
+{lesson.does}; it knows nothing else. Weights are bfloat16,
+the tokenizer knows {len(lesson.vocabulary)} words, and there is no chat template. A completion of a held-out problem:
 
     {_example(scores.groups)}
 
@@ -112,13 +110,13 @@ Intervals are 95 %, bootstrapped over problems.
 {rows}
 
 Shares are of completions. Backtracks and errors are found by replaying the states of the search
-(`doubleback.eval.measures.backtracking`).
+(`{lesson.replay}`).
 
 ## Data and cost
 
-Synthetic traces of the {num_seen:,} pre-training problems with {config.num_numbers} numbers
-(`doubleback.recipes.tasks.countdown.traces`), seed {config.seed}: {cost.num_tokens:,} tokens in {config.steps:,} steps,
-last loss {cost.last_loss:.3f} nats a token. Training took {cost.wall_seconds:.0f} s of wall time and
+Synthetic traces of the {num_seen:,} pre-training problems with {lesson.size}
+(`doubleback.recipes.tasks.{lesson.task}.traces`), seed {config.seed}: {cost.num_tokens:,} tokens in
+{config.steps:,} steps, last loss {cost.last_loss:.3f} nats a token. Training took {cost.wall_seconds:.0f} s of wall time and
 {cost.cpu_seconds:.0f} CPU-seconds (threads: {config.threads}). Other machines may round differently and end at slightly
 different weights.
 

@@ -71,7 +71,7 @@ def test_the_card_states_scores_data_cost_and_the_settings_that_make_it_again(ba
     settings = yaml.safe_load(card.partition("```yaml\n")[2].partition("```")[0])
     assert CountdownPretrainConfig.model_validate(settings) == BASES[base.name].settings
     assert "349 test problems" in card
-    assert re.search(r"seed 0: [0-9,]+ tokens in 2,400 steps", card)
+    assert re.search(r"seed 0: [0-9,]+ tokens in\s2,400 steps", card)
     assert re.search(r"[0-9]+ s of wall time and\s[0-9]+ CPU-seconds", card)
     assert {"pass@1", "pass@16", "verified backtracks", "mean tokens"} < set(figures_of(base))
 

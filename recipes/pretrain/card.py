@@ -117,8 +117,8 @@ Shares are of completions. Backtracks and errors are found by replaying the stat
 Synthetic traces of the {num_seen:,} pre-training problems with {lesson.size}
 (`doubleback.recipes.tasks.{lesson.task}.traces`), seed {config.seed}: {cost.num_tokens:,} tokens in
 {config.steps:,} steps, last loss {cost.last_loss:.3f} nats a token. Training took
-{cost.wall_seconds:.0f} s of wall time and {cost.cpu_seconds:.0f} CPU-seconds (threads: {config.threads}). Other machines may round differently and end at slightly
-different weights.
+{cost.wall_seconds:.0f} s of wall time and {cost.cpu_seconds:.0f} CPU-seconds (threads: {config.threads}).
+Other machines may round differently and end at slightly different weights.
 
 ## Settings
 

@@ -135,9 +135,11 @@ class DemonstrationsConfig(Section):
     short_for = "source"
 
     source: str = "gold"
-    """`gold`: what the task holds for a perfect answer to each training problem. Or a file of rows (JSON lines and the
-    other forms that task.train takes) with `completion`, of the training problem that `problem` names by its id, or
-    `question` by its text; a question may have several."""
+    """`gold`: what the task holds for a perfect answer to each training problem. A name of the task's own traces, as
+    `search` of countdown. Or a file of rows (JSON lines and the other forms that task.train takes) with `completion`,
+    of the training problem that `problem` names by its id, or `question` by its text; a question may have several."""
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """Learn from so many completions alone, drawn by chance from `seed`. `null`: from all."""
     learn_prompts: bool = False
     """Learn the tokens of the prompt too, all but its first."""
 

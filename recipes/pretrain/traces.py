@@ -41,6 +41,8 @@ ABANDON_TRIES = (2, 8)
 """Fewest and most tries of one that loses patience."""
 SHORT_TRIES = (2, 4)
 """Fewest and most tries of a short search."""
+SEARCH_DRAWS = 200
+"""Depth-first orders that are tried for a search that goes back; some problems are solved down every branch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,25 @@ def make_trace(search: Search, problem: Problem, kind: TraceType, rng: random.Ra
     """One completion of this kind, without its end-of-sequence token, which the budget counts."""
     num_tries = _num_tries(kind, rng)
     return _write(search(problem, kind, rng), num_tries, budget)
+
+
+def search_trace(
+    search: Search, problem: Problem, rng: random.Random, budget: int = DEFAULT_BUDGET, is_right: bool = True
+) -> str | None:
+    """A depth-first search that goes back, fails once more and then finds the answer, drawn by chance.
+
+    With `is_right=False` the same search is given up before its last try, the one that is right, and answers with the
+    try before, to which it had said `no`: the behaviour is the same, the answer is wrong. None where SEARCH_DRAWS draws
+    have none that fits the budget.
+    """
+    for _ in range(SEARCH_DRAWS):
+        pieces = list(search(problem, TraceType.DEPTH_FIRST, rng))
+        whole = _write(pieces, math.inf, budget)
+        num_tries = whole.count(" yes ") + whole.count(" no ")
+        failed = _write(pieces, max(num_tries - 1, 1), budget)
+        if " yes " in whole and " back " in failed:
+            return whole if is_right else failed
+    return None
 
 
 def _num_tries(kind: TraceType, rng: random.Random) -> float:

@@ -7,7 +7,7 @@ a folder beside this file, `package.module:attr`, `path.py:attr`, or an entry po
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -25,6 +25,8 @@ from doubleback.rewards.settings import Section
 from doubleback.rewards.types import ConfigError, Problem
 
 FOLDER = Path(__file__).parent
+Trace = Callable[[Problem, int], str | None]
+"""(problem, seed) -> a completion; None where this problem has none of the manner."""
 GROUP = "doubleback.tasks"
 """Entry point group in which a package offers tasks by name."""
 SPLIT_BOUNDS = ((80, "train"), (90, "validation"), (100, "test"))
@@ -101,6 +103,10 @@ class Task(Section):
     def gold(self, problem: Problem) -> str | None:
         """The completion that a perfect policy would give, graded before training. None: nobody knows one."""
         return None
+
+    def traces(self) -> Mapping[str, Trace]:
+        """Name -> completions of one manner that the task itself can write, which `demonstrations.source` may name."""
+        return {}
 
     @classmethod
     def chosen(cls, data: Any) -> type[Section]:

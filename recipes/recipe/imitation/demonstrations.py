@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
 from typing import Any
 
 from doubleback.recipes.recipe.problems import OVERLONG
@@ -11,6 +13,7 @@ from doubleback.recipes.tasks.task import Splits
 from doubleback.rewards.answers.messages import question_text
 from doubleback.rewards.checks.columns import TEXT_KEYS, stored_text
 from doubleback.rewards.jsonl import Row, refuse
+from doubleback.rewards.nearest import nearest
 from doubleback.rewards.rows import Source, read_data
 from doubleback.rewards.types import ConfigError, Problem
 from doubleback.rl.rollout.given import encode_given
@@ -35,7 +38,7 @@ def demonstrated(splits: Splits, recipe: Recipe, tokenizer: Any) -> Demonstrated
     task.overlong=skip leaves them out, and where nothing is left.
     """
     config, max_length = recipe.demonstrations, recipe.model.max_length
-    given = _golds(splits, recipe) if config.source == GOLD else _rows(splits, recipe)
+    given = _limited(_given(splits, recipe), config.limit, recipe.seed)
     long, kept, count = [], [], Counter[str]()
     for problem, text in given:
         ids = encode_given(problem, text, tokenizer, config.learn_prompts)
@@ -55,6 +58,26 @@ def demonstrated(splits: Splits, recipe: Recipe, tokenizer: Any) -> Demonstrated
     return Demonstrated(splits, {problem.id: text for problem, text in kept})
 
 
+def _given(splits: Splits, recipe: Recipe) -> list[tuple[Problem, str]]:
+    """Training problems with what the source has for them."""
+    source, traces = recipe.demonstrations.source, recipe.task.traces()
+    if source == GOLD:
+        return _golds(splits, recipe)
+    if source in traces:
+        written = [(problem, traces[source](problem, recipe.seed)) for problem in splits.train]
+        return [(problem, text) for problem, text in written if text is not None]
+    return _rows(splits, recipe)
+
+
+def _limited(given: list[tuple[Problem, str]], limit: int | None, seed: int) -> list[tuple[Problem, str]]:
+    """`limit` of them, in their order. ConfigError where there are fewer."""
+    if limit is None:
+        return given
+    if limit > len(given):
+        raise ConfigError(f"demonstrations.limit={limit}: the source has {len(given)} completions; lower it")
+    return [given[index] for index in sorted(Random(f"{seed}:demonstrations").sample(range(len(given)), limit))]
+
+
 def _golds(splits: Splits, recipe: Recipe) -> list[tuple[Problem, str]]:
     given = [(problem, recipe.task.gold(problem)) for problem in splits.train]
     if lacking := next((problem for problem, text in given if text is None), None):
@@ -66,6 +89,9 @@ def _golds(splits: Splits, recipe: Recipe) -> list[tuple[Problem, str]]:
 
 def _rows(splits: Splits, recipe: Recipe) -> list[tuple[Problem, str]]:
     name = recipe.demonstrations.source
+    if name.isidentifier() and not Path(name).exists():
+        names = nearest(name, [GOLD, *recipe.task.traces()])
+        raise ConfigError(f"demonstrations.source={name} is no source of task {recipe.task.name}, and no file; {names}")
     data = read_data(Source(name, way_out="give a file: demonstrations.source=FILE"), [TEXT_KEYS])
     refuse(data.bad)
     by_id = {problem.id: problem for problem in splits.train}

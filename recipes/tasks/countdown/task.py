@@ -2,16 +2,16 @@
 
 import random
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from doubleback.eval.measures.backtracking import Replay, replay
 from doubleback.eval.measures.measure import Measure
-from doubleback.recipes.pretrain.traces import TraceType
-from doubleback.recipes.tasks.countdown.traces import make_trace
-from doubleback.recipes.tasks.task import Splits, Task
+from doubleback.recipes.pretrain.traces import TraceType, search_trace
+from doubleback.recipes.tasks.countdown.traces import make_trace, search
+from doubleback.recipes.tasks.task import Splits, Task, Trace
 from doubleback.rewards.builtin.countdown import NUM_NUMBERS, Split, problems
 from doubleback.rewards.types import Problem
 
@@ -58,6 +58,14 @@ class Countdown(Task):
             problems(self.num_numbers, split) for split in (Split.TRAIN, Split.VALIDATION, Split.TEST)
         )
         return Splits(train, validation, test)
+
+    def traces(self) -> Mapping[str, Trace]:
+        """`search` doubles back and ends right; `search_wrong` is the same search, given up one check too early."""
+
+        def searched(problem: Problem, seed: int, is_right: bool) -> str | None:
+            return search_trace(search, problem, random.Random(f"{seed}:{problem.id}"), is_right=is_right)
+
+        return {"search": partial(searched, is_right=True), "search_wrong": partial(searched, is_right=False)}
 
     def gold(self, problem: Problem) -> str:
         """A right path and the answer, as in the traces of pre-training."""

@@ -48,6 +48,24 @@ def test_the_golds_are_given_for_every_training_problem(problems):
     assert found.completions[problems[0].id] == task.gold(problems[0])
 
 
+def test_a_task_writes_traces_of_which_chance_takes_some(problems):
+    found = given("demonstrations.source=search", "demonstrations.limit=5")
+    traces = recipe().task.traces()
+    by_id = {problem.id: problem for problem in problems}
+    assert found.completions == {name: traces["search"](by_id[name], 0) for name in found.completions}
+    assert [problem.id for problem in found.splits.train] == [*found.completions]
+    others = given("demonstrations.source=search", "demonstrations.limit=5", "seed=1")
+    assert (len(found.completions), len(others.completions)) == (5, 5)
+    assert [*found.completions] != [*others.completions]
+    with pytest.raises(ConfigError, match=r"demonstrations\.limit=5000: the source has \d+ completions; lower it"):
+        given("demonstrations.limit=5000")
+    with pytest.raises(
+        ConfigError,
+        match="and no file; did you mean search",
+    ):
+        given("demonstrations.source=serach")
+
+
 def test_a_file_names_problems_by_id_or_question_and_several_times(tmp_path, problems):
     first, second = problems[:2]
     source = file_of(

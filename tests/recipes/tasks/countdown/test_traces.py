@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from doubleback.eval.measures.backtracking import replay
-from doubleback.recipes.pretrain.traces import DEFAULT_BUDGET, DEFAULT_MIX, TraceType
+from doubleback.recipes.pretrain.traces import DEFAULT_BUDGET, DEFAULT_MIX, TraceType, search_trace
 from doubleback.recipes.pretrain.traces import sample_trace as sample_trace_of
 from doubleback.recipes.tasks.countdown.traces import Term, make_trace, moves, search
 from doubleback.rewards.answers.extract import think_answer
@@ -151,3 +151,26 @@ def test_a_budget_too_small_for_one_try_is_refused():
     make_trace(PROBLEM, TraceType.GUESS, random.Random(0), budget=24)
     with pytest.raises(ValueError, match="budget=23"):
         make_trace(PROBLEM, TraceType.GUESS, random.Random(0), budget=23)
+
+
+@given(all_sizes, seeds)
+def test_a_search_goes_back_and_ends_right_or_with_the_try_before(problem, seed):
+    right = search_trace(search, problem, random.Random(seed))
+    wrong = search_trace(search, problem, random.Random(seed), is_right=False)
+    if right is None:
+        assert wrong is None
+        return
+    assert replay(right, **problem.columns).is_verified_backtrack
+    thoughts, failed = right.split(" </think>")[0], wrong.split(" </think>")[0]
+    assert thoughts.startswith(failed)  # the same search, given up
+    assert thoughts.count(" yes") == 1
+    assert re.findall("no|yes", thoughts)[:-1] == re.findall("no|yes", failed)
+    result = replay(wrong, **problem.columns)
+    assert not is_correct(problem, wrong)
+    assert result.num_backtracks >= 1
+    assert result.num_arithmetic_errors == result.num_false_checks == result.num_unparsed == 0
+
+
+def test_what_every_branch_solves_has_no_search():
+    # 1 + 1 = 2, 1 * 1 = 1 : 1 + 1 = 2: the first branch is left for another only after all of it has failed.
+    assert search_trace(search, make_problem([1, 1, 1], 2), random.Random(0)) is None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from doubleback.eval.statistics.equal_tokens import EqualTokens, Tried, at_equal_tokens
 from doubleback.eval.statistics.paired import PairedDifference, paired_difference
 from doubleback.eval.summarise import by_problem
 from doubleback.rewards.jsonl import complete_lines
@@ -16,7 +17,9 @@ from doubleback.rewards.types import UNUSABLE, ConfigError
 SAMPLES, SUMMARY = "samples.jsonl", "summary.json"
 AGAIN = "evaluate again, with doubleback eval"
 MUST_AGREE = ("suite", "data_sha256", "prompt", "prompt_sha256", "n", "temperature", "max_tokens")
-"""What a paired comparison takes for granted. `thinking` may differ: on against off is a comparison."""
+"""What a paired comparison takes for granted."""
+MAY_DIFFER = ("thinking", "ban", "seed")
+"""What is named where it differs, and no reason to refuse: thinking on and off, with and without a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +46,14 @@ class ComparedEvaluations:
 
     num_problems: int
     """Problems that both have."""
+    differs: Mapping[str, tuple[Any, Any]]
+    """What of MAY_DIFFER does: its value in A, in B."""
     pass_at_1: PairedDifference
     tokens: PairedDifference
+    equal_tokens: EqualTokens
+    """pass@1 of the one with longer completions against pass@k of the other, at as many tokens a problem."""
+    is_second_longer: bool
+    """Whether B is the one with longer completions."""
     only_first: int
     only_second: int
     """n = 1: problems that only A, only B got right."""
@@ -79,14 +88,22 @@ def compare(first: Evaluated, second: Evaluated, force: bool = False) -> Compare
     common = [name for name in groups[0] if name in groups[1]]
     if not common:
         raise ConfigError(f"{first.path} and {second.path} have no problem in common")
+    tried = [[_tried(group[name]) for name in common] for group in groups]
     n = max(len(group[name]) for group in groups for name in common)
     rates = [[_mean([is_correct(it) for it in _usable(group[name])]) for name in common] for group in groups]
     tokens = [[_mean_tokens(group[name]) for name in common] for group in groups]
+    spent = paired_difference(tokens[0], tokens[1], max(n, 2))
+    is_second_longer = spent.difference.value > 0
+    searcher, guesser = reversed(tried) if is_second_longer else tried
+    settings = [(key, first.summary.get(key), second.summary.get(key)) for key in MAY_DIFFER]
     flips = [Flip(name, a, b) for name, a, b in zip(common, *rates, strict=True) if a != b and a == a and b == b]
     return ComparedEvaluations(
         num_problems=len(common),
+        differs={key: (a, b) for key, a, b in settings if a != b},
         pass_at_1=paired_difference(rates[0], rates[1], n),
-        tokens=paired_difference(tokens[0], tokens[1], max(n, 2)),
+        tokens=spent,
+        equal_tokens=at_equal_tokens(searcher, guesser),
+        is_second_longer=is_second_longer,
         only_first=sum(flip.first > flip.second for flip in flips),
         only_second=sum(flip.first < flip.second for flip in flips),
         flips=tuple(sorted(flips, key=lambda flip: -abs(flip.second - flip.first))),
@@ -95,6 +112,11 @@ def compare(first: Evaluated, second: Evaluated, force: bool = False) -> Compare
 
 def _usable(group: Sequence[Line]) -> list[Line]:
     return [line for line in group if line["verdict"] not in UNUSABLE]
+
+
+def _tried(group: Sequence[Line]) -> Tried:
+    usable = _usable(group)
+    return Tried(len(usable), sum(map(is_correct, usable)), _mean_tokens(group))
 
 
 def _mean_tokens(group: Sequence[Line]) -> float:

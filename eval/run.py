@@ -10,13 +10,14 @@ not, they are the samples of an uninterrupted run to the last bit (docs/faults.m
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from doubleback.rewards.jsonl import complete_lines, to_lines
 from doubleback.rewards.sample_lines import judged_sample
-from doubleback.rewards.types import UNUSABLE, Completion, Problem, Score
+from doubleback.rewards.types import UNUSABLE, Completion, Problem, RunError, Score
 from doubleback.rl.engines.engine import Sampler
 from doubleback.rl.rollout.scoring import Scorer
 from doubleback.rl.run.files import append, write_atomically
@@ -45,11 +46,22 @@ class Request:
 
     def sample(self, engine: Sampler, scorer: Scorer, write: Callable[[Group], None]) -> None:
         """Sample and judge the problems in one call of the engine; `write` gets each scored group as it is judged, in a
-        thread of its own. Whether too many could not be judged is for the caller to ask.
+        thread of its own. Whether too many could not be judged is for the caller to ask. RunError where the engine drew
+        what is banned.
         """
         seeds = [sample_seed(self.seed, f"eval {self.suite}", problem.id) for problem in self.problems]
         with _Judging(scorer, write) as judging:
-            engine.sample(self.problems, self.sampling, seeds, on_group=judging.take)
+            engine.sample(self.problems, self.sampling, seeds, on_group=partial(self._take, judging))
+
+    def _take(self, judging: "_Judging", index: int, group: Group) -> None:
+        # An engine of somebody else may not know of banned tokens, and would draw them without a word.
+        drawn = {token for completion in group.completions for token in completion.token_ids}
+        if said := drawn & set(self.sampling.banned_ids):
+            raise RunError(
+                f"problem {group.problem.id}: the engine drew token {min(said)}, which --ban forbids; an engine of "
+                f"one's own must heed Sampling.banned_ids"
+            )
+        judging.take(index, group)
 
 
 def generate(engine: Sampler, request: Request, scorer: Scorer) -> list[Group]:

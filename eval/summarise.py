@@ -1,6 +1,7 @@
 """What an evaluation says: one summary of a samples file, whoever made the samples."""
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from statistics import quantiles
@@ -70,6 +71,7 @@ def summary(
         "mean_tokens": _mean(problems, num_tokens),
         "tokens": _percentiles([num for num in map(num_tokens, lines) if num is not None]),
         "obeys_thinking": _mean(usable, obeys_thinking),
+        **_banned(problems, settings.get("ban")),
         "reflection_phrases": _reflection(lines),
         **_measured(usable, measures),
     }
@@ -95,6 +97,14 @@ def by_problem(lines: Iterable[Line]) -> list[list[Line]]:
         first.setdefault(str(line["problem"]), position)
     by_first = sorted((line for _, line in ordered), key=lambda line: first[str(line["problem"])])
     return [list(group) for _, group in groupby(by_first, key=lambda line: str(line["problem"]))]
+
+
+def _banned(problems: Sequence[Sequence[Line]], words: Sequence[str] | None) -> dict[str, Any]:
+    """How often a word was said that the policy may not say as one token: a vocabulary of sub-words may spell it."""
+    if not words:
+        return {}
+    said = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, words))})(?!\w)")
+    return {"banned_rate": _mean(problems, lambda line: said.search(line.get("completion") or "") is not None)}
 
 
 def _voted(lines: Sequence[Line], ks: Sequence[int], least: int) -> list[int]:

@@ -66,6 +66,8 @@ class Sampling:
     """Longest completion, end-of-sequence included."""
     stop: tuple[str, ...] = ()
     """Strings at which a completion ends."""
+    banned_ids: tuple[int, ...] = ()
+    """Tokens that are never drawn: their logits are minus infinity, and the others share the probability."""
 
 
 @dataclass(frozen=True, slots=True)

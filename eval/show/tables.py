@@ -111,6 +111,22 @@ def comparison_table(first: Mapping[str, Any], second: Mapping[str, Any], compar
     return table
 
 
+def equal_tokens_table(compared: ComparedEvaluations) -> Table:
+    """pass@1 of the one with longer completions against pass@k of the other, k samples being as many tokens."""
+    found, names = compared.equal_tokens, ("B", "A") if compared.is_second_longer else ("A", "B")
+    is_known = not math.isnan(found.k)
+    table = Table(title=f"at equal tokens, {found.tokens:.1f} a problem", title_justify="left")
+    guessed = f"pass@{found.k:.2f}" if is_known else "pass@k"
+    for column in (f"pass@1 of {names[0]}", f"{guessed} of {names[1]}", f"{names[0]} - {names[1]}", "p"):
+        table.add_column(column, justify="right")
+    values = ["-" if math.isnan(value) else f"{value:.3f}" for value in (found.searcher, found.guesser)]
+    p_value = "-" if math.isnan(found.p_value) else f"{found.p_value:.2g}"
+    table.add_row(*values, cell(_as_dict(found.difference), 3, "+"), p_value)
+    few = f"{names[1]} has too few samples a problem for as many tokens; evaluate both with a larger --n"
+    table.caption = "95 % over problems, k found anew in each resample" if is_known else few
+    return table
+
+
 def flips_table(compared: ComparedEvaluations, number: int = 10) -> Table:
     """The problems that changed most."""
     table = Table(title=f"{len(compared.flips)} problems flipped; the largest changes", title_justify="left", box=None)
@@ -135,6 +151,7 @@ def _rows(summary: Mapping[str, Any], ks: Sequence[int]) -> list[tuple[str, dict
         "no_answer_rate": "no answer",
         "unusable_rate": "not judged",
         "obeys_thinking": "obeys thinking",
+        "banned_rate": "says what is banned",
     }
     rows += [(label, summary.get(name), 1 if name == "mean_tokens" else 3) for name, label in shown_labels.items()]
     for name, label in summary["measures"].items():
@@ -154,4 +171,5 @@ def _phrases(summary: Mapping[str, Any]) -> str | None:
 
 
 def _as_dict(estimate: Estimate) -> dict[str, float | None]:
-    return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+    ends = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+    return {name: None if math.isnan(value) else value for name, value in ends.items()}

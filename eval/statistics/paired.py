@@ -6,6 +6,7 @@ from itertools import accumulate
 from math import nan
 
 import numpy as np
+from numpy.typing import NDArray
 
 from doubleback.eval.statistics.intervals import RESAMPLES, Estimate, clustered, resampled_means
 
@@ -70,12 +71,19 @@ def _mcnemar_of_pairs(pairs: Sequence[tuple[float, float]]) -> float:
 
 
 def _bootstrap_p_value(pairs: Sequence[tuple[float, float]], seed: int) -> float:
-    """2 min(share of resampled mean differences <= 0, share >= 0), at most 1.
+    means_R = resampled_means([b - a for a, b in pairs], seed)
+    return two_sided(means_R, largest=max(abs(value) for pair in pairs for value in pair))
+
+
+def two_sided(means_R: NDArray[np.float64], largest: float) -> float:
+    """2 min(share of resampled mean differences <= 0, share >= 0), at most 1. NaN where a resample is.
 
     Efron and Tibshirani 1993, section 15.4: the level at which the percentile interval touches 0. Shares are
-    (count + 1) / (RESAMPLES + 1) (Phipson and Smyth 2010, arXiv:1603.05766), so that p is never 0.
+    (count + 1) / (RESAMPLES + 1) (Phipson and Smyth 2010, arXiv:1603.05766), so that p is never 0. `largest`: of the
+    values whose differences these are, which says how small a difference is rounding.
     """
-    means_R = resampled_means([b - a for a, b in pairs], seed)
-    rounding = ROUNDING * max(abs(value) for pair in pairs for value in pair)
+    if np.isnan(means_R).any():
+        return nan
+    rounding = ROUNDING * largest
     num_below, num_above = np.count_nonzero(means_R <= rounding), np.count_nonzero(means_R >= -rounding)
     return min(1.0, 2 * (min(num_below, num_above) + 1) / (RESAMPLES + 1))

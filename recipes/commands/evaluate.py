@@ -3,8 +3,8 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ from doubleback.eval.prompts.rendering import Prompted, prompted, prompted_for_e
 from doubleback.eval.run import Request, generate_into, in_order, num_kept
 from doubleback.eval.show.console import Console
 from doubleback.eval.show.pictures import pass_at_k_curves
-from doubleback.eval.show.tables import comparison_table, evaluation_table, flips_table
+from doubleback.eval.show.tables import comparison_table, equal_tokens_table, evaluation_table, flips_table
 from doubleback.eval.suites.suite import Suite, load_suite
 from doubleback.eval.summarise import summary
 from doubleback.recipes.commands.progress import EvalProgress, Standing
+from doubleback.recipes.models.bundled import bundled_path
 from doubleback.recipes.recipe.policy import Policy, adapter_hash, open_policy, policy_tokenizer
 from doubleback.recipes.recipe.problems import task_problems
 from doubleback.recipes.recipe.schema import Recipe
@@ -48,6 +49,7 @@ class Options:
     seed: int = 0
     limit: int | None = None
     skip_bad: bool = False
+    ban: tuple[str, ...] = ()
 
 
 def evaluate_policy(policy: Policy, options: Options, thinking: bool | None, out: Path, console: Console) -> None:
@@ -75,12 +77,20 @@ def show_comparison(first: Path, second: Path, force: bool, console: Console) ->
     before, after = load_evaluated(first), load_evaluated(second)
     compared = compare(before, after, force)
     console.print(comparison_table(before.summary, after.summary, compared))
+    for key, (one, other) in compared.differs.items():
+        console.print(f"{key} is {_named(one)} in A and {_named(other)} in B", highlight=False, soft_wrap=True)
+    console.print(equal_tokens_table(compared))
     if compared.flips:
         console.print(flips_table(compared))
     picture = second / f"compared-with-{first.name}.png"
     is_ours = os.access(second, os.W_OK)  # somebody else's evaluations can be compared too
     if is_ours and pass_at_k_curves([(first.name, before.summary), (second.name, after.summary)], picture):
         console.print(f"curves  {picture}", soft_wrap=True)
+
+
+def _named(value: Any) -> str:
+    """A setting in words: nothing, a list, or the value itself."""
+    return "none" if value is None else ", ".join(map(repr, value)) if isinstance(value, list) else repr(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +141,8 @@ def _planned(policy: Policy, options: Options, suite: Suite, thinking: bool | No
         asked = prompted_for_endpoint(items, prompt, thinking)
     else:
         asked = prompted(items, prompt, tokenizer, thinking, None if task is None else task.convention)
-    sampling = _sampling(options, suite, prompt, policy.recipe)
+    banned = _banned(options.ban, policy, tokenizer)
+    sampling = replace(_sampling(options, suite, prompt, policy.recipe), banned_ids=banned)
     settings = {
         **_settings(policy, options, suite, sampling),
         "prompt": name,
@@ -173,12 +184,27 @@ def _sampling(options: Options, suite: Suite, prompt: PromptConfig, recipe: Reci
     return Sampling(options.n, temperature, options.max_tokens or max_tokens, tuple(dict.fromkeys(stop)))
 
 
+def _banned(words: Sequence[str], policy: Policy, tokenizer: Any) -> tuple[int, ...]:
+    """The tokens that `--ban` forbids. ConfigError for a word that is not one, and for an endpoint."""
+    if not words:
+        return ()
+    if tokenizer is None:
+        raise ConfigError(
+            f"--ban {words[0]!r} needs the model's vocabulary, which --endpoint does not show; give a folder"
+        )
+    from doubleback.rl.engines.banned import banned_ids
+    from doubleback.rl.policy.base import end_ids
+
+    return banned_ids(words, tokenizer, end_ids(bundled_path(policy.model), tokenizer))
+
+
 def _sampled(plan: _Plan) -> str:
     """How completions are drawn, and where that is from."""
     sampling, recipe = plan.request.sampling, plan.policy.recipe
     stops = f", to {', '.join(map(repr, sampling.stop))}" if sampling.stop else ""
     source = "" if recipe is None else "; as the run sampled, unless --max-tokens or --temperature says otherwise"
-    return f"up to {sampling.max_tokens} tokens{stops}, temperature {sampling.temperature:g}{source}"
+    banned = f", never {', '.join(map(repr, plan.settings['ban']))}" if sampling.banned_ids else ""
+    return f"up to {sampling.max_tokens} tokens{stops}, temperature {sampling.temperature:g}{banned}{source}"
 
 
 def _settings(policy: Policy, options: Options, suite: Suite, sampling: Sampling) -> dict[str, Any]:
@@ -199,6 +225,7 @@ def _settings(policy: Policy, options: Options, suite: Suite, sampling: Sampling
         "max_tokens": sampling.max_tokens,
         "stop": list(sampling.stop),
         "seed": options.seed,
+        "ban": list(options.ban) or None,
     }
 
 

@@ -41,6 +41,8 @@ class EvaluationOptions(Section):
     """Leave bad rows out, and say which."""
     thinking: Literal["on", "off"] | None = None
     """The mode of a model that can think or not; what its template does by itself where it is not given."""
+    ban: tuple[str, ...] = ()
+    """Words that the policy may not say, a token each; the other tokens share their probability."""
     adapter: str | Path | None = None
     """A LoRA adapter in PEFT's layout. Default: a run's newest."""
     checkpoint: str | None = None
@@ -78,7 +80,7 @@ def evaluate(
     if given.api_key_env is not None and given.endpoint is None:
         raise ConfigError(f"--api-key-env {given.api_key_env} is for an --endpoint, and none is given")
     policy = replace(policy, api_key_env=given.api_key_env)
-    shared = {"prompt", "n", "temperature", "max_tokens", "seed", "limit", "skip_bad"}
+    shared = {"prompt", "n", "temperature", "max_tokens", "seed", "limit", "skip_bad", "ban"}
     data = None if given.data is None else Path(given.data)
     asked = Options(suite, data, k=tuple(given.k or ()), **given.model_dump(include=shared))
     thinking = None if given.thinking is None else given.thinking == "on"

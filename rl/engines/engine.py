@@ -30,6 +30,7 @@ class Sampler(Protocol):
 
         A pure function of its arguments and the adapter: nothing that was sampled before changes a bit of it.
         `on_group` gets each group once, in the order in which they are finished, while others are still sampled.
+        None of `sampling.banned_ids` is drawn; log-probabilities are those of what is left.
         Raises ConfigError where a prompt and max_tokens do not fit the context.
         """
 

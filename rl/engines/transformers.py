@@ -1,5 +1,6 @@
 """The reference engine: a plain sampling loop over a transformers model. Slow, short, and easy to trust."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -110,8 +111,10 @@ class TransformersEngine:
             )
             cache = output.past_key_values
             self._note_routes(routes, is_open, mask_BT[:, -step_BT.shape[1] :])
+            logits_BV = output.logits[:, -1].float()
+            logits_BV[:, list(sampling.banned_ids)] = -math.inf
             # Temperature 0 takes the likeliest token, with its log-probability at temperature 1, as vLLM does.
-            logprobs_BV = torch.log_softmax(output.logits[:, -1].float() / (sampling.temperature or 1.0), dim=-1)
+            logprobs_BV = torch.log_softmax(logits_BV / (sampling.temperature or 1.0), dim=-1)
             chosen = [
                 int(torch.multinomial(row.exp(), 1, generator=generator) if sampling.temperature else row.argmax())
                 for row, generator in zip(logprobs_BV, generators, strict=True)

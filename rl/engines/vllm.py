@@ -5,6 +5,7 @@ Samples and scores; how an adapter gets in is `rl.engines.vllm_adapters`.
 
 import glob
 import logging
+import math
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -126,6 +127,7 @@ class VllmEngine:
                 max_tokens=sampling.max_tokens,
                 stop_token_ids=sorted(self._ends),
                 stop=list(sampling.stop),
+                logit_bias=dict.fromkeys(sampling.banned_ids, -math.inf) or None,
                 logprobs=0,
                 flat_logprobs=True,  # numbers in a list, in place of an object a token
                 detokenize=bool(sampling.stop),  # stop strings are found in text

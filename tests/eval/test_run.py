@@ -148,6 +148,14 @@ def test_faults_are_counted_over_what_is_on_disk_too_and_written_once_they_are_l
     assert [line["verdict"] for line in in_order(path, asked)] == ["timeout"] * 3 + ["correct"] * 2
 
 
+def test_an_engine_that_draws_what_is_banned_stops_the_evaluation(tmp_path):
+    """One of somebody else that never heard of banned tokens: its samples would pass for what they are not."""
+    path, banned = tmp_path / "samples.jsonl", Sampling(1, 1.0, 8, banned_ids=(7, 1))
+    with pytest.raises(RunError, match="problem p4: the engine drew token 1, which --ban forbids"):
+        generate_into(path, Dying(-1), Request("test", MANY, banned, 0), judging(RIGHT_SCORE), lambda lines: None)
+    assert complete_lines(path) == []
+
+
 def test_what_judging_raises_ends_the_call_and_nothing_is_written_behind_it(tmp_path):
     path, asked = tmp_path / "samples.jsonl", Request("test", MANY, Sampling(1, 1.0, 8), 0)
 

@@ -197,3 +197,22 @@ def test_a_timeout_enters_neither_side(tmp_path):
     assert found.pass_at_1.difference.value == 0.0
     assert found.flips == ()
     assert not math.isnan(found.pass_at_1.p_value)
+
+
+@pytest.mark.parametrize("is_swapped", [False, True])
+def test_the_longer_one_is_compared_with_as_many_tokens_of_the_other(tmp_path, is_swapped):
+    """Names of three and of two letters are tokens: k = 1.5, for which p has .5 * 1/2 + .5 * 1."""
+    short = evaluated(tmp_path, "ab", {"p": ["correct", "wrong"], "q": ["wrong", "wrong"]}, seed=0)
+    long = evaluated(tmp_path, "abc", {"p": ["correct", "correct"], "q": ["wrong", "wrong"]}, seed=0, ban=["back"])
+    found = compare(*((long, short) if is_swapped else (short, long)))
+    assert found.is_second_longer is not is_swapped
+    assert found.differs == {"ban": (["back"], None) if is_swapped else (None, ["back"])}
+    assert (found.equal_tokens.tokens, found.equal_tokens.k) == (3.0, 1.5)
+    assert (found.equal_tokens.searcher, found.equal_tokens.guesser) == (0.5, 0.375)
+
+
+def test_what_was_banned_as_a_token_may_still_be_spelled_and_is_counted():
+    texts = ["b ack", "no back", "(back)", "backwards", None]
+    lines = [line(str(n), "wrong", completion=text) for n, text in enumerate(texts)]
+    assert summary(lines, {"ban": ["back", "a.k"]})["banned_rate"]["value"] == 2 / 5
+    assert "banned_rate" not in summary(lines, {"ban": None})

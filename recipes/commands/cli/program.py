@@ -195,6 +195,9 @@ def evaluate(
     max_tokens: Annotated[
         int | None, typer.Option(min=1, help="Longest completion. Default: the run's, or the suite's.")
     ] = None,
+    ban: Annotated[
+        list[str] | None, typer.Option(metavar="WORD", help="A word that the policy may not say; repeatable.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Every sample's seed derives from it.")] = 0,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first problems.")] = None,
     skip_bad: Annotated[
@@ -217,7 +220,14 @@ def evaluate(
 
     ks = list(parse_ks(k, n))
     rows = {"data": data, "limit": limit, "skip_bad": skip_bad, "prompt": prompt}
-    sampling = {"n": n, "k": ks, "temperature": temperature, "max_tokens": max_tokens, "seed": seed}
+    sampling = {
+        "n": n,
+        "k": ks,
+        "temperature": temperature,
+        "max_tokens": max_tokens,
+        "seed": seed,
+        "ban": tuple(ban or ()),
+    }
     cache: int | str = "auto" if kv_cache_mib is None else kv_cache_mib
     policy = {"adapter": adapter, "checkpoint": checkpoint, "endpoint": endpoint, "api_key_env": api_key_env}
     served = {"engine": engine, "dtype": dtype, "kv_cache_mib": cache}

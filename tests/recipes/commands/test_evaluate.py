@@ -115,6 +115,10 @@ def test_thinking_on_and_off_are_run_and_compared(run, questions, text_model, tm
         (["--adapter", "nowhere"], "--adapter nowhere: there is no such folder"),
         (["--max-tokens", "4000"], "model.max_length="),
         (["--endpoint", "http://127.0.0.1:9/v1"], "--endpoint http://127.0.0.1:9/v1 does not answer"),
+        (["--ban", "bakc"], "--ban 'bakc' is no single token of the model's vocabulary; ban a word that is"),
+        (["--ban", " "], "--ban ' ' is no single token of the model's vocabulary; ban a word that is"),
+        (["--ban", "<eos>"], "--ban '<eos>' is the end of a completion, and none would end; ban another word"),
+        (["--ban", "back", "--endpoint", "http://127.0.0.1:9/v1"], "--ban 'back' needs the model's vocabulary, which"),
         (["--engine", "vlm"], "--engine vlm"),
         (["--dtype", "float16"], "--dtype float16"),
     ],
@@ -125,6 +129,30 @@ def test_bad_arguments_are_one_line(run, tmp_path, arguments, line):
     assert len(errors(err)) == 1
     assert errors(err)[0].startswith(f"error: {line}")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_word_is_banned_and_compare_names_and_pairs_the_two(run, tmp_path):
+    """The samples that never said it are the same ones: the random numbers are, and up to the word so is the policy."""
+    command = [*COUNTDOWN, "--engine", "transformers", "--out"]
+    assert run(*command, tmp_path / "free")[0] == 0
+    code, text, err = run(*command, tmp_path / "banned", "--ban", "back", "--ban", "yes")
+    assert code == 0, err
+    assert "temperature 1, never 'back', 'yes'" in text
+    said = [{"back", "yes"} & set(line["completion"].split()) for line in lines(tmp_path / "free")]
+    assert sum(map(bool, said)) > len(said) / 4
+    assert not any({"back", "yes"} & set(line["completion"].split()) for line in lines(tmp_path / "banned"))
+    found = json.loads((tmp_path / "banned" / "summary.json").read_text())
+    assert (found["ban"], found["banned_rate"]["value"]) == (["back", "yes"], 0.0)
+    code, _, err = run(*command, tmp_path / "banned")
+    assert (code, errors(err)[0].partition(" with ")[2]) == (
+        2,
+        "ban=['back', 'yes'], not None; choose another folder",
+    )
+    code, text, err = run("compare", tmp_path / "free", tmp_path / "banned")
+    assert code == 0, err
+    assert "ban is none in A and 'back', 'yes' in B" in text
+    assert "seed" not in text
+    assert "at equal tokens" in text
 
 
 def test_bad_rows_are_named_and_can_be_left_out(run, text_model, questions, tmp_path):

@@ -7,7 +7,7 @@ import torch
 from support.rollouts import SAMPLING
 
 from doubleback.rewards.types import ConfigError, Problem
-from doubleback.rl.config import LoraSettings, OptimConfig, SamplingConfig
+from doubleback.rl.config import LoraSettings, OptimConfig
 from doubleback.rl.engines.config import EngineConfig
 from doubleback.rl.engines.create import create_engine
 from doubleback.rl.engines.delivery import choose
@@ -72,7 +72,7 @@ def sampled_logprobs(groups):
 
 
 def test_group_holds_what_was_asked_for(setup):
-    sampling = SamplingConfig(group_size=3, max_tokens=12)
+    sampling = Sampling(3, 1.0, 12)
     groups = setup.engine.sample(PROBLEMS, sampling, SEEDS)
     assert [group.problem for group in groups] == PROBLEMS
     for group, seed in zip(groups, SEEDS, strict=True):
@@ -89,7 +89,7 @@ def test_group_holds_what_was_asked_for(setup):
 def test_each_group_is_handed_over_once_and_unchanged(setup):
     """What overlapped scoring relies on."""
     handed = []
-    sampling = SamplingConfig(group_size=3, max_tokens=30).sampling()
+    sampling = Sampling(3, 1.0, 30)
     twice = [*PROBLEMS, PROBLEMS[0]]  # a problem that stands twice is told apart by its number
     groups = setup.engine.sample(twice, sampling, [*SEEDS, 999], on_group=lambda *group: handed.append(group))
     assert sorted(handed, key=lambda pair: pair[0]) == list(enumerate(groups))
@@ -110,7 +110,7 @@ def test_routes_are_the_trainers_own_at_every_position(setup):
     """Prompts of one group, and of one beginning, are computed once and shared; their routes must not be missing."""
     beginning = " ".join(str(number % 50) for number in range(280))
     problems = [*PROBLEMS, Problem("long", beginning), Problem("longer", f"{beginning} 7 9 11")]
-    groups = setup.engine.sample(problems, SamplingConfig(group_size=4, max_tokens=40), [*SEEDS, 5, 6])
+    groups = setup.engine.sample(problems, Sampling(4, 1.0, 40), [*SEEDS, 5, 6])
     for group in groups:
         for row in group.rows():
             assert row.routes.shape == (len(group.prompt_ids) + len(row.completion.token_ids) - 1, 2, 2)
@@ -118,12 +118,12 @@ def test_routes_are_the_trainers_own_at_every_position(setup):
 
 
 def test_sampler_logprobs_are_the_trainers(setup):
-    groups = setup.engine.sample(PROBLEMS, SamplingConfig(group_size=4, max_tokens=40), SEEDS)
+    groups = setup.engine.sample(PROBLEMS, Sampling(4, 1.0, 40), SEEDS)
     assert gap(setup.learner.score(sequences(groups), parts=frozenset()), sampled_logprobs(groups)) < BOUND
 
 
 def test_sampler_logprobs_are_taken_at_the_temperature(setup):
-    groups = setup.engine.sample(PROBLEMS, SamplingConfig(group_size=2, max_tokens=20, temperature=0.6), SEEDS)
+    groups = setup.engine.sample(PROBLEMS, Sampling(2, 0.6, 20), SEEDS)
     for (prompt, completion), logprobs in zip(sequences(groups), sampled_logprobs(groups), strict=True):
         with torch.no_grad(), setup.learner.model.disable_adapter():
             logits = setup.learner.model(torch.tensor([prompt + completion])).logits[0, len(prompt) - 1 : -1]
@@ -132,12 +132,12 @@ def test_sampler_logprobs_are_taken_at_the_temperature(setup):
 
 
 def test_score_equals_what_was_sampled(setup):
-    groups = setup.engine.sample(PROBLEMS, SamplingConfig(group_size=2, max_tokens=30), SEEDS)
+    groups = setup.engine.sample(PROBLEMS, Sampling(2, 1.0, 30), SEEDS)
     assert gap(setup.engine.score(sequences(groups)), sampled_logprobs(groups)) < BOUND
 
 
 def test_same_seeds_same_samples_and_other_seeds_others(setup):
-    sampling = SamplingConfig(group_size=4, max_tokens=20)
+    sampling = Sampling(4, 1.0, 20)
     first, again = (setup.engine.sample(PROBLEMS, sampling, SEEDS) for _ in range(2))
     other = setup.engine.sample(PROBLEMS, sampling, [seed + 1000 for seed in SEEDS])
     assert first == again
@@ -147,8 +147,8 @@ def test_same_seeds_same_samples_and_other_seeds_others(setup):
 
 def test_a_sample_depends_on_its_seed_not_on_its_neighbours(setup):
     """What a resumed run needs: sample i of seed s is sample 0 of seed s + i."""
-    whole = setup.engine.sample(PROBLEMS[:1], SamplingConfig(group_size=3, max_tokens=10), [50])[0]
-    shifted = setup.engine.sample(PROBLEMS[:1], SamplingConfig(group_size=2, max_tokens=10), [51])[0]
+    whole = setup.engine.sample(PROBLEMS[:1], Sampling(3, 1.0, 10), [50])[0]
+    shifted = setup.engine.sample(PROBLEMS[:1], Sampling(2, 1.0, 10), [51])[0]
     assert [c.token_ids for c in whole.completions[1:]] == [c.token_ids for c in shifted.completions]
 
 
@@ -164,7 +164,7 @@ def test_temperature_0_takes_the_likeliest_tokens(setup):
 def test_many_long_prompts_keep_their_seeds(setup):
     """More prompt tokens than fit one batch: a prompt that is cut in two must not draw from its seed twice."""
     problems = [Problem(f"long {n}", " ".join(str((n * i) % 50) for i in range(380))) for n in range(1, 31)]
-    sampling, seeds = SamplingConfig(group_size=2, max_tokens=4), list(range(0, 3000, 100))
+    sampling, seeds = Sampling(2, 1.0, 4), list(range(0, 3000, 100))
     together = sequences(setup.engine.sample(problems, sampling, seeds))
     alone = [
         sequences(setup.engine.sample([p], sampling, [s])) for p, s in zip(problems[::10], seeds[::10], strict=True)
@@ -174,7 +174,7 @@ def test_many_long_prompts_keep_their_seeds(setup):
 
 def test_nothing_sampled_before_changes_a_bit(setup):
     """What an evaluation that was killed relies on: log-probabilities too, to the last bit."""
-    sampling = SamplingConfig(group_size=2, max_tokens=30)
+    sampling = Sampling(2, 1.0, 30)
     problems = [Problem(f"long {n}", " ".join(str((n + i) % 50) for i in range(300))) for n in range(3)]
     alone = setup.engine.sample(problems, sampling, SEEDS[:3])
     setup.engine.sample([Problem("other", problems[0].prompt)], sampling, [5])
@@ -183,17 +183,17 @@ def test_nothing_sampled_before_changes_a_bit(setup):
 
 def test_prompt_beyond_the_context_is_refused_by_name(setup):
     with pytest.raises(ConfigError, match=r"problem p22: prompt of 6 tokens \+ sampling.max_tokens=443 exceeds"):
-        setup.engine.sample(PROBLEMS, SamplingConfig(group_size=2, max_tokens=443), SEEDS)
+        setup.engine.sample(PROBLEMS, Sampling(2, 1.0, 443), SEEDS)
 
 
 def test_prompt_of_words_that_the_model_has_not_is_refused_by_name(setup):
     with pytest.raises(ConfigError, match=r"problem p: the model's tokenizer cannot read the prompt 'How many\?': "):
-        setup.engine.sample([Problem("p", "How many?")], SamplingConfig(group_size=2, max_tokens=4), [1])
+        setup.engine.sample([Problem("p", "How many?")], Sampling(2, 1.0, 4), [1])
 
 
 def test_adapter_arrives_and_leaves_the_base_alone(setup):
     before = lora.hash_tensors(setup.base)
-    groups = setup.engine.sample(PROBLEMS, SamplingConfig(group_size=2, max_tokens=30), SEEDS)
+    groups = setup.engine.sample(PROBLEMS, Sampling(2, 1.0, 30), SEEDS)
     base_scores = setup.learner.score(sequences(groups), parts=frozenset())
     for version in (1, 2, 3):
         setup.randomise_adapter(seed=version)
@@ -202,7 +202,7 @@ def test_adapter_arrives_and_leaves_the_base_alone(setup):
         expected = setup.learner.score(sequences(groups))
         assert gap(expected, base_scores) > 100 * BOUND
         assert gap(expected, setup.engine.score(sequences(groups))) < BOUND
-        sampled = setup.engine.sample(PROBLEMS, SamplingConfig(group_size=2, max_tokens=30), SEEDS)
+        sampled = setup.engine.sample(PROBLEMS, Sampling(2, 1.0, 30), SEEDS)
         assert gap(setup.learner.score(sequences(sampled)), sampled_logprobs(sampled)) < BOUND
         stamps = {(c.policy_version, c.adapter_hash) for group in sampled for c in group.completions}
         assert stamps == {(version, adapter.hash)}
@@ -212,7 +212,7 @@ def test_adapter_arrives_and_leaves_the_base_alone(setup):
 def test_long_prompts_forget_the_old_adapter(setup):
     """A prefix cache that survives a push would answer with the keys and values of the adapter before."""
     problems = [Problem("long", " ".join(str(number % 50) for number in range(380)))]
-    sampling = SamplingConfig(group_size=4, max_tokens=20)
+    sampling = Sampling(4, 1.0, 20)
     for version in (4, 5):
         setup.randomise_adapter(seed=version, scale=0.2)
         setup.engine.load_adapter(setup.learner.adapter(), version=version)
@@ -225,7 +225,7 @@ def test_long_prompts_forget_the_old_adapter(setup):
 def test_partial_adapters_arrive(name, targets, tiny_model_folder):
     made = Setup(name, str(tiny_model_folder), targets)
     made.randomise_adapter(seed=1)
-    groups = made.engine.sample(PROBLEMS, SamplingConfig(group_size=2, max_tokens=30), SEEDS)
+    groups = made.engine.sample(PROBLEMS, Sampling(2, 1.0, 30), SEEDS)
     made.engine.load_adapter(made.learner.adapter(), version=1)
     served = made.engine.score(sequences(groups))
     made.engine.close()
@@ -237,7 +237,7 @@ def test_a_runtime_adapter_arrives_under_a_new_name_each_time(tiny_model_folder,
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     made = Setup("vllm", str(tiny_model_folder), "attention", is_runtime=True)
     problems = [*PROBLEMS, Problem("long", " ".join(str(number % 50) for number in range(380)))]
-    sampling, seeds = SamplingConfig(group_size=2, max_tokens=30), [*SEEDS, 7]
+    sampling, seeds = Sampling(2, 1.0, 30), [*SEEDS, 7]
     groups = made.engine.sample(problems, sampling, seeds)
     assert gap(made.learner.score(sequences(groups), parts=frozenset()), sampled_logprobs(groups)) < BOUND
     for version in (1, 1, 2):
@@ -259,7 +259,7 @@ def test_vllm_hands_a_group_over_while_others_are_still_sampled(tiny_model_folde
     steps, handed, step = [], [], LLMEngine.step
     monkeypatch.setattr(LLMEngine, "step", lambda engine: steps.append(1) or step(engine))
     made = Setup("vllm", str(tiny_model_folder))
-    sampling = SamplingConfig(group_size=2, max_tokens=300)
+    sampling = Sampling(2, 1.0, 300)
     groups = made.engine.sample(PROBLEMS, sampling, SEEDS, on_group=lambda index, group: handed.append(len(steps)))
     made.engine.close()
     assert len(handed) == len(groups)
@@ -269,9 +269,9 @@ def test_vllm_hands_a_group_over_while_others_are_still_sampled(tiny_model_folde
 @pytest.mark.parametrize("name", ["transformers", "vllm"])
 def test_stop_strings_end_a_completion_and_stay_out_of_its_text(name, tiny_model_folder):
     made = Setup(name, str(tiny_model_folder))
-    free = made.engine.sample(PROBLEMS, SamplingConfig(group_size=4, max_tokens=60), SEEDS)
+    free = made.engine.sample(PROBLEMS, Sampling(4, 1.0, 60), SEEDS)
     (word, _), *_ = Counter(w for g in free for c in g.completions for w in c.text.split()[3:]).most_common()
-    stopped = made.engine.sample(PROBLEMS, SamplingConfig(group_size=4, max_tokens=60, stop=[f" {word} "]), SEEDS)
+    stopped = made.engine.sample(PROBLEMS, Sampling(4, 1.0, 60, (f" {word} ",)), SEEDS)
     made.engine.close()
     num_cut = 0
     for before, after in zip(free, stopped, strict=True):

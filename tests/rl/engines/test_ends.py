@@ -23,7 +23,7 @@ def sampled(name, folder):
     engine = create_engine(
         EngineConfig(name=name).setup(model), base_tensors(load_base(model)), load_tokenizer(str(folder))
     )
-    groups = engine.sample(PROBLEMS, SamplingConfig(group_size=4, max_tokens=40), SEEDS)
+    groups = engine.sample(PROBLEMS, SamplingConfig(group_size=4, max_tokens=40).sampling(), SEEDS)
     engine.close()
     return [completion for group in groups for completion in group.completions]
 

@@ -45,7 +45,9 @@ def sample(base, num_problems, num_samples):
     tensors = base_tensors(load_base(config))
     engine = create_engine(EngineConfig(name="transformers").setup(config), tensors, load_tokenizer(config.path))
     held_out = problems(3, Split.VALIDATION)[:: 192 // num_problems]
-    groups = engine.sample(held_out, SamplingConfig(group_size=num_samples), range(0, 1000 * len(held_out), 1000))
+    groups = engine.sample(
+        held_out, SamplingConfig(group_size=num_samples).sampling(), range(0, 1000 * len(held_out), 1000)
+    )
     for group in groups:
         for completion in group.completions:
             is_correct = grade(completion.text, **group.problem.columns).verdict == Verdict.CORRECT

@@ -137,7 +137,8 @@ class DemonstrationsConfig(Section):
     source: str = "gold"
     """`gold`: what the task holds for a perfect answer to each training problem. A name of the task's own traces, as
     `search` of countdown. Or a file of rows (JSON lines and the other forms that task.train takes) with `completion`,
-    of the training problem that `problem` names by its id, or `question` by its text; a question may have several."""
+    of the training problem that `problem` names by its id, or `question` by its text; a question may have several. Or
+    a run of `kind: sample`: what it kept."""
     limit: Annotated[int, Field(ge=1)] | None = None
     """Learn from so many completions alone, drawn by chance from `seed`. `null`: from all."""
     learn_prompts: bool = False

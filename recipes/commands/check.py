@@ -117,9 +117,11 @@ def _add_data(table: Table, recipe: Recipe, prepared: Prepared) -> None:
     for name, other in (("validation", splits.validation), ("test", splits.test)):
         table.add_row(f"{name} in train", _contamination(other, splits.train))
     table.add_row("reward", _described(recipe.reward))
-    prompts_per_step = recipe.rollout.prompts_per_step
-    rollouts = prompts_per_step * recipe.sampling.group_size
-    table.add_row("step", f"{prompts_per_step} problems x {recipe.sampling.group_size} = {rollouts} rollouts")
+    num_problems, what = recipe.rollout.prompts_per_step, "step"
+    if recipe.kind == "sample":
+        num_problems, what = len(splits.train[: recipe.harvest.problems]), "samples"
+    rollouts = num_problems * recipe.sampling.group_size
+    table.add_row(what, f"{num_problems} problems x {recipe.sampling.group_size} = {rollouts} rollouts")
 
 
 def _add_model(table: Table, recipe: Recipe, model: ModelSource, assembled: Assembled) -> None:

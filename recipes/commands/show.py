@@ -9,17 +9,19 @@ from typing import Any
 
 from rich.table import Table
 
+from doubleback.eval.compare import SAMPLES
 from doubleback.eval.show.console import Console
 from doubleback.eval.show.pictures import learning_curve
 from doubleback.eval.show.tables import before_after
 from doubleback.recipes.commands.display import figures, sample_pair
+from doubleback.recipes.commands.samples.harvest import show_kept
 from doubleback.recipes.recipe.results import Run
 from doubleback.recipes.tasks.task import find_task
 from doubleback.rewards.jsonl import complete_lines
 from doubleback.rewards.records import Record, records
 from doubleback.rewards.sample_lines import read_problems, with_columns
 from doubleback.rewards.settings import read_yaml
-from doubleback.rl.run.names import EVALUATIONS, METRICS, RECIPE, SAMPLES_END, checkpoint_steps, evaluation_name
+from doubleback.rl.run.names import COUNTS, EVALUATIONS, METRICS, RECIPE, SAMPLES_END, checkpoint_steps, evaluation_name
 from doubleback.rl.run.owner import owner_of
 
 CURVE = "learning_curve.png"
@@ -32,6 +34,9 @@ def show_run(path: Path, console: Console) -> None:
     run = Run(path)
     recipe = _recipe(path)
     lines, owner = complete_lines(path / METRICS), owner_of(path)
+    if recipe["kind"] == "sample":
+        _show_sampled(path, recipe, owner, console)
+        return
     step = lines[-1]["step"] if lines else 0
     is_finished = step == recipe["steps"] and evaluation_name("test", step) in run.evaluations()
     state = f"live: {owner}" if owner else "finished" if is_finished else "stopped"
@@ -58,6 +63,18 @@ def _recipe(path: Path) -> Record:
 def _saved(path: Path) -> str:
     steps = checkpoint_steps(path)
     return f", of which {steps[-1]} is saved" if steps else ", none is saved yet"
+
+
+def _show_sampled(path: Path, recipe: Record, owner: str | None, console: Console) -> None:
+    """How a run stands that samples alone."""
+    is_finished = (path / COUNTS).exists() and owner is None
+    state = f"live: {owner}" if owner else "finished" if is_finished else "stopped"
+    console.print(f"state       {state}", soft_wrap=True)
+    console.print(f"sampled     {len(complete_lines(path / SAMPLES)):,} completions")
+    if is_finished:
+        show_kept(path, console)
+    else:
+        console.print(f"next        {_next(path, recipe, owner, is_finished)}", soft_wrap=True)
 
 
 def _next(path: Path, recipe: dict[str, Any], owner: str | None, is_finished: bool) -> str:
@@ -91,12 +108,17 @@ def _few(measured: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def show_result(out: Path, console: Console) -> None:
-    """The table before and after, a pair of samples, the learning curve, and where everything lies."""
+    """The table before and after, a pair of samples, the learning curve, and where everything lies; of what samples
+    alone, what it kept.
+    """
+    recipe = _recipe(out)
+    if recipe["kind"] == "sample":
+        show_kept(out, console)
+        return
     summaries = list(Run(out).evaluations().values())
     # A run that was resumed with more steps has been measured at its former end too.
     before, *_, after = [summary for summary in summaries if summary["suite"] == "test"]
     console.print()
-    recipe = _recipe(out)
     console.print(before_after(before, after, recipe["eval"]["k"]))
     problems = read_problems(out).values()
     names = [evaluation_name("test", item["step"]) for item in (before, after)]

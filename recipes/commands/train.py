@@ -12,6 +12,7 @@ from doubleback.recipes.commands.check import preflight, prepared_watched
 from doubleback.recipes.commands.display import Display
 from doubleback.recipes.commands.opening import open_run, refuse_another_run
 from doubleback.recipes.commands.progress import Standing
+from doubleback.recipes.commands.samples.draw import sample
 from doubleback.recipes.models.configuration import configuration
 from doubleback.recipes.recipe.assembly import Assembled, Prepared, assemble, kept_sizes, sized
 from doubleback.recipes.recipe.results import Run
@@ -59,8 +60,8 @@ def train(
     """Train `recipe` into the folder `out` and return the run; with `resume`, continue exactly where it stopped.
 
     Each callback is called with the number of a step and its metrics (docs/metrics.md) once they are on disk; step 0 is
-    the measurement before training. What a callback raises ends the run, which can then be resumed. ConfigError where
-    the recipe, its data or the machine do not fit; RunError where the run must stop.
+    the measurement before training. `kind: sample` has no step. What a callback raises ends the run, which can then be
+    resumed. ConfigError where the recipe, its data or the machine do not fit; RunError where the run must stop.
     """
     out, console = Path(out), console or Console()
     if resume:
@@ -72,7 +73,10 @@ def train(
         with prepared_watched(recipe, console, out / TINY_FOLDER) as prepared:
             for line in [*prepared.skipped, *(f"left out: {line}" for line in listed(prepared.dropped))]:
                 console.print(line, soft_wrap=True)
-            _train(recipe, prepared, out, resume, callbacks, console)
+            if recipe.kind == "sample":
+                sample(recipe, prepared, out, resume, console)
+            else:
+                _train(recipe, prepared, out, resume, callbacks, console)
     return Run(out)
 
 

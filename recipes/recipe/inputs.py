@@ -28,7 +28,7 @@ from doubleback.rewards.sample_lines import problem_line
 from doubleback.rewards.settings import MayChange, may_change
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.run.manifest import file_hash
-from doubleback.rl.run.names import INPUTS
+from doubleback.rl.run.names import INPUTS, is_run
 
 NEW_RUN = "put it back, or start a new run in another --out"
 ELSEWHERE = ("description", "sampling.stop", "model.path", "lora.init")
@@ -116,8 +116,9 @@ def inputs(recipe: Recipe, prepared: Prepared) -> dict[str, str]:
         digest = hashlib.sha256(lines).hexdigest()
         hashes["the set of demonstrations"] = f"{len(prepared.demonstrations)} completions (SHA-256 {digest})"
     for key, value in [*_leaves(recipe.model_dump(mode="json")), *_named_code(recipe)]:
-        # Where a run started is in its first checkpoint, and then in init.json: what lies there may go on, or go.
-        files = _files_of(value) if key != "lora.init" else []
+        # Where a run started is in its first checkpoint, and then in init.json: what lies there may go on, or go. What
+        # lies in any other run may too: what is read of it has a hash of its own.
+        files = [file for file in _files_of(value) if not is_run(file)] if key != "lora.init" else []
         hashes |= {f"{key}={value}": _hash_of(file) for file in files[:1]}
         hashes |= {f"{name}, which {key}={value} imports,": _hash_of(file) for name, file in _named(files)[1:]}
     hashes["the code of doubleback's own rewards"] = code_hash("rewards", but=("checks", "hostile"))

@@ -11,7 +11,7 @@ from doubleback.rewards.records import read_record
 from doubleback.rewards.sample_lines import PROBLEMS, ROLLOUTS
 from doubleback.rewards.settings import require_folder
 from doubleback.rewards.types import ConfigError
-from doubleback.rl.run.names import EVALUATIONS, METRICS, RECIPE, SAMPLES_END, is_run, step_name
+from doubleback.rl.run.names import EVALUATIONS, KEPT, METRICS, RECIPE, SAMPLES_END, is_run, step_name
 
 
 class Run:
@@ -43,6 +43,12 @@ class Run:
         if not paths:
             raise ConfigError(f"{self.path} has no rollouts{'' if step is None else f' of step {step}'}")
         return table([line for path in paths for line in complete_lines(path)])
+
+    def kept(self) -> pyarrow.Table:
+        """One row a sample that a run of `kind: sample` kept. ConfigError where the run has none."""
+        if not (self.path / KEPT).exists():
+            raise ConfigError(f"{self.path} has no {KEPT}, which a run of kind=sample writes at its end")
+        return table(complete_lines(self.path / KEPT))
 
     def problems(self) -> pyarrow.Table:
         """One row a problem of the run's splits: its id and its prompt, and its columns as a struct."""

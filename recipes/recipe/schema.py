@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from doubleback.eval.config import EvalConfig
+from doubleback.recipes.recipe.imitation.harvest import HarvestConfig
+from doubleback.recipes.recipe.imitation.kinds import kind_findings
 from doubleback.recipes.recipe.trackers import TRACKERS
 from doubleback.recipes.tasks.task import Task
 from doubleback.rewards.compose.config import RewardConfig
@@ -49,13 +51,15 @@ class Recipe(Section):
     """What the run is called in its default folder and in trackers. `null`: as the recipe, and as its folder."""
     tags: Annotated[list[Annotated[str, Field(min_length=1)]], MayChange()] = []  # noqa: RUF012  (frozen, validated, never shared)
     """Words by which runs are found again: in environment.json, and in trackers."""
-    kind: Literal["rl", "sft"] = "rl"
-    """What a run learns from. `rl`: completions that the policy samples, by their rewards. `sft`: completions that are
-    given (demonstrations), each token alike; `algorithm` then starts from the cross-entropy (docs/sft.md)."""
+    kind: Literal["rl", "sft", "sample"] = "rl"
+    """What a run does. `rl`: it learns from completions that the policy samples, by their rewards. `sft`: from
+    completions that are given (demonstrations), each token alike; `algorithm` then starts from the cross-entropy.
+    `sample`: it learns nothing, but samples the training problems and keeps what is worth imitating (harvest). See
+    docs/sft.md."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Everything random derives from it: adapter, order of problems, samples."""
-    steps: Annotated[int, Field(ge=1), MayChange(only_up=True, where=("optim.schedule", "constant"))]
-    """Training steps."""
+    steps: Annotated[int, Field(ge=0), MayChange(only_up=True, where=("optim.schedule", "constant"))]
+    """Training steps; 0, and nothing to be said, with kind=sample alone."""
     trainer: Literal["doubleback", "trl"] = "doubleback"
     """Who trains. `trl`: the same recipe on trl.GRPOTrainer, as a baseline; a key that it cannot honour is an error."""
     memory_share: Annotated[float, Field(gt=0, le=1), MayChange("a run keeps the sizes that it took")] = 0.5
@@ -75,6 +79,7 @@ class Recipe(Section):
     sampling: SamplingConfig = SamplingConfig()
     algorithm: AlgorithmConfig = AlgorithmConfig()
     demonstrations: DemonstrationsConfig = DemonstrationsConfig()
+    harvest: HarvestConfig = HarvestConfig()
     rollout: RolloutConfig = RolloutConfig()
     problems: ProblemsConfig = ProblemsConfig()
     optim: OptimConfig = OptimConfig()
@@ -96,7 +101,7 @@ class Recipe(Section):
         """How what the learner gets was drawn: given completions come one a problem, and as they are, temperature 1."""
         sampling = self.sampling.sampling()
         longest = self.model.max_length - 1
-        return sampling if self.kind == "rl" else Sampling(1, temperature=1.0, max_tokens=longest)
+        return Sampling(1, temperature=1.0, max_tokens=longest) if self.kind == "sft" else sampling
 
     @property
     def num_engine_processes(self) -> int:
@@ -145,6 +150,8 @@ class Recipe(Section):
             case {"preset": str(preset)}, {**given} if preset in PRESETS:
                 data = {**data, "rollout": {**PRESETS[preset].rollout, **given}}
         match data, data.get("algorithm", {}):
+            case {"kind": "sample"}, _:
+                return {"steps": 0, **data}
             case {"kind": "sft"}, {**given}:
                 return {**data, "algorithm": {**SFT, **given}}
             case {"rollout": {"ahead": True}}, {**given}:
@@ -161,23 +168,8 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
-    def _given_completions_were_not_sampled(self) -> "Recipe":
-        if self.kind == "rl":
-            if (source := self.demonstrations) != DemonstrationsConfig():
-                raise ValueError(f"demonstrations.source={source.source} is of kind=sft, and kind=rl; set the second")
-            return self
-        unfit = {
-            "trainer=trl": self.trainer == "trl",
-            "rollout.ahead=true": self.rollout.ahead,
-            f"rollout.max_rounds={self.rollout.max_rounds}": self.rollout.max_rounds > 1,
-            "algorithm.old_logprobs=sampler": self.algorithm.old_logprobs == "sampler",
-            f"algorithm.importance_cap={self.algorithm.importance_cap}": self.algorithm.applied_cap is not None,
-            "algorithm.kl_in=reward": self.algorithm.has_kl_reward,
-            "algorithm.routing_replay=true": self.algorithm.routing_replay,
-        }
-        if lines := [
-            f"{key} is of completions that were sampled, and kind=sft; leave it out" for key in unfit if unfit[key]
-        ]:
+    def _sections_are_of_the_kind(self) -> "Recipe":
+        if lines := list(kind_findings(self)):
             raise ValueError("\n".join(lines))
         return self
 

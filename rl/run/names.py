@@ -1,8 +1,8 @@
 """What things are called in a run's folder, for those who write and those who read. Imports nothing of ours.
 
 recipe.yaml, inputs.json, environment.json, init.json, problems.jsonl, metrics.jsonl, rollouts/step-00012.jsonl.gz,
-checkpoints/step-00012/, eval/validation-step-00012.json and .jsonl.gz; problems.jsonl and rollouts/, which evaluations
-have too, are named in `rewards.sample_lines`
+checkpoints/step-00012/, eval/validation-step-00012.json and .jsonl.gz; of `kind: sample` kept.jsonl and kept.json;
+problems.jsonl and rollouts/, which evaluations have too, are named in `rewards.sample_lines`
 """
 
 import re
@@ -18,6 +18,8 @@ INITIAL = "init.json"
 """Which adapter the run started from, and the hash of its tensors; only where the recipe has `lora.init`."""
 METRICS = "metrics.jsonl"
 """One line a step."""
+KEPT, COUNTS = "kept.jsonl", "kept.json"
+"""Of `kind: sample`: the samples that are worth imitating, and what became of the others."""
 CHECKPOINTS = "checkpoints"
 EVALUATIONS = "eval"
 SAMPLES_END = ".jsonl.gz"

@@ -11,12 +11,14 @@ from doubleback.recipes.commands.samples.stored import what_to_score
 from doubleback.recipes.recipe.imitation.harvest import Harvest, HarvestOptions, Line, harvest
 from doubleback.rewards.checks.columns import checked_columns
 from doubleback.rewards.jsonl import GZIPPED, refuse, to_lines
+from doubleback.rewards.records import read_record
 from doubleback.rewards.rows import Source, read_data, stem
 from doubleback.rewards.types import ConfigError, RunError, shortened
 from doubleback.rl.run.files import write_atomically
+from doubleback.rl.run.names import COUNTS, KEPT
 from doubleback.rl.run.owner import owned_output, require_new_file
 
-KEPT = ("problem", "question", "completion", "score", "verdict", "step", "sample", "seed", "adapter_hash", "tokens")
+KEYS = ("problem", "question", "completion", "score", "verdict", "step", "sample", "seed", "adapter_hash", "tokens")
 """What a kept row says of a sample, where that is known."""
 
 
@@ -37,13 +39,45 @@ def harvest_samples(
         require_new_file(out, force)
         found = harvest(_lines(files), options)
         if not found.lines:
-            reasons = ", ".join(f"{count:,} {why}" for why, count in found.dropped.items() if count)
-            raise RunError(f"{path}: no sample is worth imitating ({reasons}); nothing was written")
-        rows = [{key: line[key] for key in KEPT if line.get(key) is not None} for line in found.lines]
+            raise RunError(f"{path}: no sample is worth imitating ({found.reasons}); nothing was written")
+        rows = kept_rows(found)
         write_atomically(out, to_lines(rows, is_gzipped=out.suffix == GZIPPED))
-    console.print(_table(found))
+    console.print(harvest_table(counts(found)))
     console.print(f"harvest  {out}", soft_wrap=True)
     return found
+
+
+def kept_rows(found: Harvest) -> list[dict[str, Any]]:
+    """What a file of rows to imitate says of each sample."""
+    return [{key: line[key] for key in KEYS if line.get(key) is not None} for line in found.lines]
+
+
+def counts(found: Harvest) -> dict[str, Any]:
+    """What became of the samples, in numbers."""
+    return {
+        "problems": found.num_problems,
+        "kept": len(found.lines),
+        "kept_problems": len({line["problem"] for line in found.lines}),
+        "dropped": dict(found.dropped),
+    }
+
+
+def harvest_table(counted: Mapping[str, Any]) -> Table:
+    """The `counts` as a table."""
+    table = Table("samples", "number", title="harvest")
+    for why, count in counted["dropped"].items():
+        table.add_row(why, f"{count:,}")
+    table.add_section()
+    table.add_row("kept", f"{counted['kept']:,}")
+    table.add_row("of problems", f"{counted['kept_problems']:,} of {counted['problems']:,}")
+    return table
+
+
+def show_kept(out: Path, console: Console) -> None:
+    """What a finished run of `kind: sample` kept, and how it is learned from."""
+    console.print(harvest_table(read_record(out / COUNTS)))
+    console.print(f"kept    {out / KEPT}", soft_wrap=True)
+    console.print(f"learn   doubleback train RECIPE kind=sft demonstrations.source={out}", soft_wrap=True)
 
 
 def _lines(files: Sequence[Path]) -> list[Line]:
@@ -68,14 +102,3 @@ def _line(data: Mapping[str, Any]) -> Line:
     if not isinstance(parts, Mapping | None) or not isinstance((parts or {}).get("format"), int | float | None):
         raise ConfigError(f"parts={shortened(parts)} is not a number for each part of a score")
     return {**data, "problem": str(columns["problem"])}
-
-
-def _table(found: Harvest) -> Table:
-    table = Table("samples", "number", title="harvest")
-    for why, count in found.dropped.items():
-        table.add_row(why, f"{count:,}")
-    with_any = len({line["problem"] for line in found.lines})
-    table.add_section()
-    table.add_row("kept", f"{len(found.lines):,}")
-    table.add_row("of problems", f"{with_any:,} of {found.num_problems:,}")
-    return table

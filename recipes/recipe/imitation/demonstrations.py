@@ -17,6 +17,7 @@ from doubleback.rewards.nearest import nearest
 from doubleback.rewards.rows import Source, read_data
 from doubleback.rewards.types import ConfigError, Problem
 from doubleback.rl.rollout.given import encode_given
+from doubleback.rl.run.names import KEPT, is_run
 
 GOLD = "gold"
 
@@ -88,7 +89,7 @@ def _golds(splits: Splits, recipe: Recipe) -> list[tuple[Problem, str]]:
 
 
 def _rows(splits: Splits, recipe: Recipe) -> list[tuple[Problem, str]]:
-    name = recipe.demonstrations.source
+    name = _file_of(recipe.demonstrations.source)
     if name.isidentifier() and not Path(name).exists():
         names = nearest(name, [GOLD, *recipe.task.traces()])
         raise ConfigError(f"demonstrations.source={name} is no source of task {recipe.task.name}, and no file; {names}")
@@ -105,6 +106,18 @@ def _rows(splits: Splits, recipe: Recipe) -> list[tuple[Problem, str]]:
             bad.append(f"{name}:{row.number}: {error}")
     refuse(bad)
     return given
+
+
+def _file_of(source: str) -> str:
+    """The file of rows that `demonstrations.source` names: of a run of `kind: sample`, what it kept."""
+    if not is_run(Path(source)):
+        return source
+    if not (kept := Path(source) / KEPT).exists():
+        raise ConfigError(
+            f"demonstrations.source={source} is a run without {KEPT}, which kind=sample writes at its end; resume it, "
+            "or name a file"
+        )
+    return str(kept)
 
 
 def _problem(row: Row, by_id: Mapping[str, Problem], by_question: Mapping[str, Problem]) -> Problem:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from doubleback.rewards.sample_lines import is_correct, is_truncated, num_tokens
-from doubleback.rewards.settings import Section
+from doubleback.rewards.settings import MayChange, Section
 from doubleback.rewards.types import UNUSABLE
 
 Line = Mapping[str, Any]
@@ -27,17 +27,24 @@ WHY = ("not judged", "wrong", "cut off", "without the form", "said before", "bey
 class HarvestOptions(Section):
     """What is kept of samples."""
 
-    per_problem: Annotated[int, Field(ge=1)] | None = None
+    per_problem: Annotated[Annotated[int, Field(ge=1)] | None, MayChange()] = None
     """Most samples of a problem. `null`: all."""
-    order: Literal["random", "shortest"] = "random"
+    order: Annotated[Literal["random", "shortest"], MayChange()] = "random"
     """Which of a problem's samples come first where it has more: by chance, or the fewest tokens."""
-    keeps_form: bool = True
+    keeps_form: Annotated[bool, MayChange()] = True
     """Drop what lacks the form: of samples with a part `format`, those where it is below 1."""
-    balance: bool = False
+    balance: Annotated[bool, MayChange()] = False
     """Keep as many problems of each difficulty, by the share of a problem's judged samples that are right, in quarters;
     those of which most are left are thinned by chance."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0), MayChange()] = 0
     """What chance derives from, with a problem's id and a completion's text alone: in any order the same are kept."""
+
+
+class HarvestConfig(HarvestOptions):
+    """What `kind: sample` keeps of what it samples, `sampling.group_size` completions a problem: kept.jsonl."""
+
+    problems: Annotated[Annotated[int, Field(ge=1)] | None, MayChange(only_up=True)] = None
+    """How many of the training problems are sampled, the first. `null`: all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,11 @@ class Harvest:
     """Reason (`WHY`) -> how many samples; what adds up to all of them with those that were kept."""
     num_problems: int
     """How many problems there were samples of."""
+
+    @property
+    def reasons(self) -> str:
+        """What the others were dropped for, with their numbers."""
+        return ", ".join(f"{count:,} {why}" for why, count in self.dropped.items() if count)
 
 
 def harvest(lines: Sequence[Line], options: HarvestOptions) -> Harvest:

@@ -46,16 +46,28 @@ def locate(target: str, key: str, group: str) -> Any:
 def at_location(location: str, key: str) -> Any:
     """The object at `package.module:attr` or `path.py:attr`. Runs the code of its module.
 
-    ConfigError names `key` for what is missing.
+    ConfigError names `key` for what is missing, and for functions and classes that are defined elsewhere: a recipe
+    that somebody sends names code that was written for it, not os.system.
     """
     place, _, attribute = location.rpartition(":")
-    located: Any = _load_file(Path(place), key) if place.endswith(".py") else _load_module(place, key)
+    if not place.endswith(".py") and place.partition(".")[0] in sys.stdlib_module_names:
+        raise ConfigError(f"{key}: {location} is of Python's standard library; name a module of yours, or a file")
+    module = _load_file(Path(place), key) if place.endswith(".py") else _load_module(place, key)
+    located: Any = module
     for name in attribute.split("."):
         if not hasattr(located, name):
             public = [attribute_name for attribute_name in dir(located) if not attribute_name.startswith("_")]
             raise ConfigError(f"{key}: {place} has no {name!r}; {nearest(name, public)}")
         located = getattr(located, name)
+    if inspect.isroutine(located) or inspect.isclass(located):
+        _require_defined_in(module, located, f"{key}: {location}")
     return located
+
+
+def _require_defined_in(module: ModuleType, located: Any, what: str) -> None:
+    home = located.__module__
+    if home != module.__name__:
+        raise ConfigError(f"{what} is defined in {home or 'no module'}; name the function where it is defined")
 
 
 def load_function(target: str, arguments: Mapping[str, Any], key: str) -> Callable[..., Any]:

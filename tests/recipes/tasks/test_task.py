@@ -47,10 +47,12 @@ def test_shipped_tasks_are_folders_and_documented():
 
 
 def test_found_by_name_path_file_and_entry_point(monkeypatch, tmp_path):
-    (tmp_path / "mine.py").write_text(f"from {MODULE.replace(':', ' import ')} as Mine\n")
+    imported = f"from {MODULE.replace(':', ' import ')}\n"
+    (tmp_path / "mine.py").write_text(f"{imported}class Mine(Countdown): ...\n", encoding="utf-8")
     monkeypatch.setattr(tasks, "offered", lambda group: {"theirs": EntryPoint("theirs", MODULE, group)})
     monkeypatch.setattr("doubleback.rewards.contract.lookup.offered", tasks.offered)
-    assert {find_task(name) for name in ("countdown", MODULE, f"{tmp_path}/mine.py:Mine", "theirs")} == {Countdown}
+    assert {find_task(name) for name in ("countdown", MODULE, "theirs")} == {Countdown}
+    assert find_task(f"{tmp_path}/mine.py:Mine").__bases__ == (Countdown,)
 
 
 def test_the_section_is_that_of_the_task_and_comes_back_from_the_resolved_recipe():
@@ -70,7 +72,14 @@ def test_the_section_is_that_of_the_task_and_comes_back_from_the_resolved_recipe
         ),
         ({"name": "countdown", "num_numbers": 5}, "task.num_numbers=5: input should be less than or equal to 4"),
         ({"name": "nowhere.py:Task"}, "task.name: there is no file nowhere.py; write path.py:attr"),
-        ({"name": "json:loads"}, "task.name=json:loads is no task, but function; see docs/tasks.md"),
+        (
+            {"name": "json:loads"},
+            "task.name: json:loads is of Python's standard library; name a module of yours, or a file",
+        ),
+        (
+            {"name": "doubleback.recipes.tasks.task:find_task"},
+            "task.name=doubleback.recipes.tasks.task:find_task is no task, but function; see docs/tasks.md",
+        ),
         ({"name": 3}, "task.name=3: input should be a valid string"),
         ({}, "task.name: this key is required and absent"),
         (None, "task=None: input should be a valid dictionary or instance of Task"),

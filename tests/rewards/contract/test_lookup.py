@@ -86,6 +86,27 @@ def test_what_does_not_fit_is_named_with_its_key(target, arguments, message):
     assert all(line.startswith("reward.components.mine") for line in str(caught.value).splitlines())
 
 
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("os:system", "k: os:system is of Python's standard library; name a module of yours, or a file"),
+        ("json.decoder:JSONDecoder", "k: json.decoder:JSONDecoder is of Python's standard library"),
+        ("builtins:eval", "k: builtins:eval is of Python's standard library"),
+        ("mine.py:system", "system is defined in posix; name the function where it is defined"),
+        ("mine.py:os.system", "os.system is defined in posix; name the function where it is defined"),
+        ("mine.py:Popen", "Popen is defined in subprocess; name the function where it is defined"),
+        ("mine.py:eval", "eval is defined in builtins; name the function where it is defined"),
+    ],
+)
+def test_only_what_is_defined_in_the_named_module_is_taken(tmp_path, monkeypatch, target, message):
+    monkeypatch.chdir(tmp_path)
+    text = "import os\nfrom os import system\nfrom subprocess import Popen\neval = eval\n"
+    (tmp_path / "mine.py").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_function(target, {"command": "exit 7"}, "k")
+    assert message in str(caught.value)
+
+
 def test_an_argument_of_the_recipe_goes_before_a_column_of_the_same_name(tmp_path):
     (tmp_path / "named.py").write_text(
         "from doubleback.rewards.contract.functions import per_sample\n"

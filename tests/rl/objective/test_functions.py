@@ -132,7 +132,11 @@ def test_an_advantage_of_the_step_returns_as_many_groups(location):
     [
         ("def mine(advantages_B1): ...", "takes neither ratio_BT nor logprobs_BT"),
         ("def mine(ratio_BT, advantages): ...", "takes 'advantages', .*; did you mean advantages_B1?"),
-        ("mine = torch.minimum", "mine does not tell its parameters; write a function of Python around it"),
+        ("mine = torch.minimum", "mine is defined in torch; name the function where it is defined"),
+        (
+            "import functools\nmine = functools.partial(torch.minimum)",
+            "mine does not tell its parameters; write a function of Python around it",
+        ),
     ],
 )
 def test_a_surrogate_that_does_not_fit_is_named_when_it_is_loaded(location, code, message):

@@ -66,7 +66,8 @@ def at_location(location: str, key: str) -> Any:
 
 def _require_defined_in(module: ModuleType, located: Any, what: str) -> None:
     home = located.__module__
-    if home != module.__name__:
+    # A package may export what another module of it defines, as trl.rewards does.
+    if (home or "").partition(".")[0] != module.__name__.partition(".")[0]:
         raise ConfigError(f"{what} is defined in {home or 'no module'}; name the function where it is defined")
 
 

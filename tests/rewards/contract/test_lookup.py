@@ -37,6 +37,12 @@ def test_by_import_path():
     assert isinstance(load_function("doubleback.rewards.builtin.countdown:countdown_correct", {}, "k"), ScoreFunction)
 
 
+def test_a_package_may_export_what_another_module_of_it_defines():
+    location = "trl.rewards:get_soft_overlong_punishment"
+    made = load_function(location, {"max_completion_len": 10, "soft_punish_cache": 4}, "k")
+    assert made(completion_ids=[[0] * 8, [0] * 6]) == [-0.5, 0.0]
+
+
 def test_by_file_with_its_neighbours(tmp_path):
     (tmp_path / "neighbour_of_mine.py").write_text("LIMIT = 2\n")
     (tmp_path / "mine.py").write_text(

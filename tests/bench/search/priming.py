@@ -1,6 +1,6 @@
 """Priming, exactly measured: does a base that never saw a search learn to double back once it has seen some?
 
-    python tests/bench/priming.py runs/priming [--seeds 0 1 2] [--steps 60] [--arms right-500 wrong-500 ...]
+    python tests/bench/search/priming.py runs/priming [--seeds 0 1 2] [--steps 60] [--arms right-500 wrong-500 ...]
 
 The base `countdown-optimal` saw right paths alone. It is fine-tuned on 0, 50 or 500 search traces whose answers are
 right, or on 500 whose answers are wrong (`demonstrations.source=search`, `search_wrong`), as long each, then trained by

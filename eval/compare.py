@@ -9,10 +9,11 @@ from doubleback.eval.statistics.equal_tokens import EqualTokens, Tried, at_equal
 from doubleback.eval.statistics.paired import PairedDifference, paired_difference
 from doubleback.eval.summarise import by_problem
 from doubleback.rewards.jsonl import complete_lines
-from doubleback.rewards.records import read_record
+from doubleback.rewards.records import read_record, records
 from doubleback.rewards.sample_lines import Line, is_correct, num_tokens
-from doubleback.rewards.settings import require_folder
+from doubleback.rewards.settings import read_yaml, require_folder
 from doubleback.rewards.types import UNUSABLE, ConfigError
+from doubleback.rl.run.names import EVALUATIONS, INPUTS, RECIPE, SAMPLES_END, is_run, newest_run
 
 SAMPLES, SUMMARY = "samples.jsonl", "summary.json"
 AGAIN = "evaluate again, with doubleback eval"
@@ -62,14 +63,33 @@ class ComparedEvaluations:
 
 
 def load_evaluated(path: Path) -> Evaluated:
-    """What `doubleback eval` wrote into a folder. ConfigError where it is not there, or not finished."""
+    """What `doubleback eval` wrote into a folder; of a run its newest measurement of the test problems.
+
+    ConfigError where it is not there, or not finished.
+    """
     require_folder(path, "")
+    if is_run(run := newest_run(path)):
+        return _tested(run)
     if not (path / SUMMARY).exists():
         raise ConfigError(f"{path} holds no finished evaluation (no {SUMMARY}); run doubleback eval")
     lines = complete_lines(path / SAMPLES)
     if not lines:
         raise ConfigError(f"{path / SAMPLES} holds no samples; {AGAIN}")
     return Evaluated(path, read_record(path / SUMMARY, AGAIN), lines)
+
+
+def _tested(run: Path) -> Evaluated:
+    """What two runs must agree on is in their recipes and inputs."""
+    if not (summaries := sorted((run / EVALUATIONS).glob("test-step-*.json"))):
+        raise ConfigError(f"{run} is a run that has not been measured on its test problems; train it further")
+    newest, recipe = summaries[-1], records(read_yaml(run / RECIPE, "recipe"), run / RECIPE)
+    settings = {
+        "data_sha256": read_record(run / INPUTS)["the set of test problems"],
+        "prompt": recipe["task"]["prompt"],
+        **{key: recipe["sampling"][key] for key in ("temperature", "max_tokens")},
+    }
+    lines = complete_lines(newest.with_name(f"{newest.stem}{SAMPLES_END}"))
+    return Evaluated(run, {**read_record(newest), **settings}, lines)
 
 
 def compare(first: Evaluated, second: Evaluated, force: bool = False) -> ComparedEvaluations:

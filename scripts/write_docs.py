@@ -9,6 +9,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from doubleback.recipes.recipe.schema import Recipe
+from doubleback.recipes.recipe.stages.taken import TAKEN
 from doubleback.recipes.tasks.task import Task, find_task, shipped_tasks
 from doubleback.rewards.settings import may_change
 from doubleback.rl.objective.tables import TABLES
@@ -33,6 +34,18 @@ A number in the place of a component is short for its weight: `reward.components
 """
 
 
+STAGES_HEAD = """
+## A stage of `stages`
+
+`stages` is a mapping of names to the keys in which each stage differs from those above ([road.md](road.md)); behind
+the recipe's name it is `stages.NAME.key.path=value`. Beside the keys of a recipe, or in their place, a stage may say:
+
+| key | default | what it means |
+|---|---|---|
+| `from` | the stage before | Whose adapter it starts from: an earlier stage, `base` for a fresh one, or a folder. |
+"""
+
+
 def metrics_page() -> str:
     """docs/metrics.md."""
     return METRICS_HEAD + "".join(f"| `{name}` | {_cell(text)} |\n" for name, text in METRICS.items())
@@ -40,7 +53,13 @@ def metrics_page() -> str:
 
 def keys_page() -> str:
     """docs/keys.md: the recipe's own keys, then a table a section."""
-    return KEYS_HEAD + "".join(_tables("", Recipe))
+    return KEYS_HEAD + "".join(_tables("", Recipe)) + _stages()
+
+
+def _stages() -> str:
+    """What a stage may say beside the keys of a recipe; what it takes stays as it was on --resume."""
+    fields = [(f"{key}.", name, field) for key, it in TAKEN.items() for name, field in it.model_fields.items()]
+    return STAGES_HEAD + "".join(_row(*it).replace(_on_resume(it[2]), "") for it in fields)
 
 
 def _tables(path: str, section: type[BaseModel]) -> Iterator[str]:

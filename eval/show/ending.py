@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from doubleback.eval.show.console import Console
 from doubleback.rewards.types import ConfigError, RunError
-from doubleback.rl.run.names import is_run
+from doubleback.rl.run.names import is_road, is_run
 from doubleback.rl.stopping import STOP, Interrupted
 
 
@@ -61,7 +61,7 @@ def go_on_in(folder: Path, is_resumed: bool = False) -> None:
         given = [word for word in sys.argv[1:] if word != "--resume"]
         program = ["python", "-m", "doubleback.recipes"] if sys.argv[0].endswith("__main__.py") else ["doubleback"]
         place = [] if any(word.split("=")[0] == "--out" for word in given) else ["--out", str(folder)]
-        resume = ["--resume"] if is_resumed and is_run(folder) else []
+        resume = ["--resume"] if is_resumed and (is_run(folder) or is_road(folder)) else []
         return f"go on with: {shlex.join([*program, *given, *place, *resume])}"
 
     STOP.going_on = words

@@ -1,10 +1,13 @@
 """From a recipe's name or path and `key.path=value` overrides to a validated Recipe. Every finding is one line."""
 
 from pathlib import Path
+from typing import Any
 
 from doubleback.recipes.data.table import start_from_data
 from doubleback.recipes.models.table import shipped_models, start_from_model
 from doubleback.recipes.recipe.schema import Recipe
+from doubleback.recipes.recipe.stages.reading import STAGES, read_road
+from doubleback.recipes.recipe.stages.road import Road
 from doubleback.rewards import settings
 from doubleback.rewards.types import ConfigError
 
@@ -16,15 +19,22 @@ def shipped() -> dict[str, Path]:
     return settings.shipped(FOLDER)
 
 
-def load_recipe(name: str, overrides: settings.Overrides = ()) -> Recipe:
-    """The recipe `name` (shipped, or a path to a YAML file) with overrides. ConfigError lists all findings at once.
+def load_recipe(name: str, overrides: settings.Overrides = ()) -> Recipe | Road:
+    """The recipe `name` (shipped, or a path to a YAML file) with overrides; a Road where it has `stages`.
 
     Overrides are texts, as on the command line, or a mapping whose values are taken as they are:
-    `load_recipe("countdown", {"steps": 20, "reward.components": {"mine": my_function}})`.
+    `load_recipe("countdown", {"steps": 20, "reward.components": {"mine": my_function}})`. Of a road they are for every
+    stage, with `stages.NAME.` before the key for one. ConfigError lists all findings at once.
     """
     _refuse_a_base_in_the_name(name)
     data = settings.read_yaml(settings.find_yaml(name, FOLDER, "recipe"), "recipe")
-    return settings.validated(Recipe, start_from_data(start_from_model(settings.override(data, overrides, Recipe))))
+    if STAGES in data:
+        return read_road(data, overrides, _validated)
+    return _validated(settings.override(data, overrides, Recipe))
+
+
+def _validated(data: dict[str, Any]) -> Recipe:
+    return settings.validated(Recipe, start_from_data(start_from_model(data)))
 
 
 def _refuse_a_base_in_the_name(name: str) -> None:

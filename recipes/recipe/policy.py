@@ -19,7 +19,7 @@ from doubleback.rl.config import CheckpointConfig, SyncConfig
 from doubleback.rl.engines.config import EngineConfig
 from doubleback.rl.engines.table import engine_row
 from doubleback.rl.run.best import best_step
-from doubleback.rl.run.names import METRICS, RECIPE, checkpoint_folder, checkpoint_steps, is_run
+from doubleback.rl.run.names import METRICS, RECIPE, checkpoint_folder, checkpoint_steps, is_road, is_run, newest_run
 from doubleback.rl.types import ModelSource, Sampling
 
 DTYPES = ("float32", "bfloat16")
@@ -63,6 +63,7 @@ def find_policy(
         raise ConfigError(f"--dtype {dtype}: choose {' or '.join(DTYPES)}")
     if adapter is not None:
         require_folder(adapter, "--adapter ")
+    model = str(newest_run(Path(model))) if is_road(Path(model)) else model
     if endpoint is not None or not is_run(Path(model)):
         if checkpoint is not None:
             raise ConfigError(f"--checkpoint {checkpoint} is one of a run, and {model} is none; give --adapter DIR")

@@ -11,18 +11,20 @@ from doubleback.rewards.records import read_record
 from doubleback.rewards.sample_lines import PROBLEMS, ROLLOUTS
 from doubleback.rewards.settings import require_folder
 from doubleback.rewards.types import ConfigError
-from doubleback.rl.run.names import EVALUATIONS, KEPT, METRICS, RECIPE, SAMPLES_END, is_run, step_name
+from doubleback.rl.run.names import EVALUATIONS, KEPT, METRICS, RECIPE, SAMPLES_END, is_run, newest_run, step_name
 
 
 class Run:
-    """A run's folder. It may still be going on: what is read is what is on disk now.
+    """A run's folder; of the folder of a road, its last stage that has a checkpoint.
+
+    It may still be going on: what is read is what is on disk now.
 
     `Run("runs/first").metrics().to_pandas()` is a data frame with one row a step. ConfigError where `path` is no run.
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
         require_folder(path, "")
+        self.path = newest_run(Path(path))
         if not is_run(self.path):
             raise ConfigError(f"{path} is no run: it holds no {RECIPE}; give the folder that a run was written to")
 

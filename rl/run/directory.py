@@ -20,6 +20,7 @@ from doubleback.rl.run.names import (
     EVALUATIONS,
     METRICS,
     SAMPLES_END,
+    UNMEASURED,
     checkpoint_folder,
     checkpoint_steps,
     step_name,
@@ -27,9 +28,6 @@ from doubleback.rl.run.names import (
 )
 from doubleback.rl.run.samples import write_rollouts
 from doubleback.rl.types import Group
-
-UNMEASURED = "unmeasured"
-"""In the metrics of a step whose evaluation was interrupted: the resumed run makes up for it."""
 
 
 class RunDirectory:

@@ -10,8 +10,9 @@ from doubleback.rl.config import CheckpointConfig
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.rollout.sampler import Rollout
 from doubleback.rl.run.best import has_stalled
-from doubleback.rl.run.directory import UNMEASURED, RunDirectory
+from doubleback.rl.run.directory import RunDirectory
 from doubleback.rl.run.metrics import rollout_metrics
+from doubleback.rl.run.names import UNMEASURED
 from doubleback.rl.stopping import STOP, Interrupted
 from doubleback.rl.sync import Receipt
 from doubleback.rl.types import Batch, Group

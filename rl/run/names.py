@@ -2,7 +2,8 @@
 
 recipe.yaml, inputs.json, environment.json, init.json, problems.jsonl, metrics.jsonl, rollouts/step-00012.jsonl.gz,
 checkpoints/step-00012/, eval/validation-step-00012.json and .jsonl.gz; of `kind: sample` kept.jsonl and kept.json;
-problems.jsonl and rollouts/, which evaluations have too, are named in `rewards.sample_lines`
+problems.jsonl and rollouts/, which evaluations have too, are named in `rewards.sample_lines`. Of a recipe of stages
+stages.yaml and the folders of its runs, 01-cold-start/
 """
 
 import re
@@ -10,6 +11,8 @@ from pathlib import Path
 
 RECIPE = "recipe.yaml"
 """The resolved recipe; a folder that holds it is a run."""
+STAGES = "stages.yaml"
+"""The resolved recipe of a road; a folder that holds it has a run in it for each stage."""
 INPUTS = "inputs.json"
 """What the results depend on beside the settings, by hash."""
 ENVIRONMENT = "environment.json"
@@ -20,6 +23,8 @@ METRICS = "metrics.jsonl"
 """One line a step."""
 KEPT, COUNTS = "kept.jsonl", "kept.json"
 """Of `kind: sample`: the samples that are worth imitating, and what became of the others."""
+UNMEASURED = "unmeasured"
+"""In the metrics of a step whose evaluation was interrupted: the resumed run makes up for it."""
 CHECKPOINTS = "checkpoints"
 EVALUATIONS = "eval"
 SAMPLES_END = ".jsonl.gz"
@@ -29,6 +34,17 @@ SAMPLES_END = ".jsonl.gz"
 def is_run(folder: Path) -> bool:
     """Whether the folder holds a run."""
     return (folder / RECIPE).is_file()
+
+
+def is_road(folder: Path) -> bool:
+    """Whether the folder holds the runs of a recipe of stages."""
+    return (folder / STAGES).is_file()
+
+
+def newest_run(folder: Path) -> Path:
+    """The folder; of a road that of the last stage with a checkpoint, or where there is none of the last that began."""
+    runs = sorted(path.parent for path in folder.glob(f"[0-9][0-9]-*/{RECIPE}")) if is_road(folder) else []
+    return next((run for run in reversed(runs) if checkpoint_steps(run)), runs[-1] if runs else folder)
 
 
 def step_name(step: int) -> str:

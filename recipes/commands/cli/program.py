@@ -76,13 +76,13 @@ def check(
     from doubleback.recipes.recipe.loading import load_recipe
 
     loaded = load_recipe(str(recipe), overrides or [])
-    from doubleback.recipes.commands.check import check_recipe, show_memory
+    from doubleback.recipes.commands.stages.check import check_all, show_memory_of_all
 
     STOP.done = "nothing was written"
     if memory:
-        show_memory(loaded, console)
+        show_memory_of_all(loaded, console)
     else:
-        check_recipe(loaded, console)
+        check_all(loaded, console)
 
 
 @app.command()
@@ -152,22 +152,22 @@ def train(
     loaded = load_recipe(recipe, overrides or [])
     if resume and out is None:
         raise ConfigError("--resume needs --out RUN: the run directory to continue")
-    from doubleback.recipes.commands.show import show_result
-    from doubleback.recipes.commands.train import train as train_recipe
+    from doubleback.recipes.commands.stages.show import show_outcome
+    from doubleback.recipes.commands.stages.train import train as train_recipe
 
     with options.folder_for(out, loaded.name or Path(recipe).stem) as folder:
         console.print(f"folder  {folder}", soft_wrap=True)
         go_on_in(folder, is_resumed=loaded.trainer != "trl")
         train_recipe(loaded, folder, resume=resume, console=console)
-        show_result(folder, console)
+        show_outcome(folder, console)
 
 
 @app.command()
 def show(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")]) -> None:
     """Say how a run stands, be it live, stopped or finished: step, figures, curve, and what to do next."""
-    from doubleback.recipes.commands.show import show_run
+    from doubleback.recipes.commands.stages.show import show as show_folder
 
-    show_run(run, console)
+    show_folder(run, console)
 
 
 @app.command("eval")
@@ -250,11 +250,13 @@ app.command()(models.upcycle)
 
 @app.command("compare")
 def compare_evaluations(
-    first: Annotated[Path, typer.Argument(metavar="A", help="Folder of an evaluation.")],
+    first: Annotated[Path, typer.Argument(metavar="A", help="Folder of an evaluation, or a run's: its test problems.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="Folder of another, of the same problems.")],
     force: Annotated[bool, typer.Option("--force", help="Compare although data or prompt differ.")] = False,
 ) -> None:
-    """Compare two evaluations, paired by problem: difference with interval and p-value, and what flipped."""
+    """Compare two evaluations, or two runs on their test problems, paired by problem: difference with interval and
+    p-value, and what flipped.
+    """
     from doubleback.recipes.commands.evaluate import show_comparison
 
     show_comparison(first, second, force, console)

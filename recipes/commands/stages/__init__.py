@@ -1,0 +1,1 @@
+"""What the commands do with a recipe of stages, and what they show of it."""

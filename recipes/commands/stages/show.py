@@ -1,0 +1,54 @@
+"""`doubleback show`, and what `doubleback train` ends with, of a recipe of stages or of any other run."""
+
+import shlex
+from pathlib import Path
+
+from doubleback.eval.show.console import Console
+from doubleback.recipes.commands.show import show_result, show_run
+from doubleback.recipes.commands.stages.result import results
+from doubleback.recipes.commands.stages.tables import MARKDOWN, show_stages, write_stages
+from doubleback.recipes.recipe.loading import load_recipe
+from doubleback.recipes.recipe.stages.road import Road
+from doubleback.rl.run.names import STAGES, is_road
+from doubleback.rl.run.owner import owner_of
+
+
+def show(path: Path, console: Console) -> None:
+    """How a run stands; of a recipe of stages every stage, both tables so far, and what to do next."""
+    if not is_road(path):
+        show_run(path, console)
+        return
+    road, owner = _road(path), owner_of(path)
+    found = results(road, path)
+    num_finished = sum(it.is_finished for it in found)
+    is_over = num_finished == len(found)
+    console.print(f"road        {path}: {road.description}", soft_wrap=True)
+    console.print(f"state       {f'live: {owner}' if owner else 'finished' if is_over else 'stopped'}", soft_wrap=True)
+    console.print(f"stages      {num_finished} of {len(found)} are finished")
+    show_stages(road, path, console)
+    if owner:
+        told = "it goes on by itself; Ctrl-C or SIGTERM there stops and saves it"
+    elif is_over:
+        told = f"measure the last stage: {shlex.join(['doubleback', 'eval', str(path), '--suite'])} SUITE"
+    else:
+        told = shlex.join(["doubleback", "train", str(path / STAGES), "--out", str(path), "--resume"])
+    console.print(f"next        {told}", soft_wrap=True)
+
+
+def show_outcome(out: Path, console: Console) -> None:
+    """What a finished training ends with; of a recipe of stages both tables, written beside the stages too."""
+    if not is_road(out):
+        show_result(out, console)
+        return
+    road = _road(out)
+    console.print()
+    show_stages(road, out, console)
+    write_stages(road, out)
+    console.print(f"tables        {out / MARKDOWN}", soft_wrap=True)
+    console.print(f"stages in     {out}", soft_wrap=True)
+
+
+def _road(path: Path) -> Road:
+    road = load_recipe(str(path / STAGES))
+    assert isinstance(road, Road), f"{path / STAGES} has stages, since train wrote it"
+    return road

@@ -9,9 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from transformers import CONFIG_MAPPING, AutoConfig, PretrainedConfig
+from transformers import CONFIG_MAPPING, PretrainedConfig
 
-from doubleback.rewards.types import ConfigError, first_line
+from doubleback.rl.policy.base import load_configuration
 
 FOLDER = Path(__file__).parent / "architectures"
 
@@ -20,10 +20,7 @@ def configuration(path: str) -> PretrainedConfig:
     """The configuration that is described here, or that of any other hub id or folder. ConfigError if none."""
     if (described := described_configuration(path)) is not None:
         return described
-    try:
-        return AutoConfig.from_pretrained(path)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"model.path={path}: its configuration cannot be loaded: {first_line(error)}") from error
+    return load_configuration(path)
 
 
 def described_configuration(path: str) -> PretrainedConfig | None:

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 
 from doubleback.rewards.types import Completion, Problem
 from doubleback.rl.engines.engine import NO_ADAPTER, Load, OnGroup, completion_text, encode_prompts
 from doubleback.rl.engines.setup import EngineSetup
-from doubleback.rl.policy.base import DTYPES, end_ids
+from doubleback.rl.policy.base import DTYPES, end_ids, load_configuration
 from doubleback.rl.policy.logprobs import head_in_float32, token_logprobs
 from doubleback.rl.policy.lora import Adapter
 from doubleback.rl.policy.merging import merged
@@ -27,7 +27,7 @@ class TransformersEngine:
         self._ends = end_ids(setup.model.path, tokenizer)
         self._version, self._adapter_hash = 0, NO_ADAPTER
         self._num_running = self._num_waiting = self._num_done = self._num_tokens = self._num_done_tokens = 0
-        settings = AutoConfig.from_pretrained(setup.model.path)
+        settings = load_configuration(setup.model.path)
         self._served = AutoModelForCausalLM.from_config(settings, dtype=DTYPES[setup.model.dtype]).eval()
         self._served.load_state_dict(dict(base))
         self.head_dtype = setup.model.head_dtype

@@ -27,7 +27,7 @@ import torch
 
 _set_num_threads = torch.set_num_threads  # vllm replaces it by a function that does nothing
 
-from transformers import AutoConfig, PreTrainedTokenizerBase  # noqa: E402
+from transformers import PreTrainedTokenizerBase  # noqa: E402
 
 logging.getLogger("torch._library.triton").setLevel(logging.ERROR)  # "Triton not available": on a CPU it need not be
 warnings.filterwarnings("ignore", category=FutureWarning, module=r"vllm\.")
@@ -42,7 +42,7 @@ from doubleback.rl.engines.setup import EngineSetup, Strategy  # noqa: E402
 from doubleback.rl.engines.vllm_adapters import MergedReload, RuntimeAdapter, correct_vllm  # noqa: E402
 from doubleback.rl.engines.vllm_routes import RouteCapture  # noqa: E402
 from doubleback.rl.hanging import Watchdog  # noqa: E402
-from doubleback.rl.policy.base import end_ids, is_cuda  # noqa: E402
+from doubleback.rl.policy.base import end_ids, is_cuda, load_configuration  # noqa: E402
 from doubleback.rl.policy.cache import BLOCK, FEWEST_MIB, cache_mib  # noqa: E402
 from doubleback.rl.policy.families import family_of, num_experts  # noqa: E402
 from doubleback.rl.policy.lora import Adapter  # noqa: E402
@@ -71,6 +71,8 @@ class VllmEngine:
             setup,
             model=model.path,
             dtype=model.dtype,
+            trust_remote_code=False,
+            load_format="safetensors",
             hf_overrides={"head_dtype": model.head_dtype},
             max_model_len=model.max_length,
             max_num_seqs=setup.max_num_seqs,
@@ -211,12 +213,16 @@ def _reported_routes(sample: CompletionOutput, num_prompt: int) -> Routes:
 
 
 def _started(setup: EngineSetup, **options: Any) -> LLM:
-    """vLLM with these options. ConfigError where the cache or the head cannot be as they are asked for."""
+    """vLLM with these options. ConfigError where the cache or the head cannot be as they are asked for, or where the
+    model has no weights in safetensors.
+    """
     try:
         with _plain_path(options.pop("model")) as path:
             return LLM(model=path, **options)
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:
         asked, said = options["kv_cache_memory_bytes"] >> 20, " ".join(str(error).split())
+        if "Cannot find any model weights" in said:
+            raise ConfigError(f"model.path={setup.model.path} has no weights in safetensors; convert them") from error
         if "less than requested memory for kv" in said:
             raise ConfigError(
                 f"engine.kv_cache_mib={asked} is more than there is: {said[:200]}; lower it, or leave it at auto"
@@ -247,14 +253,14 @@ def _plain_path(path: str) -> Iterator[str]:
 
 
 def _has_experts(path: str) -> bool:
-    return num_experts(AutoConfig.from_pretrained(path)) > 0
+    return num_experts(load_configuration(path)) > 0
 
 
 def _cache_mib(setup: EngineSetup) -> int:
     if setup.kv_cache_mib is not None:
         return setup.kv_cache_mib
     model, width = setup.model, getattr(torch, setup.model.dtype).itemsize
-    full = cache_mib(AutoConfig.from_pretrained(model.path), width, setup.max_num_seqs, model.max_length)
+    full = cache_mib(load_configuration(model.path), width, setup.max_num_seqs, model.max_length)
     return max(FEWEST_MIB, full)
 
 
@@ -272,7 +278,7 @@ def _device_options(model: ModelSource, reports_routes: bool) -> dict[str, Any]:
         return share | ({"enable_return_routed_experts": True} if reports_routes else {})
     # A prompt cut over two batches draws from its seed twice: vLLM takes that back on CUDA, the CPU crashes.
     options: dict[str, Any] = {"enable_chunked_prefill": False}
-    if getattr(AutoConfig.from_pretrained(model.path), "kv_lora_rank", None) is None:
+    if getattr(load_configuration(model.path), "kv_lora_rank", None) is None:
         return options | {"block_size": BLOCK}
     return options | ({"attention_backend": "CPU_MLA"} if model.dtype == "float32" else {})
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoModelForCausalLM
 from transformers.core_model_loading import revert_weight_conversion
 from vllm import LLM
 from vllm.lora.request import LoRARequest
@@ -18,7 +18,7 @@ from vllm.model_executor.layers.fused_moe import unquantized_fused_moe_method as
 from vllm.model_executor.layers.fused_moe.experts.cpu_moe import cpu_prepack_moe_weight
 
 from doubleback.rl.engines.delivery import write_runtime_adapter
-from doubleback.rl.policy.base import is_cuda
+from doubleback.rl.policy.base import is_cuda, load_configuration
 from doubleback.rl.policy.families import Family
 from doubleback.rl.policy.lora import Adapter
 from doubleback.rl.policy.merging import merged
@@ -34,7 +34,7 @@ class MergedReload:
         self._base, self._family = base, family
         # Names and shapes alone, which say how a checkpoint of this family is laid out; no memory is taken.
         with torch.device("meta"):
-            self._skeleton = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(path))
+            self._skeleton = AutoModelForCausalLM.from_config(load_configuration(path))
 
     def load(self, adapter: Adapter, version: int) -> None:
         """Serve `adapter` from now on."""

@@ -25,6 +25,8 @@ from doubleback.rl.types import ModelSource
 transformers_logging.disable_progress_bar()  # loading is quick; the bar would stand between the user's lines
 NUM_TOKENS = (2, 64)
 """Random tokens on which two forms of a model are compared: sequences, length."""
+# A folder's own Python code is never run, and nothing is asked on a terminal; only safetensors are read.
+_NO_CODE = {"trust_remote_code": False}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -40,7 +42,8 @@ def load_tokenizer(path: str, asks_hub: bool = True) -> PreTrainedTokenizerBase:
     names no padding, padding is the end: padded places are masked wherever there are any. Without `asks_hub` it is one
     that lies here, in a folder or in the hub's cache.
     """
-    tokenizer = _or_config_error(path, "tokenizer", AutoTokenizer.from_pretrained, path, local_files_only=not asks_hub)
+    options = {"local_files_only": not asks_hub, **_NO_CODE}
+    tokenizer = _or_config_error(path, "tokenizer", AutoTokenizer.from_pretrained, path, **options)
     if tokenizer.eos_token_id is None:
         if not (ends := _generation_ends(path)):
             raise ConfigError(
@@ -72,7 +75,7 @@ def _generation_ends(path: str) -> list[int]:
 
 def load_configuration(path: str) -> PretrainedConfig:
     """The configuration that lies beside the model. ConfigError where it cannot be read."""
-    config: PretrainedConfig = _or_config_error(path, "configuration", AutoConfig.from_pretrained, path)
+    config: PretrainedConfig = _or_config_error(path, "configuration", AutoConfig.from_pretrained, path, **_NO_CODE)
     return config
 
 
@@ -88,8 +91,9 @@ def load_base(source: ModelSource) -> PreTrainedModel:
         raise ConfigError(
             f"model.max_length={source.max_length} exceeds the context of {source.path}, {context} tokens; lower it"
         )
+    options = {"dtype": DTYPES[source.dtype], "use_safetensors": True, **_NO_CODE}
     model: PreTrainedModel = _or_config_error(
-        source.path, "weights", AutoModelForCausalLM.from_pretrained, source.path, dtype=DTYPES[source.dtype]
+        source.path, "weights", AutoModelForCausalLM.from_pretrained, source.path, **options
     )
     model.to("cuda" if is_cuda() else "cpu").eval().requires_grad_(False)
     if source.head_dtype != source.dtype:
@@ -118,4 +122,9 @@ def _or_config_error(path: str, what: str, load: Any, *args: Any, **kwargs: Any)
     try:
         return load(*args, **kwargs)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
+        if "trust_remote_code" in str(error):
+            raise ConfigError(
+                f"model.path={path}: its {what} needs Python code that comes with it (auto_map), which is never run; "
+                "take a model of an architecture that transformers has"
+            ) from error
         raise ConfigError(f"model.path={path}: the {what} cannot be loaded: {first_line(error)}") from error

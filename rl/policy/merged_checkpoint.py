@@ -7,10 +7,9 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import AutoConfig
 
 from doubleback.rewards.types import ConfigError, RunError
-from doubleback.rl.policy.base import DTYPES, base_tensors, load_base, load_tokenizer, random_ids
+from doubleback.rl.policy.base import DTYPES, base_tensors, load_base, load_configuration, load_tokenizer, random_ids
 from doubleback.rl.policy.lora import Adapter, Target, export, restore
 from doubleback.rl.policy.merging import delta, merged
 from doubleback.rl.types import ModelSource
@@ -36,7 +35,7 @@ def merge_checkpoint(path: str, adapter_folder: Path, out: Path, dtype: str | No
     `dtype`: of the checkpoint; None keeps the one the base is stored in. ConfigError where base or adapter do not fit;
     RunError, with nothing written, where what they compute is not finite.
     """
-    stored = dtype or str(AutoConfig.from_pretrained(path).dtype or "float32").removeprefix("torch.")
+    stored = dtype or str(load_configuration(path).dtype or "float32").removeprefix("torch.")
     if stored not in DTYPES:
         raise ConfigError(f"{path} is stored in {stored}; give --dtype {' or '.join(DTYPES)} to merge it")
     base = load_base(ModelSource(path, stored, max_length=2))

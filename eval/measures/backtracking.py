@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from doubleback.eval.measures.branches import Branches, thought_of
 from doubleback.rewards.builtin.countdown import grade
 from doubleback.rewards.types import Verdict
 
@@ -82,11 +83,8 @@ class _Search:
     """The states from the given numbers to the current one. An empty state is one that an illegal step led to."""
     names: list[tuple[int, str, int]] = field(default_factory=list)
     """The operations between them."""
-    branches: list[tuple[tuple[int, str, int], ...]] = field(default_factory=list)
-    num_true_noes: list[int] = field(default_factory=list)
-    """For each branch, the true `no`s before it."""
+    branches: Branches = field(default_factory=Branches)
     has_gone_back: bool = False
-    true_noes: int = 0
     tally: Counter[str] = field(default_factory=Counter)
     ends_in_yes: bool = False
     ends_in_true_yes: bool = False
@@ -99,7 +97,7 @@ def replay(completion: str, numbers: Sequence[int], target: int) -> Replay:
     completion without `</think>` is read up to `<answer>` or its end.
     """
     search = _Search(target, [Counter(numbers)])
-    thought = _thought(completion)
+    thought = thought_of(completion)
     position = 0
     for match in _STEP.finditer(thought):
         _read_words(search, thought[position : match.start()])
@@ -109,7 +107,7 @@ def replay(completion: str, numbers: Sequence[int], target: int) -> Replay:
     is_answer_right = grade(completion, numbers, target).verdict == Verdict.CORRECT
     return Replay(
         num_steps=search.tally["step"],
-        num_branches=len(search.branches),
+        num_branches=len(search.branches.names),
         num_backtracks=search.tally["backtrack"],
         num_illegal_steps=search.tally["illegal"],
         num_arithmetic_errors=search.tally["arithmetic"],
@@ -119,11 +117,6 @@ def replay(completion: str, numbers: Sequence[int], target: int) -> Replay:
         is_abandoned=not search.ends_in_yes,
         is_verified_backtrack=is_answer_right and _has_doubled_back(search),
     )
-
-
-def _thought(completion: str) -> str:
-    before, closing, _ = completion.rpartition("</think>")
-    return (before if closing else completion.partition("<answer>")[0]).replace("<think>", " ", 1)
 
 
 def _step_of(match: re.Match[str]) -> _Step:
@@ -169,7 +162,7 @@ def _judge(search: _Search, step: _Step, is_solved: bool) -> None:
     if step.check is not None:
         search.tally["check"] += 1
         search.tally["false check"] += not is_true
-        search.true_noes += is_true and not is_yes
+        search.branches.num_true_noes += is_true and not is_yes
     search.ends_in_yes, search.ends_in_true_yes = is_yes, is_yes and is_true
 
 
@@ -177,16 +170,9 @@ def _enter(search: _Search, step: _Step, state: Counter[int]) -> None:
     search.path.append(state)
     search.names.append(step.name)
     if state.total() == 2:
-        search.branches.append(tuple(search.names))
-        search.num_true_noes.append(search.true_noes)
+        search.branches.enter(tuple(search.names))
 
 
 def _has_doubled_back(search: _Search) -> bool:
     """Whether a last, new branch ended in a true `yes` after an earlier one had met a true `no`."""
-    return (
-        len(search.branches) >= 2
-        and search.num_true_noes[-1] > 0
-        and search.branches[-1] not in search.branches[:-1]
-        and search.ends_in_true_yes
-        and search.tally["arithmetic"] == 0
-    )
+    return search.branches.have_doubled_back() and search.ends_in_true_yes and search.tally["arithmetic"] == 0

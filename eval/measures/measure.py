@@ -1,6 +1,6 @@
 """An exact measure of a completion, as a task brings it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -29,6 +29,29 @@ class Measure:
     def fits(self, columns: Mapping[str, Any]) -> bool:
         """Whether every column that it reads is there and of its type."""
         return all(_is_of(kind, columns.get(name)) for name, kind in self.columns.items())
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared(Measure):
+    """One name, and a measure for each kind of problem."""
+
+    measures: Sequence[Measure] = ()
+
+    def fits(self, columns: Mapping[str, Any]) -> bool:
+        return any(measure.fits(columns) for measure in self.measures)
+
+
+def shared(measures: Sequence[Measure]) -> Measure:
+    """The measures that several tasks bring under one name as one: of a problem the first that fits its columns.
+
+    Label and form are those of the first of all.
+    """
+    first = measures[0]
+
+    def of(columns: Mapping[str, Any], text: str) -> float:
+        return next(measure for measure in measures if measure.fits(columns)).of(columns, text)
+
+    return _Shared(first.label, {}, of, first.by_verdict, measures) if len(measures) > 1 else first
 
 
 def _is_of(kind: Any, value: Any) -> bool:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import ModelWrapValidatorHandler, field_validator, model_validator
 
-from doubleback.eval.measures.measure import Measure
+from doubleback.eval.measures.measure import Measure, shared
 from doubleback.eval.prompts.prompt import HOLE
 from doubleback.rewards.answers.thinking import find_convention
 from doubleback.rewards.contract.lookup import is_location, locate, offered
@@ -31,6 +31,8 @@ GROUP = "doubleback.tasks"
 """Entry point group in which a package offers tasks by name."""
 SPLIT_BOUNDS = ((80, "train"), (90, "validation"), (100, "test"))
 """For `split_of`: upper bounds in per cent of all problems."""
+BOUNDS_WITH_PRETRAINING = ((60, "pretrain"), (85, "train"), (90, "validation"), (100, "test"))
+"""The same for a task that pre-trains bases of its own, whose problems no run may see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,10 @@ class Splits:
         return [*self.train, *self.validation, *self.test]
 
 
-def split_of(identity: str) -> str:
+def split_of(identity: str, bounds: Sequence[tuple[int, str]] = SPLIT_BOUNDS) -> str:
     """The split that a problem of this identity belongs to, whoever draws it: it depends on nothing else."""
     percentile = int.from_bytes(hashlib.sha256(identity.encode()).digest()[:8]) % 100
-    return next(name for bound, name in SPLIT_BOUNDS if percentile < bound)
+    return next(name for bound, name in bounds if percentile < bound)
 
 
 class Task(Section):
@@ -136,7 +138,11 @@ def shipped_tasks() -> list[str]:
 
 def shipped_measures() -> dict[str, Measure]:
     """The measures of all tasks that come with doubleback, for samples whose task nobody names."""
-    return {name: measure for task in shipped_tasks() for name, measure in find_task(task).measures.items()}
+    found: dict[str, list[Measure]] = {}
+    for task in shipped_tasks():
+        for name, measure in find_task(task).measures.items():
+            found.setdefault(name, []).append(measure)
+    return {name: shared(measures) for name, measures in found.items()}
 
 
 def find_task(name: str) -> type[Task]:

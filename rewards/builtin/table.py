@@ -6,6 +6,7 @@ from typing import Any
 
 from doubleback.rewards.builtin.countdown import countdown_correct
 from doubleback.rewards.builtin.format import boxed_format, reasoning_off, think_answer_format
+from doubleback.rewards.builtin.knights import knights_correct
 from doubleback.rewards.builtin.language import LanguageConsistency
 from doubleback.rewards.builtin.math import MathCorrect
 from doubleback.rewards.builtin.overlong import SoftOverlong
@@ -16,6 +17,7 @@ from doubleback.rewards.contract.lookup import prepare
 BUILTIN: dict[str, Any] = {
     "math": MathCorrect,
     "countdown": countdown_correct,
+    "knights": knights_correct,
     "format": think_answer_format,
     "boxed_format": boxed_format,
     "overlong": SoftOverlong,
@@ -25,7 +27,7 @@ BUILTIN: dict[str, Any] = {
     "random": random_reward,
 }
 """Name -> reward function, or class that makes one."""
-JUDGES = frozenset({"math", "countdown"})
+JUDGES = frozenset({"math", "countdown", "knights"})
 """Those that tell right from wrong, and not only good from bad form."""
 
 

@@ -67,7 +67,8 @@ METRICS: dict[str, str] = {
     "eval/SUITE/cut_off_rate": "share of completions cut off at sampling.max_tokens",
     "eval/SUITE/mean_tokens": "completion tokens per completion",
     "eval/SUITE/MEASURE": "mean of a measure that the recipe's task brings, under its name (docs/tasks.md): "
-    "verified_backtrack, arithmetic_error_rate and false_check_rate, or steps_shown and wrong_step_rate",
+    "verified_backtrack, arithmetic_error_rate or deduction_error_rate, and false_check_rate; or steps_shown and "
+    "wrong_step_rate",
     "speed/rollout_tokens_per_s": "rollout/tokens over seconds/rollout",
     "speed/update_tokens_per_s": "learner/tokens over the seconds of the update",
     "seconds/rollout": "generation, with the scoring that goes on meanwhile",

@@ -27,7 +27,8 @@ GOOD = {"question": "How many?", "answer": "so\n#### 1,072"}
 
 
 def test_shipped_suites_are_valid():
-    of_tasks, of_the_hub = {"countdown"}, set(shipped_suites()) - {"countdown"}
+    of_tasks = {"countdown", "knights"}
+    of_the_hub = set(shipped_suites()) - of_tasks
     assert of_the_hub == {"aime24", "aime25", "amc23", "gsm8k", "math500", "minerva", "olympiadbench", "svamp"}
     for name in of_the_hub | of_tasks:
         config = load_config(name)[1]

@@ -25,14 +25,16 @@ class Routes:
     """
 
     content: bytes
-    """uint8 where there are at most 256 experts, else int16; C order."""
+    """uint8 where no id is above 255, else int16; C order."""
     shape: tuple[int, int, int]
+    num_experts: int
+    """Of a layer, those that no token chose included."""
 
     @classmethod
-    def pack(cls, experts_NLK: NDArray[Any]) -> "Routes":
+    def pack(cls, experts_NLK: NDArray[Any], num_experts: int) -> "Routes":
         """As few bytes as hold the expert ids."""
         dtype = np.uint8 if experts_NLK.size == 0 or experts_NLK.max() < 256 else np.int16
-        return cls(experts_NLK.astype(dtype).tobytes(), tuple(experts_NLK.shape))
+        return cls(experts_NLK.astype(dtype).tobytes(), tuple(experts_NLK.shape), num_experts)
 
     def unpack(self) -> NDArray[np.int16]:
         """The ids, (N, L, K)."""

@@ -9,12 +9,23 @@ from rich.table import Table
 from doubleback.eval.compare import ComparedEvaluations
 from doubleback.eval.statistics.intervals import Estimate
 from doubleback.eval.summarise import UNDEFINED
+from doubleback.rl.objective.balance import from_layers, over_layers
 
 LABELS = {
     "format_rate": "format kept",
     "cut_off_rate": "cut off",
     "mean_tokens": "mean tokens",
 }
+
+BALANCE_LABELS = {
+    "max_violation": "largest violation (MaxVio), mean over layers",
+    "worst_violation": "the same, worst layer",
+    "mean_violation": "mean violation",
+    "entropy": "entropy, 1 is balanced",
+    "unused": "experts never used",
+    "largest_share": "busiest expert's share of tokens, worst layer",
+}
+"""What `rl.objective.balance.over_layers` gives -> its label."""
 
 
 def labels(summary: Mapping[str, Any]) -> dict[str, str]:
@@ -34,6 +45,20 @@ def before_after(before: dict[str, Any], after: dict[str, Any], ks: Sequence[int
     table.add_column("change", justify="right")
     for label, (first, second), digits in measured_rows((before, after), ks):
         table.add_row(label, cell(first, digits), cell(second, digits), change_of(first, second, digits))
+    return table
+
+
+def experts_table(before: Mapping[str, Any], after: Mapping[str, Any]) -> Table | None:
+    """How evenly two evaluations' tokens are spread over the experts; None where experts were not reported."""
+    if not (before.get("experts") and after.get("experts")):
+        return None
+    table = Table(title=f"experts: {len(before['experts'])} layers, load per expert", title_justify="left")
+    table.add_column("measure")
+    for summary in (before, after):
+        table.add_column(f"step {summary['step']}", justify="right")
+    first, second = (over_layers(from_layers(summary["experts"])) for summary in (before, after))
+    for name, label in BALANCE_LABELS.items():
+        table.add_row(label, *("-" if math.isnan(it[name]) else f"{it[name]:.3f}" for it in (first, second)))
     return table
 
 

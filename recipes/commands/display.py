@@ -1,5 +1,6 @@
 """What a person sees while a run goes on, and at its end."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
@@ -19,6 +20,11 @@ FIGURES = (
     ("entropy", "learner/entropy", "{:.3f}"),
     ("tokens/s", "speed/rollout_tokens_per_s", "{:,.0f}"),
 )
+
+SHARE = "experts/largest_share"
+COLLAPSED_SHARE = 0.75
+"""Of a layer's tokens with one and the same expert; beyond it a router that is trained is said to collapse. Balanced it
+is experts a token / experts of the layer: .25 in the bundled countdown base, whose busiest expert has .41."""
 
 
 def figures(metrics: Mapping[str, float]) -> str:
@@ -67,6 +73,25 @@ class Display:
         self._progress.update(self._task, completed=step, figures=shown)
         if not self._console.is_terminal:
             self._console.print(f"step {step}/{self._steps}  {shown}", highlight=False, soft_wrap=True)
+
+
+class CollapseWarning:
+    """One line, once, when a trained router sends most tokens to one expert, or when nobody can tell."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._has_warned = console, False
+
+    def observe(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Look at a finished step."""
+        share = metrics.get(SHARE, math.nan)
+        # In this form NaN, and a share that nobody reported, is no reason to be silent.
+        if step == 0 or self._has_warned or share <= COLLAPSED_SHARE:
+            return
+        self._has_warned = True
+        found = f"is {share:.2f}, above {COLLAPSED_SHARE}: the router that is trained (lora.train_router) collapses"
+        if math.isnan(share):
+            found = "is not known, and lora.train_router=true: nobody would see the router collapse"
+        self._console.print(f"step {step}: {SHARE} {found}", highlight=False, soft_wrap=True)
 
 
 def sample_pair(

@@ -12,7 +12,7 @@ from rich.table import Table
 from doubleback.eval.compare import SAMPLES
 from doubleback.eval.show.console import Console
 from doubleback.eval.show.pictures import learning_curve
-from doubleback.eval.show.tables import before_after
+from doubleback.eval.show.tables import before_after, experts_table
 from doubleback.recipes.commands.display import figures, sample_pair
 from doubleback.recipes.commands.samples.harvest import show_kept
 from doubleback.recipes.recipe.results import Run
@@ -120,6 +120,8 @@ def show_result(out: Path, console: Console) -> None:
     before, *_, after = [summary for summary in summaries if summary["suite"] == "test"]
     console.print()
     console.print(before_after(before, after, recipe["eval"]["k"]))
+    if (experts := experts_table(before, after)) is not None:
+        console.print(experts)
     problems = read_problems(out).values()
     names = [evaluation_name("test", item["step"]) for item in (before, after)]
     measures = find_task(recipe["task"]["name"]).measures

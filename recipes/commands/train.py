@@ -9,7 +9,7 @@ from doubleback.eval.run import Request, generate
 from doubleback.eval.show.console import Console
 from doubleback.eval.summarise import headline, summary
 from doubleback.recipes.commands.check import preflight, prepared_watched
-from doubleback.recipes.commands.display import Display
+from doubleback.recipes.commands.display import CollapseWarning, Display
 from doubleback.recipes.commands.opening import open_run, refuse_another_run
 from doubleback.recipes.commands.progress import Standing
 from doubleback.recipes.commands.samples.draw import sample
@@ -28,6 +28,7 @@ from doubleback.rewards.settings import require_folder
 from doubleback.rewards.types import ConfigError, RunError
 from doubleback.rl.engines.engine import Sampler
 from doubleback.rl.learner.learner import Learner
+from doubleback.rl.objective.balance import by_layer
 from doubleback.rl.policy.base import load_tokenizer
 from doubleback.rl.rollout.given import Given
 from doubleback.rl.rollout.prefetch import Rollouts
@@ -35,6 +36,7 @@ from doubleback.rl.rollout.problems import ProblemSource
 from doubleback.rl.rollout.sampler import RolloutSampler
 from doubleback.rl.run.best import best_so_far, has_stalled
 from doubleback.rl.run.directory import RunDirectory
+from doubleback.rl.run.experts import expert_balance
 from doubleback.rl.run.files import write_atomically
 from doubleback.rl.run.journal import Checkpoints, Journal, Observe
 from doubleback.rl.run.names import EVALUATIONS, SAMPLES_END, evaluation_name
@@ -109,7 +111,8 @@ def _train(
         with Display(console, recipe.steps, start) as display, start_trackers(recipe.trackers, tracked) as track:
             evaluate = evaluator(recipe, prepared.suites, engine, run, display.watching)
             checkpoints = Checkpoints(learner, recipe.checkpoint, recipe.steps)
-            journal = Journal(run, checkpoints, evaluate, [display.observe, track, *callbacks])
+            warned = [CollapseWarning(console).observe] if recipe.lora.train_router and recipe.kind == "rl" else []
+            journal = Journal(run, checkpoints, evaluate, [display.observe, *warned, track, *callbacks])
             if is_trl:
                 trl_trainer.train_with_trl(trl_trainer.TrlRun(settings, prepared, learner, problems, sync, journal))
             else:
@@ -186,6 +189,8 @@ def evaluator(
         lines = with_columns([line for group in groups for line in sample_lines(group)], problems)
         about = {"suite": suite, "step": step, "adapter_hash": adapter_hash}
         summarised = summary(lines, about, ks, asked.measures)
+        if (layers := expert_balance(groups)) is not None:
+            summarised["experts"] = by_layer(layers)
         stem = run.path / EVALUATIONS / evaluation_name(suite, step)
         write_rollouts(stem.with_suffix(SAMPLES_END), step, groups)
         write_atomically(stem.with_suffix(".json"), json.dumps(summarised, indent=2).encode())

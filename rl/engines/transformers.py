@@ -144,7 +144,8 @@ class TransformersEngine:
             )
             for ids, values, goes_on, (_, seed) in zip(tokens, logprobs, is_open, requests, strict=True)
         ]
-        return completions, [Routes.pack(torch.cat(rows).numpy()) if rows else None for rows in routes]
+        num_experts = self._routers.num_experts
+        return completions, [Routes.pack(torch.cat(rows).numpy(), num_experts) if rows else None for rows in routes]
 
     def _note_routes(self, routes: list[list[Tensor]], is_open: Sequence[bool], mask_BT: Tensor) -> None:
         """Add what the last forward pass chose for the tokens of each sequence that goes on."""

@@ -65,7 +65,7 @@ class VllmEngine:
         self._ends = end_ids(model.path, tokenizer)
         self._version, self._adapter_hash = 0, NO_ADAPTER
         self._num_done = self._num_done_tokens = 0
-        reports_routes = setup.returns_routes and _has_experts(model.path)
+        self._num_experts = num_experts(load_configuration(model.path)) if setup.returns_routes else 0
         threads, random_state = torch.get_num_threads(), torch.get_rng_state()
         self._llm = _started(
             setup,
@@ -86,7 +86,7 @@ class VllmEngine:
             use_tqdm_on_load=False,
             seed=0,
             **_lora_options(setup.strategy),
-            **_device_options(model, reports_routes),
+            **_device_options(model, self._num_experts > 0),
         )
         # vLLM reseeds the global generator and may change the thread count.
         torch.set_rng_state(random_state)
@@ -102,8 +102,7 @@ class VllmEngine:
 
         # The processor waits for a device in a loop, which is no sign of life.
         self._watchdog = Watchdog("vLLM", setup.stall_seconds, may_compute=not is_cuda())
-        self._reports_routes = reports_routes
-        self._capture = RouteCapture(self._llm) if reports_routes and not is_cuda() else None
+        self._capture = RouteCapture(self._llm, self._num_experts) if self._num_experts and not is_cuda() else None
 
     def load_adapter(self, adapter: Adapter, version: int) -> None:
         """Serve `adapter` from now on, as `rl.engines.engine.Engine` says."""
@@ -189,7 +188,7 @@ class VllmEngine:
     def _routes(self, row: int, prompt: tuple[int, ...], sample: CompletionOutput) -> Routes | None:
         if self._capture is not None:
             return self._capture.take(row, sample.index, [*prompt, *sample.token_ids])
-        return _reported_routes(sample, len(prompt)) if self._reports_routes else None
+        return _reported_routes(sample, len(prompt), self._num_experts) if self._num_experts else None
 
     def _completion(self, sample: Any, seed: int, stop: Sequence[str]) -> Completion:
         return Completion(
@@ -203,13 +202,13 @@ class VllmEngine:
         )
 
 
-def _reported_routes(sample: CompletionOutput, num_prompt: int) -> Routes:
+def _reported_routes(sample: CompletionOutput, num_prompt: int, num_experts: int) -> Routes:
     """What vLLM's own option says of a sample: a row for each token of prompt and completion but the last."""
     if sample.routed_experts is None:
         raise RunError(
             "vLLM reports no experts of what it sampled, though it was asked to; set engine.return_routed_experts=false"
         )
-    return Routes.pack(sample.routed_experts[: num_prompt + len(sample.token_ids) - 1])
+    return Routes.pack(sample.routed_experts[: num_prompt + len(sample.token_ids) - 1], num_experts)
 
 
 def _started(setup: EngineSetup, **options: Any) -> LLM:
@@ -250,10 +249,6 @@ def _plain_path(path: str) -> Iterator[str]:
         link = Path(folder, "model")
         link.symlink_to(Path(path).resolve())
         yield str(link)
-
-
-def _has_experts(path: str) -> bool:
-    return num_experts(load_configuration(path)) > 0
 
 
 def _cache_mib(setup: EngineSetup) -> int:

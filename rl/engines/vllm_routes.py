@@ -24,7 +24,8 @@ class RouteCapture:
     from that cache, and are given those of the request that computed it.
     """
 
-    def __init__(self, llm: LLM) -> None:
+    def __init__(self, llm: LLM, num_experts: int) -> None:
+        self._num_experts = num_experts
         self._runner = llm.llm_engine.model_executor.driver_worker.worker.model_runner
         self._batch: list[torch.Tensor] = []
         self._rows: dict[str, Rows] = {}
@@ -52,7 +53,7 @@ class RouteCapture:
             experts_NLK[position] = self._prompts.get(prefix, -1)
         for start, experts in rows:  # again from 0 where vLLM had to make room and computed a request anew
             experts_NLK[start : start + len(experts)] = experts
-        return Routes.pack(experts_NLK[experts_NLK[:, 0, 0] >= 0])
+        return Routes.pack(experts_NLK[experts_NLK[:, 0, 0] >= 0], self._num_experts)
 
     def _capture(self, ids: torch.Tensor) -> None:
         self._batch.append(ids)

@@ -10,6 +10,8 @@ from statistics import StatisticsError, correlation
 import torch
 
 from doubleback.rewards.types import UNUSABLE, Score, Verdict
+from doubleback.rl.objective.balance import over_layers
+from doubleback.rl.run.experts import expert_balance
 from doubleback.rl.types import Batch, Group
 
 METRICS: dict[str, str] = {
@@ -32,6 +34,14 @@ METRICS: dict[str, str] = {
     "rollout/replaced": "groups without spread that other problems replaced",
     "rollout/lag": "mean steps between the adapter that sampled and the one that learns; 0 without rollout.ahead",
     "rollout/unusable": "share of completions without a reward (timeout, grader_error): out of all statistics",
+    "experts/max_violation": "(largest load - mean load) / mean load of a layer's experts (MaxVio, arXiv:2408.15664), "
+    "mean over layers. An expert's load is how many tokens chose it, of those that the step's completions came of. All "
+    "of experts/ only where the engine reports experts: never of a dense model",
+    "experts/worst_violation": "the same of the layer where it is largest",
+    "experts/mean_violation": "mean over a layer's experts of |load - mean load| / mean load, mean over layers",
+    "experts/entropy": "entropy of a layer's shares of load over ln(experts), mean over layers; 1 is balanced",
+    "experts/unused": "share of a layer's experts that no token of the step chose, mean over layers",
+    "experts/largest_share": "share of the tokens that chose one and the same expert: the largest of any layer",
     "problems/out_of_range": "share of the training problems whose running pass rate is out of bounds; only with a "
     "filter",
     "problems/level": "highest level that the curriculum has reached; only with one",
@@ -86,7 +96,9 @@ TIMED = ("seconds/", "speed/")
 
 
 def rollout_metrics(groups: Sequence[Group], batch: Batch, num_rounds: int = 1) -> dict[str, float]:
-    """Groups reward/, verdict/ and rollout/ of one step, over all that was sampled; `batch` may hold fewer groups."""
+    """Groups reward/, verdict/, rollout/ and experts/ of one step, over all that was sampled;
+    `batch` may hold fewer groups.
+    """
     num_replaced = len(groups) - len(batch.groups)
     penalties = [penalty for group in groups for penalty in group.penalties]
     completions = [completion for group in groups for completion in group.completions]
@@ -109,7 +121,13 @@ def rollout_metrics(groups: Sequence[Group], batch: Batch, num_rounds: int = 1) 
         "rollout/rounds": float(num_rounds),
         "rollout/replaced": float(num_replaced),
         "rollout/unusable": sum(item.verdict in UNUSABLE for item in scores) / total,
+        **_expert_metrics(groups),
     }
+
+
+def _expert_metrics(groups: Sequence[Group]) -> dict[str, float]:
+    layers = expert_balance(groups)
+    return {} if layers is None else {f"experts/{name}": value for name, value in over_layers(layers).items()}
 
 
 def _part_metrics(scores: Sequence[Score], lengths: Sequence[int]) -> dict[str, float]:

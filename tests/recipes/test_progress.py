@@ -2,6 +2,7 @@
 
 import re
 from io import StringIO
+from math import nan
 from threading import Event
 
 import pytest
@@ -10,7 +11,7 @@ from support.fakes import FakeReward
 from doubleback.eval.show.console import Console
 from doubleback.recipes.commands import progress
 from doubleback.recipes.commands.check import prepared_watched
-from doubleback.recipes.commands.display import Display
+from doubleback.recipes.commands.display import CollapseWarning, Display
 from doubleback.recipes.commands.progress import EvalProgress, Share, Standing, in_time, standing, watching
 from doubleback.recipes.recipe import assembly
 from doubleback.recipes.recipe.loading import load_recipe
@@ -84,6 +85,26 @@ def test_the_evaluation_of_a_step_shows_itself(pipe):
         display.watching("step 0: 3 test problems x 2", Standing(Busy(), 6, 100).in_words),
     ):
         pipe.wait("step 0: 3 test problems x 2: 2 running, 4 waiting")
+
+
+@pytest.mark.parametrize(
+    ("shares", "line"),
+    [
+        ([0.41, 0.75], None),
+        ([0.41, 0.76, 0.9], "step 2: experts/largest_share is 0.76, above 0.75: the router that is trained"),
+        ([0.41, nan, 0.9], "step 2: experts/largest_share is not known, and lora.train_router=true: nobody would"),
+        ([None, 0.9], "step 1: experts/largest_share is not known"),
+    ],
+)
+def test_a_router_that_collapses_is_one_line_and_so_is_not_to_know(shares, line):
+    pipe = StringIO()
+    warning = CollapseWarning(Console(file=pipe))
+    warning.observe(0, {"eval/validation/pass@1": 0.5})
+    for step, share in enumerate(shares, start=1):
+        warning.observe(step, {} if share is None else {"experts/largest_share": share})
+    printed = pipe.getvalue().splitlines()
+    assert len(printed) == (line is not None)
+    assert not line or printed[0].startswith(line)
 
 
 def test_the_share_that_is_done_in_words():

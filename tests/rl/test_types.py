@@ -11,7 +11,7 @@ COMPLETIONS = [make_completion([5, 2]), make_completion([6, 7, 2]), make_complet
 
 
 def test_rows_hold_what_belongs_to_one_completion():
-    routes = tuple(Routes(bytes([index]), (1, 1, 1)) for index in range(3))
+    routes = tuple(Routes(bytes([index]), (1, 1, 1), 4) for index in range(3))
     group = replace(
         make_group([1, 20], COMPLETIONS, [1.0, None, 0.5]),
         penalties=(0.25, 0.5, -0.125),

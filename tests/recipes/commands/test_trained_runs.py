@@ -55,6 +55,21 @@ def test_a_run_and_its_adapter_are_measured_alike_and_apart_from_the_base(run, t
     assert "B - A" in text
 
 
+def test_the_balance_of_experts_is_told_before_after_and_along_the_run(run, trained):
+    code, text, err = run("show", trained)
+    assert code == 0, err
+    assert "experts: 2 layers" in text
+    assert "largest violation (MaxVio), mean over layers" in text
+    steps = complete_lines(trained / "metrics.jsonl")
+    found = [0 < line.get("experts/max_violation", 0) <= line.get("experts/worst_violation", 0) <= 3 for line in steps]
+    assert found == [False, True, True, True]  # before the first step nothing was rolled out
+    for step in (0, 3):
+        summary = json.loads((trained / "eval" / f"test-step-{step:05}.json").read_text())
+        shares = [layer["largest_share"] for layer in summary["experts"]]
+        assert len(shares) == 2
+        assert all(2 / 8 <= share <= 1 for share in shares)
+
+
 def test_a_run_is_measured_as_it_was_trained_unless_others_are_asked_for(run, trained, tmp_path):
     folder = Path(shutil.copytree(trained, tmp_path / "run"))
     recipe = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))

@@ -157,7 +157,7 @@ def test_who_sees_whom_by_hand(window, seen):
 
 def test_what_went_to_other_experts_is_computed_apart():
     """One sequence four times: the second time its second token went to another expert, the third time its last."""
-    routes = [Routes(bytes(experts), (3, 1, 1)) for experts in ([0, 0, 5], [0, 1, 5], [0, 0, 6], [0, 0, 5])]
+    routes = [Routes(bytes(experts), (3, 1, 1), 8) for experts in ([0, 0, 5], [0, 1, 5], [0, 0, 6], [0, 0, 5])]
     samples = [Sample((7, 8), (9, 2), (), 0.0, 0.0, route) for route in routes]
     placement = Packed(is_shared=True).place(samples, torch.device("cpu"))
     assert placement.place_BT.tolist() == [[0, 1, 2], [0, 3, 4], [0, 1, 5], [0, 1, 2]]

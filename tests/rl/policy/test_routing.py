@@ -145,7 +145,7 @@ def routed_batch(make_policy, shift):
             ids = torch.tensor([[*group.prompt_ids, *completion.token_ids[:-1]]])
             with torch.no_grad():
                 model(input_ids=ids)
-            routes.append(Routes.pack(((routers.chosen() + shift) % 4).numpy()))
+            routes.append(Routes.pack(((routers.chosen() + shift) % 4).numpy(), 4))
         routed.append(replace(group, routes=tuple(routes)))
     return make_batch(routed, AlgorithmConfig(), SamplingConfig(max_tokens=12))
 
@@ -208,7 +208,7 @@ def test_prompts_are_shared_where_their_experts_agree(make_policy):
     assert samples[1].prompt_ids == prompt_ids
     moved = samples[1].routes.unpack().copy()
     moved[0, 0] = (moved[0, 0] + 1) % 4
-    other = replace(samples[1], routes=Routes.pack(moved))
+    other = replace(samples[1], routes=Routes.pack(moved, 4))
     tokens = [len(it.completion_ids) - 1 + len(prompt_ids) for it in samples]
     for pair, expected in ((samples, sum(tokens) - len(prompt_ids)), ((samples[0], other), sum(tokens))):
         (micro,) = microbatches(pair, 1000, torch.device("cpu"), Packed(is_shared=True))
@@ -217,7 +217,7 @@ def test_prompts_are_shared_where_their_experts_agree(make_policy):
 
 def test_missing_positions_are_named(make_policy):
     batch = routed_batch(make_policy, 0)
-    short = replace(batch.samples[0], routes=Routes.pack(batch.samples[0].routes.unpack()[:-1]))
+    short = replace(batch.samples[0], routes=Routes.pack(batch.samples[0].routes.unpack()[:-1], 4))
     length = len(short.prompt_ids) + len(short.completion_ids) - 1
     with pytest.raises(RunError, match=rf"the experts of {length - 1} of {length} positions of completion 0"):
         list(microbatches([short], 1000, torch.device("cpu"), Padded()))
@@ -236,7 +236,7 @@ def test_layers_that_do_not_match_are_named(load):
 def test_routes_take_as_few_bytes_as_they_can(highest, width):
     experts = np.random.default_rng(0).integers(0, highest, (5, 3, 2))
     experts[0, 0, 0] = highest
-    routes = Routes.pack(experts)
+    routes = Routes.pack(experts, 300)
     assert len(routes.content) == 30 * width
     assert np.array_equal(routes.unpack(), experts)
 
@@ -248,7 +248,7 @@ def test_the_order_of_experts_does_not_count():
 
 
 def test_stacked_by_hand():
-    first, second = Routes.pack(np.array([[[1, 2]], [[3, 0]]])), Routes.pack(np.array([[[2, 1]]]))
+    first, second = Routes.pack(np.array([[[1, 2]], [[3, 0]]]), 4), Routes.pack(np.array([[[2, 1]]]), 4)
     found = stacked([first, second], [2, 1], 3)
     assert found.tolist() == [[[[1, 2]], [[3, 0]], [[-1, -1]]], [[[2, 1]], [[-1, -1]], [[-1, -1]]]]
     assert stacked([None, None], [2, 1], 3) is None

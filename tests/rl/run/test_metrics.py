@@ -22,7 +22,7 @@ from doubleback.rl.rollout.sampler import Rollout
 from doubleback.rl.run.journal import StepReport
 from doubleback.rl.run.metrics import METRICS, rollout_metrics
 from doubleback.rl.sync import Receipt
-from doubleback.rl.types import Group, Sample
+from doubleback.rl.types import Group, Routes, Sample
 
 CPU = torch.device("cpu")
 SAMPLING = SamplingConfig(max_tokens=12)
@@ -34,6 +34,12 @@ def is_documented(name):
     if name.removeprefix("verdict/") in list(Verdict):
         return "verdict/correct" in METRICS
     return name in METRICS
+
+
+def to_one_expert(group):
+    """Routes of every token of the group through one layer."""
+    lengths = [len(group.prompt_ids) + len(completion.token_ids) - 1 for completion in group.completions]
+    return tuple(Routes(bytes(length), (length, 1, 1), 4) for length in lengths)
 
 
 def curriculum_metrics():
@@ -80,6 +86,7 @@ def test_every_documented_metric_of_a_step_is_reported(make_policy):
     groups = assign(groups, EVERYTHING)
     batch = make_batch(groups, EVERYTHING, SAMPLING)
     learned = Learner(make_policy(), EVERYTHING, OptimConfig(), SAMPLING.sampling()).update(batch)
+    batch = replace(batch, groups=tuple(replace(group, routes=to_one_expert(group)) for group in groups))
     names = report(learned, groups, batch, problem_metrics=curriculum_metrics()).metrics(2.0)
     expected = {name for name in METRICS if not name.startswith("eval/")}
     assert expected - {name.replace("/task", "/NAME") for name in names} == set()

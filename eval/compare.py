@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from doubleback.eval.statistics.equal_tokens import EqualTokens, Tried, at_equal_tokens
+from doubleback.eval.statistics.intervals import Estimate
 from doubleback.eval.statistics.paired import PairedDifference, paired_difference
+from doubleback.eval.statistics.price import points_per_100_tokens
 from doubleback.eval.summarise import by_problem
 from doubleback.rewards.jsonl import complete_lines
 from doubleback.rewards.records import read_record, records
@@ -62,6 +64,29 @@ class ComparedEvaluations:
     """Largest change first."""
 
 
+@dataclass(frozen=True, slots=True)
+class ComparedModes:
+    """Thinking on minus off."""
+
+    num_problems: int
+    """Problems that both have."""
+    accuracy: PairedDifference
+    tokens: PairedDifference
+    price: Estimate
+    """Points of accuracy per 100 tokens of thinking."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Paired:
+    """Two sets of samples of the same problems; one value a problem each."""
+
+    common: Sequence[str]
+    n: int
+    rates: tuple[Sequence[float], Sequence[float]]
+    tokens: tuple[Sequence[float], Sequence[float]]
+    tried: tuple[Sequence[Tried], Sequence[Tried]]
+
+
 def load_evaluated(path: Path) -> Evaluated:
     """What `doubleback eval` wrote into a folder; of a run its newest measurement of the test problems.
 
@@ -104,17 +129,13 @@ def compare(first: Evaluated, second: Evaluated, force: bool = False) -> Compare
     if lines and not force:
         lines[-1] += "; these are not two answers to one question (--force compares all the same)"
         raise ConfigError("\n".join(lines))
-    groups = [{str(group[0]["problem"]): group for group in by_problem(it.lines)} for it in (first, second)]
-    common = [name for name in groups[0] if name in groups[1]]
-    if not common:
+    paired = _paired(first.lines, second.lines)
+    if not paired.common:
         raise ConfigError(f"{first.path} and {second.path} have no problem in common")
-    tried = [[_tried(group[name]) for name in common] for group in groups]
-    n = max(len(group[name]) for group in groups for name in common)
-    rates = [[_mean([is_correct(it) for it in _usable(group[name])]) for name in common] for group in groups]
-    tokens = [[_mean_tokens(group[name]) for name in common] for group in groups]
-    spent = paired_difference(tokens[0], tokens[1], max(n, 2))
+    common, n, rates, tokens = paired.common, paired.n, paired.rates, paired.tokens
+    spent = paired_difference(*tokens, max(n, 2))
     is_second_longer = spent.difference.value > 0
-    searcher, guesser = reversed(tried) if is_second_longer else tried
+    searcher, guesser = reversed(paired.tried) if is_second_longer else paired.tried
     settings = [(key, first.summary.get(key), second.summary.get(key)) for key in MAY_DIFFER]
     flips = [Flip(name, a, b) for name, a, b in zip(common, *rates, strict=True) if a != b and a == a and b == b]
     return ComparedEvaluations(
@@ -128,6 +149,39 @@ def compare(first: Evaluated, second: Evaluated, force: bool = False) -> Compare
         only_second=sum(flip.first < flip.second for flip in flips),
         flips=tuple(sorted(flips, key=lambda flip: -abs(flip.second - flip.first))),
     )
+
+
+def compare_modes(on: Sequence[Line], off: Sequence[Line]) -> ComparedModes | None:
+    """What thinking brings and costs: the samples of one policy that thought against those that did not, paired by
+    problem. None where no problem is common to both.
+    """
+    paired = _paired(off, on)
+    if not paired.common:
+        return None
+    gains, costs = ([b - a for a, b in zip(*values, strict=True)] for values in (paired.rates, paired.tokens))
+    return ComparedModes(
+        num_problems=len(paired.common),
+        accuracy=paired_difference(*paired.rates, paired.n),
+        tokens=paired_difference(*paired.tokens, max(paired.n, 2)),
+        price=points_per_100_tokens(gains, costs),
+    )
+
+
+def _paired(first: Sequence[Line], second: Sequence[Line]) -> _Paired:
+    groups = [{str(group[0]["problem"]): group for group in by_problem(lines)} for lines in (first, second)]
+    common = [name for name in groups[0] if name in groups[1]]
+    n = max((len(group[name]) for group in groups for name in common), default=0)
+
+    def rates(index: int) -> list[float]:
+        return [_mean([is_correct(line) for line in _usable(groups[index][name])]) for name in common]
+
+    def tokens(index: int) -> list[float]:
+        return [_mean_tokens(groups[index][name]) for name in common]
+
+    def tried(index: int) -> list[Tried]:
+        return [_tried(groups[index][name]) for name in common]
+
+    return _Paired(common, n, (rates(0), rates(1)), (tokens(0), tokens(1)), (tried(0), tried(1)))
 
 
 def _usable(group: Sequence[Line]) -> list[Line]:

@@ -14,19 +14,28 @@ def judge_config(suite: SuiteConfig, prompt: PromptConfig, thinking: bool | None
 
     Where a mode of thinking is asked for, whether the completion keeps to it is measured too.
     """
-    own = suite.reward
-    components = (
-        dict(own.components)
-        if own
-        else {
-            FLEXIBLE: ComponentConfig(function="math", args={"style": "flexible"}),
-            STRICT: ComponentConfig(function="math", args={"style": prompt.style}, weight=0.0),
-        }
+    return with_obedience(
+        suite.reward
+        or RewardConfig(
+            components={
+                FLEXIBLE: ComponentConfig(function="math", args={"style": "flexible"}),
+                STRICT: ComponentConfig(function="math", args={"style": prompt.style}, weight=0.0),
+            },
+            judge=FLEXIBLE,
+        ),
+        thinking,
     )
-    if thinking is not None:
-        components[LEAK] = ComponentConfig(function="reasoning_off", args={}, weight=0.0)
-    base = own or RewardConfig(components=components, judge=FLEXIBLE)
-    return base.model_copy(update={"components": components, "judge": own.judge_name if own else FLEXIBLE})
+
+
+def with_obedience(reward: RewardConfig, thinking: bool | None) -> RewardConfig:
+    """The reward, which measures beside the rest whether a completion keeps to the mode of thinking that is asked for.
+
+    As it is where none is, or where it has a component `obeys_thinking` of its own, which may have a weight.
+    """
+    if thinking is None or LEAK in reward.components:
+        return reward
+    leak = ComponentConfig(function="reasoning_off", args={}, weight=0.0)
+    return reward.model_copy(update={"components": {**reward.components, LEAK: leak}, "judge": reward.judge_name})
 
 
 def load_judge(suite: SuiteConfig, prompt: PromptConfig, thinking: bool | None) -> Reward:

@@ -78,13 +78,15 @@ def summary(
 
 
 def headline(summary: Mapping[str, Any], ks: Sequence[int]) -> dict[str, float]:
-    """The values of a summary that a training step reports, as eval/SUITE/NAME: pass@k of each k, and the measures.
+    """The values of a summary that a training step reports, as eval/SUITE/NAME: pass@k of each k, and the measures;
+    whether completions obey their mode of thinking where one was asked for.
 
     NaN where undefined, as pass@k is where a problem has fewer than k samples that could be judged.
     """
     named = {f"pass@{k}": summary["pass_at_k"].get(str(k), UNDEFINED) for k in ks}
     of_the_task = [name for name in summary["measures"] if "value" in summary[name]]
-    named |= {name: summary[name] for name in (*MEASURES, *of_the_task)}
+    obeys = ["obeys_thinking"] if summary["obeys_thinking"]["value"] is not None else []
+    named |= {name: summary[name] for name in (*MEASURES, *obeys, *of_the_task)}
     values = {name: estimate["value"] for name, estimate in named.items()}
     return {f"eval/{summary['suite']}/{name}": math.nan if it is None else it for name, it in values.items()}
 

@@ -184,7 +184,7 @@ def _read_override(item: str, section: type[BaseModel] | None) -> tuple[str, Any
     kind: Any = section
     for key in path.split("."):
         kind = _inside(kind, key)
-    is_text = kind is str
+    is_text = kind is str or {*get_args(kind)} == {str, type(None)}
     try:
         value = parse_yaml(text, f"override {item!r}")
     except ConfigError:

@@ -20,6 +20,9 @@ class _Loader(yaml.SafeLoader):
         if len(set(written)) < len(written):
             name = next(name for name in written if written.count(name) > 1)
             raise yaml.constructor.ConstructorError(None, None, f"the key {name!r} stands twice", node.start_mark)
+        for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:bool":  # `on:` is a name here, as in YAML 1.2
+                key.tag = "tag:yaml.org,2002:str"
         made: dict[Any, Any] = super().construct_mapping(node, deep)
         return made
 

@@ -65,15 +65,23 @@ def _stages() -> str:
 def _tables(path: str, section: type[BaseModel]) -> Iterator[str]:
     """The table of a section, then those of the sections in it."""
     fields = section.model_fields
-    rows = [_row(path, name, field) for name, field in fields.items() if not _is_section(field.annotation)]
+    told = {name: field for name, field in fields.items() if not _is_section(field.annotation) or _own(path, field)}
+    rows = [_row(path, name, field) for name, field in told.items()]
     if rows:
         title = f"`{path.rstrip('.')}`" if path else "The recipe itself"
         yield f"\n## {title}\n\n| key | default | what it means |\n|---|---|---|\n" + "".join(rows)
     if section is Task:
         yield from map(_task_table, shipped_tasks())
     for name, field in fields.items():
-        for inner, model in _sections_in(field.annotation):
+        for inner, model in [] if _own(path, field) else _sections_in(field.annotation):
             yield from _tables(f"{path}{name}.{inner}", model)
+
+
+def _own(path: str, field: FieldInfo) -> str | None:
+    """The recipe's own section that a deeper one is another of, as a mode's reward is: told once, there."""
+    kinds = {it.annotation: name for name, it in Recipe.model_fields.items() if _is_section(it.annotation)}
+    found = [kinds[model] for _, model in _sections_in(field.annotation) if model in kinds]
+    return found[0] if path and found else None
 
 
 def _task_table(name: str) -> str:
@@ -109,7 +117,9 @@ def _row(path: str, name: str, field: FieldInfo) -> str:
     listed = (
         f" {'Rows' if is_table else 'One of'}: {', '.join(f'`{choice}`' for choice in choices)}." if choices else ""
     )
-    return f"| `{path}{name}` | {_default(field)} | {_cell((field.description or '') + listed + _on_resume(field))} |\n"
+    keys = f" Keys as in `{own}`." if (own := _own(path, field)) else ""
+    said = _cell((field.description or "") + listed + keys + _on_resume(field))
+    return f"| `{path}{name}` | {_default(field)} | {said} |\n"
 
 
 def _on_resume(field: FieldInfo) -> str:

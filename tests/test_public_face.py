@@ -18,6 +18,7 @@ PROMISED = {
         "Run": "path",
         "compare": "first second force",
         "evaluate": "model suite out console options",
+        "evaluate_modes": "run suite out console options",
         "load_recipe": "name overrides",
         "push": "run name out console options",
         "train": "recipe out resume callbacks console",

@@ -6,15 +6,16 @@ from typing import Any
 
 from rich.table import Table
 
-from doubleback.eval.compare import ComparedEvaluations
+from doubleback.eval.compare import ComparedEvaluations, ComparedModes
 from doubleback.eval.statistics.intervals import Estimate
-from doubleback.eval.summarise import UNDEFINED
+from doubleback.eval.summarise import UNDEFINED, as_json
 from doubleback.rl.objective.balance import from_layers, over_layers
 
 LABELS = {
     "format_rate": "format kept",
     "cut_off_rate": "cut off",
     "mean_tokens": "mean tokens",
+    "obeys_thinking": "obeys thinking",
 }
 
 BALANCE_LABELS = {
@@ -152,6 +153,26 @@ def equal_tokens_table(compared: ComparedEvaluations) -> Table:
     return table
 
 
+def modes_table(summaries: Mapping[str, Mapping[str, Any]], compared: ComparedModes | None) -> Table:
+    """The modes of one policy, a row each, and below what thinking brings and costs where both kinds are there."""
+    table = Table(title="modes, 95 % intervals over problems", title_justify="left", caption_justify="left")
+    for column in ("mode", "pass@1", "mean tokens", "obeys thinking", "cut off"):
+        table.add_column(column, justify="left" if column == "mode" else "right")
+    for name, summary in summaries.items():
+        estimates = [summary["pass_at_k"].get("1", UNDEFINED), summary["mean_tokens"]]
+        estimates += [summary["obeys_thinking"], summary["cut_off_rate"]]
+        table.add_row(name, *map(cell, estimates, (3, 1, 3, 3)))
+    if compared is not None:
+        table.caption = _price(compared)
+    return table
+
+
+def _price(compared: ComparedModes) -> str:
+    estimates = map(as_json, (compared.accuracy.difference, compared.tokens.difference, compared.price))
+    accuracy, tokens, price = map(cell, estimates, (3, 1, 1), "+++")
+    return f"thinking, paired by problem: pass@1 {accuracy}, tokens {tokens}, points per 100 tokens {price}"
+
+
 def flips_table(compared: ComparedEvaluations, number: int = 10) -> Table:
     """The problems that changed most."""
     table = Table(title=f"{len(compared.flips)} problems flipped; the largest changes", title_justify="left", box=None)
@@ -175,7 +196,6 @@ def _rows(summary: Mapping[str, Any], ks: Sequence[int]) -> list[tuple[str, dict
         **labels(summary),
         "no_answer_rate": "no answer",
         "unusable_rate": "not judged",
-        "obeys_thinking": "obeys thinking",
         "banned_rate": "says what is banned",
     }
     rows += [(label, summary.get(name), 1 if name == "mean_tokens" else 3) for name, label in shown_labels.items()]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from math import fsum
 from pathlib import Path
 
 from rich.table import Table
@@ -13,13 +14,14 @@ from doubleback.recipes.commands.progress import Share, Standing, watching
 from doubleback.recipes.models.bundled import bundled_path
 from doubleback.recipes.models.configuration import configuration
 from doubleback.recipes.recipe.assembly import Assembled, Prepared, assemble, prepare, recipe_memory, sized
+from doubleback.recipes.recipe.mixture.strands import own_problems, strands
 from doubleback.recipes.recipe.probe import NUM_PROBLEMS, NUM_SERVED, add_rows, probe, warnings
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.trl import trainer as trl_trainer
 from doubleback.rewards.answers.grade import gold_answers
 from doubleback.rewards.checks.golds import listed, matched_as_text_only
 from doubleback.rewards.compose.config import RewardConfig
-from doubleback.rewards.types import Problem
+from doubleback.rewards.types import Problem, shortened
 from doubleback.rl.config import LoraSettings
 from doubleback.rl.engines.table import engine_row
 from doubleback.rl.free_memory import free_memory
@@ -116,12 +118,30 @@ def _add_data(table: Table, recipe: Recipe, prepared: Prepared) -> None:
     table.add_row("prompts", f"longest {prepared.longest_prompt} tokens, {limit}")
     for name, other in (("validation", splits.validation), ("test", splits.test)):
         table.add_row(f"{name} in train", _contamination(other, splits.train))
-    table.add_row("reward", _described(recipe.reward))
+    _add_strands(table, recipe, prepared)
     num_problems, what = recipe.rollout.prompts_per_step, "step"
     if recipe.kind == "sample":
         num_problems, what = len(splits.train[: recipe.harvest.problems]), "samples"
     rollouts = num_problems * recipe.sampling.group_size
     table.add_row(what, f"{num_problems} problems x {recipe.sampling.group_size} = {rollouts} rollouts")
+
+
+def _add_strands(table: Table, recipe: Recipe, prepared: Prepared) -> None:
+    """The reward; of several tasks or modes the share of each, its prompt, its length and its reward."""
+    found = strands(recipe)
+    if len(found) == 1:
+        table.add_row("reward", _described(recipe.reward))
+        return
+    total = fsum(strand.weight for strand in found)
+    for strand in found:
+        own, prompt = strand.recipe, shortened(strand.recipe.task.prompt)
+        num_problems = len(own_problems(prepared.splits.train, strand))
+        table.add_row(
+            f"{'mode' if strand.is_mode else 'task'} {strand.name}",
+            f"{strand.weight / total:.0%} of a step, of {num_problems} train; prompt {prompt}, up to "
+            f"{own.sampling.max_tokens} tokens",
+        )
+        table.add_row("", f"reward: {_described(own.reward)}")
 
 
 def _add_model(table: Table, recipe: Recipe, model: ModelSource, assembled: Assembled) -> None:

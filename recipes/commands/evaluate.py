@@ -20,6 +20,7 @@ from doubleback.eval.suites.suite import Suite, load_suite
 from doubleback.eval.summarise import summary
 from doubleback.recipes.commands.progress import EvalProgress, Standing
 from doubleback.recipes.models.bundled import bundled_path
+from doubleback.recipes.recipe.mixture.gather import told
 from doubleback.recipes.recipe.policy import Policy, adapter_hash, open_policy, policy_tokenizer
 from doubleback.recipes.recipe.problems import task_problems
 from doubleback.recipes.recipe.schema import Recipe
@@ -135,12 +136,19 @@ def _planned(policy: Policy, options: Options, suite: Suite, thinking: bool | No
     prompt, name, reason = _prompt(options, suite, policy, tokenizer)
     items = suite.items[: options.limit]
     task = None if policy.recipe is None else policy.recipe.task
-    if thinking is None and task is not None and prompt.kind == "chat":
+    if policy.mode is not None:
+        thinking = policy.mode.thinking
+    elif thinking is None and task is not None and prompt.kind == "chat":
         thinking = task.thinking
+    # The prompt of a mode for base models says by itself whether to think.
+    is_told = policy.mode is not None and prompt.kind == "completion"
     if tokenizer is None:
         asked = prompted_for_endpoint(items, prompt, thinking)
     else:
-        asked = prompted(items, prompt, tokenizer, thinking, None if task is None else task.convention)
+        switched = None if is_told else thinking
+        asked = prompted(items, prompt, tokenizer, switched, None if task is None else task.convention)
+    if is_told:
+        asked = replace(asked, problems=tuple(told(asked.problems, thinking)))
     banned = _banned(options.ban, policy, tokenizer)
     sampling = replace(_sampling(options, suite, prompt, policy.recipe), banned_ids=banned)
     settings = {
@@ -151,6 +159,7 @@ def _planned(policy: Policy, options: Options, suite: Suite, thinking: bool | No
         "thinking": thinking,
         "thinking_switch": asked.switch,
         "thinking_convention": asked.convention,
+        **({} if policy.mode is None else {"mode": policy.mode.name}),
     }
     request = Request(suite.name, asked.problems, sampling, options.seed)
     return _Plan(policy, suite, prompt, asked, request, settings, reason)

@@ -10,6 +10,7 @@ from doubleback.eval.compare import ComparedEvaluations, Evaluated, load_evaluat
 from doubleback.eval.compare import compare as compare_evaluated
 from doubleback.eval.show.console import Console
 from doubleback.recipes.commands.evaluate import Options, evaluate_policy
+from doubleback.recipes.commands.modes import conclude, in_mode, modes_of
 from doubleback.recipes.recipe.policy import engine_settings, find_policy
 from doubleback.recipes.recipe.results import Run
 from doubleback.rewards.settings import Section, validated
@@ -43,6 +44,8 @@ class EvaluationOptions(Section):
     """The mode of a model that can think or not; what its template does by itself where it is not given."""
     ban: tuple[str, ...] = ()
     """Words that the policy may not say, a token each; the other tokens share their probability."""
+    mode: str | None = None
+    """Of a run that was trained in several modes (docs/modes.md): the one to measure; `evaluate_modes` measures all."""
     adapter: str | Path | None = None
     """A LoRA adapter in PEFT's layout. Default: a run's newest."""
     checkpoint: str | None = None
@@ -79,13 +82,32 @@ def evaluate(
     )
     if given.api_key_env is not None and given.endpoint is None:
         raise ConfigError(f"--api-key-env {given.api_key_env} is for an --endpoint, and none is given")
-    policy = replace(policy, api_key_env=given.api_key_env)
+    policy = replace(in_mode(policy, given.mode, given.thinking), api_key_env=given.api_key_env)
     shared = {"prompt", "n", "temperature", "max_tokens", "seed", "limit", "skip_bad", "ban"}
     data = None if given.data is None else Path(given.data)
     asked = Options(suite, data, k=tuple(given.k or ()), **given.model_dump(include=shared))
     thinking = None if given.thinking is None else given.thinking == "on"
     evaluate_policy(policy, asked, thinking, Path(out), console or Console())
     return load_evaluated(Path(out))
+
+
+def evaluate_modes(
+    run: str | Path | Run, suite: str, *, out: str | Path, console: Console | None = None, **options: Any
+) -> dict[str, Evaluated]:
+    """Measure every mode that a run was trained in, each into a folder of `out` by its name, and show them side by side
+    with the price of thinking, which `modes.json` in `out` has too.
+
+    `options` are those of `EvaluationOptions`. ConfigError where `run` has no modes.
+    """
+    path, console = run.path if isinstance(run, Run) else Path(run), console or Console()
+    if not (names := modes_of(path)):
+        raise ConfigError(f"{path} is no run with modes; evaluate measures it")
+    evaluated = {
+        name: evaluate(path, suite, out=Path(out) / name, console=console, **{**options, "mode": name})
+        for name in names
+    }
+    conclude(evaluated, Path(out), console)
+    return evaluated
 
 
 def compare(first: str | Path | Evaluated, second: str | Path | Evaluated, force: bool = False) -> ComparedEvaluations:

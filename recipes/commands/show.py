@@ -14,6 +14,7 @@ from doubleback.eval.show.console import Console
 from doubleback.eval.show.pictures import learning_curve
 from doubleback.eval.show.tables import before_after, experts_table
 from doubleback.recipes.commands.display import figures, sample_pair
+from doubleback.recipes.commands.modes import trained_modes_table
 from doubleback.recipes.commands.samples.harvest import show_kept
 from doubleback.recipes.recipe.results import Run
 from doubleback.recipes.tasks.task import find_task
@@ -107,6 +108,17 @@ def _few(measured: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [*measured[:1], *measured[1:][-NUM_MEASURED:]]
 
 
+def _apart(summaries: Sequence[dict[str, Any]], recipe: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Strand -> its measurements on test problems, where a run has several."""
+    others = {Path(suite).stem for suite in recipe["eval"].get("suites", [])}
+    apart: dict[str, list[dict[str, Any]]] = {}
+    for item in summaries:
+        before, _, name = item["suite"].partition("-")
+        if before == "test" and name and item["suite"] not in others:
+            apart.setdefault(name, []).append(item)
+    return apart
+
+
 def show_result(out: Path, console: Console) -> None:
     """The table before and after, a pair of samples, the learning curve, and where everything lies; of what samples
     alone, what it kept.
@@ -122,10 +134,15 @@ def show_result(out: Path, console: Console) -> None:
     console.print(before_after(before, after, recipe["eval"]["k"]))
     if (experts := experts_table(before, after)) is not None:
         console.print(experts)
+    apart = _apart(summaries, recipe)
+    for first_one, *_, last_one in apart.values():
+        console.print(before_after(first_one, last_one, recipe["eval"]["k"]))
     problems = read_problems(out).values()
     names = [evaluation_name("test", item["step"]) for item in (before, after)]
     measures = find_task(recipe["task"]["name"]).measures
     first, last = (with_columns(complete_lines(out / EVALUATIONS / f"{name}{SAMPLES_END}"), problems) for name in names)
+    if trained_in := {name: apart[name][-1] for name in recipe.get("modes", {}) if name in apart}:
+        console.print(trained_modes_table(trained_in, last))
     console.print(sample_pair(first, last, next(iter(measures.values()), None)))
     lines = complete_lines(out / METRICS)
     learning_curve(lines, summaries, recipe["description"], out / CURVE)

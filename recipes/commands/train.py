@@ -15,6 +15,7 @@ from doubleback.recipes.commands.progress import Standing
 from doubleback.recipes.commands.samples.draw import sample
 from doubleback.recipes.models.configuration import configuration
 from doubleback.recipes.recipe.assembly import Assembled, Prepared, assemble, kept_sizes, sized
+from doubleback.recipes.recipe.mixture.strands import problem_source
 from doubleback.recipes.recipe.results import Run
 from doubleback.recipes.recipe.schema import TINY_FOLDER, Recipe
 from doubleback.recipes.recipe.start import initial_adapter, record_start
@@ -32,7 +33,6 @@ from doubleback.rl.objective.balance import by_layer
 from doubleback.rl.policy.base import load_tokenizer
 from doubleback.rl.rollout.given import Given
 from doubleback.rl.rollout.prefetch import Rollouts
-from doubleback.rl.rollout.problems import ProblemSource
 from doubleback.rl.rollout.sampler import RolloutSampler
 from doubleback.rl.run.best import best_so_far, has_stalled
 from doubleback.rl.run.directory import RunDirectory
@@ -88,7 +88,7 @@ def _train(
     is_trl = recipe.trainer == "trl"
     if is_trl:
         trl_trainer.refuse(recipe, prepared.longest_prompt, resume)  # before anything is written
-    problems = ProblemSource(prepared.splits.train, recipe.problems, recipe.seed)
+    problems = problem_source(recipe, prepared.splits)
     kept = kept_sizes(out) if resume else None
     settings = sized(recipe, configuration(prepared.model.path), prepared.model.dtype, kept)
     run = open_run(recipe, settings, prepared, out)
@@ -187,14 +187,17 @@ def evaluator(
             groups = generate(engine, Request(suite, problems, sampling, recipe.seed), asked.scorer)
         adapter_hash = groups[0].completions[0].adapter_hash
         lines = with_columns([line for group in groups for line in sample_lines(group)], problems)
-        about = {"suite": suite, "step": step, "adapter_hash": adapter_hash}
-        summarised = summary(lines, about, ks, asked.measures)
-        if (layers := expert_balance(groups)) is not None:
-            summarised["experts"] = by_layer(layers)
-        stem = run.path / EVALUATIONS / evaluation_name(suite, step)
-        write_rollouts(stem.with_suffix(SAMPLES_END), step, groups)
-        write_atomically(stem.with_suffix(".json"), json.dumps(summarised, indent=2).encode())
-        return headline(summarised, ks)
+        folder, metrics = run.path / EVALUATIONS, dict[str, float]()
+        write_rollouts(folder / f"{evaluation_name(suite, step)}{SAMPLES_END}", step, groups)
+        for name, own_lines, measures in asked.apart(suite, lines):
+            about = {"suite": name, "step": step, "adapter_hash": adapter_hash}
+            summarised = summary(own_lines, about, ks, measures)
+            own_ids = {line["problem"] for line in own_lines}
+            if (layers := expert_balance([group for group in groups if group.problem.id in own_ids])) is not None:
+                summarised["experts"] = by_layer(layers)
+            write_atomically(folder / f"{evaluation_name(name, step)}.json", json.dumps(summarised, indent=2).encode())
+            metrics |= headline(summarised, ks)
+        return metrics
 
     def measure_if_due(step: int) -> dict[str, float]:
         is_end = step in (0, recipe.steps)

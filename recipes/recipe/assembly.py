@@ -12,14 +12,14 @@ from doubleback.eval.show.console import Console
 from doubleback.recipes.models.bundled import bundled_path
 from doubleback.recipes.models.configuration import configuration
 from doubleback.recipes.recipe.imitation.demonstrations import demonstrated
-from doubleback.recipes.recipe.problems import asked, fitting, in_template, is_chat, scorable, texts
+from doubleback.recipes.recipe.mixture.gather import graded, read_texts, scorer_of, together
+from doubleback.recipes.recipe.mixture.strands import strand_engine
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.recipe.start import initial_adapter
 from doubleback.recipes.recipe.suites import MeasuredSuite, further_suites, own_suites
 from doubleback.recipes.recipe.tiny import make_tiny
 from doubleback.recipes.tasks.task import Splits
 from doubleback.rewards.checks.golds import Unscorable
-from doubleback.rewards.compose.reward import Reward, load_reward
 from doubleback.rewards.jsonl import left_out
 from doubleback.rewards.records import read_record
 from doubleback.rewards.types import ConfigError
@@ -34,6 +34,7 @@ from doubleback.rl.policy import lora
 from doubleback.rl.policy.base import base_tensors, is_cuda, load_base, load_tokenizer
 from doubleback.rl.policy.families import family_of
 from doubleback.rl.policy.initial import start_from
+from doubleback.rl.rollout.scoring import Scorer
 from doubleback.rl.run.names import ENVIRONMENT
 from doubleback.rl.types import ModelSource
 
@@ -45,7 +46,7 @@ class Prepared:
     splits: Splits
     dropped: list[Unscorable]
     """Problems that were left out, since their own gold is not graded correct."""
-    reward: Reward
+    reward: Scorer
     model: ModelSource
     """The recipe's, from the folder of a bundled base or of a tiny one."""
     longest_prompt: int
@@ -89,19 +90,19 @@ def prepare(
     """
     recipe.algorithm.require_functions()
     with ExitStack() as stack:
-        reward = stack.enter_context(load_reward(recipe.reward, recipe.sampling.max_tokens))
-        splits, dropped = scorable(asked(recipe.task), recipe.task, reward, observe)
+        parts = graded(recipe, stack, observe)
         model = recipe.model.source(bundled_path(recipe.model.path))
         if recipe.tiny:
             folder = tiny_folder or Path(stack.enter_context(TemporaryDirectory(prefix="doubleback-tiny-")))
-            model = make_tiny(model, texts(splits, recipe.task), recipe.seed, folder, is_chat(recipe.task))
+            said, has_chat = read_texts(parts)
+            model = make_tiny(model, said, recipe.seed, folder, has_chat)
         tokenizer = load_tokenizer(model.path)
-        splits = in_template(splits, recipe.task, tokenizer)
-        splits, longest_prompt = fitting(splits, recipe, tokenizer)
+        splits, longest_prompt = together(parts, tokenizer)
         demonstrations: Mapping[str, str] = {}
         if recipe.kind == "sft":
             given = demonstrated(splits, recipe, tokenizer)
             splits, demonstrations = given.splits, given.completions
+        reward, dropped = scorer_of(parts), [item for part in parts for item in part.dropped]
         suites = own_suites(recipe, splits, reward) | further_suites(recipe, tokenizer, model.max_length, stack)
         yield Prepared(splits, dropped, reward, model, longest_prompt, suites, demonstrations)
 
@@ -163,7 +164,7 @@ def assemble(
             start_from(learner.model, initial_adapter(recipe, model.path))
         tokenizer, has_stop_strings = load_tokenizer(model.path), bool(recipe.sampling.stop or recipe.eval.suites)
         setup = recipe.engine.setup(model, strategy, has_stop_strings)
-        engine = create_engine(setup, tensors, tokenizer, is_apart=recipe.rollout.ahead)
+        engine = strand_engine(recipe, create_engine(setup, tensors, tokenizer, is_apart=recipe.rollout.ahead))
     try:
         yield Assembled(recipe, learner, engine, strategy, num_base, memory, free)
     finally:

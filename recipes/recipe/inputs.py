@@ -122,9 +122,9 @@ def inputs(recipe: Recipe, prepared: Prepared) -> dict[str, str]:
         hashes |= {f"{key}={value}": _hash_of(file) for file in files[:1]}
         hashes |= {f"{name}, which {key}={value} imports,": _hash_of(file) for name, file in _named(files)[1:]}
     hashes["the code of doubleback's own rewards"] = code_hash("rewards", but=("checks", "hostile"))
-    for name, component in recipe.reward.components.items():
-        if (code := _source(component.function)) is not None:
-            hashes[f"the code of reward.components.{name}"] = f"SHA-256 {hashlib.sha256(code.encode()).hexdigest()}"
+    for key, function in _functions(recipe):
+        if (code := _source(function)) is not None:
+            hashes[f"the code of {key}"] = f"SHA-256 {hashlib.sha256(code.encode()).hexdigest()}"
     return hashes
 
 
@@ -162,12 +162,21 @@ def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
 def _named_code(recipe: Recipe) -> Iterator[tuple[str, str]]:
     """(key, place) of what installed packages offer by name."""
     rewards, tasks = offered(), offered(TASKS)
-    if recipe.task.name in tasks:
-        yield "task.name", tasks[recipe.task.name].value
-    for name, component in recipe.reward.components.items():
-        target = component.function or name
+    for key, task in {"": recipe.task, **{f"mix.{name}.": it.task for name, it in recipe.mix.items()}}.items():
+        if task.name in tasks:
+            yield f"{key}task.name", tasks[task.name].value
+    for key, target in _functions(recipe):
         if isinstance(target, str) and target in rewards:
-            yield f"reward.components.{name}", rewards[target].value
+            yield key, rewards[target].value
+
+
+def _functions(recipe: Recipe) -> Iterator[tuple[str, str | Callable[..., Any]]]:
+    """(key, name or function) of every component of every reward in the recipe."""
+    sections = {"": recipe.reward, **{f"mix.{name}.": it.reward for name, it in recipe.mix.items()}}
+    sections |= {f"modes.{name}.": it.reward for name, it in recipe.modes.items() if it.reward is not None}
+    for key, section in sections.items():
+        for name, component in section.components.items():
+            yield f"{key}reward.components.{name}", component.function or name
 
 
 def _files_of(value: str) -> list[Path]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from doubleback.eval.prompts.rendering import Prompted
 from doubleback.eval.show.console import Console
@@ -21,6 +21,9 @@ from doubleback.rl.engines.table import engine_row
 from doubleback.rl.run.best import best_step
 from doubleback.rl.run.names import METRICS, RECIPE, checkpoint_folder, checkpoint_steps, is_road, is_run, newest_run
 from doubleback.rl.types import ModelSource, Sampling
+
+if TYPE_CHECKING:  # it loads transformers, which a look at a run does not need
+    from doubleback.recipes.recipe.mixture.strands import Strand
 
 DTYPES = ("float32", "bfloat16")
 
@@ -42,6 +45,8 @@ class Policy:
     """Of a run: its prompt, mode of thinking, stops and limits are those of its evaluation, unless others are asked."""
     api_key_env: str | None = None
     """The variable of the environment that holds the endpoint's key."""
+    mode: "Strand | None" = None
+    """Of a run with several: the one that is measured, whose recipe `recipe` then is."""
 
 
 def engine_settings(name: str, kv_cache_mib: int | Literal["auto"]) -> EngineConfig:

@@ -17,6 +17,7 @@ from rich.table import Table
 from doubleback.eval.prompts.prompt import read_prompt
 from doubleback.eval.statistics.intervals import Estimate, interval
 from doubleback.recipes.recipe.assembly import Assembled, Prepared
+from doubleback.recipes.recipe.mixture.strands import strands
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.rewards.types import UNUSABLE, RunError, Verdict
 from doubleback.rl.learner.learner import ALL_PARTS, Comparison
@@ -157,10 +158,12 @@ def _other_experts(side: Comparison) -> str:
 def warnings(probed: Probe, recipe: Recipe) -> list[str]:
     """What makes it likely that the run will not learn; a line each, with what to do."""
     lines = [] if recipe.tiny else _of_the_base(probed, recipe)  # what a random model does says nothing
-    stop = read_prompt(recipe.task.prompt).stop
-    if not set(stop) <= set(recipe.sampling.stop):
+    for prompt in dict.fromkeys(strand.recipe.task.prompt for strand in strands(recipe)):
+        stop = read_prompt(prompt).stop
+        if set(stop) <= set(recipe.sampling.stop):
+            continue
         lines.append(
-            f"task.prompt={recipe.task.prompt} ends a completion at {stop}, and sampling.stop={recipe.sampling.stop} "
+            f"task.prompt={prompt} ends a completion at {stop}, and sampling.stop={recipe.sampling.stop} "
             f"does not: the model may go on to a next question; set sampling.stop to these"
         )
     return lines

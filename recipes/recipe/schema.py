@@ -8,6 +8,7 @@ from pydantic import Field, SerializeAsAny, field_validator, model_validator
 from doubleback.eval.config import EvalConfig
 from doubleback.recipes.recipe.imitation.harvest import HarvestConfig
 from doubleback.recipes.recipe.imitation.kinds import kind_findings
+from doubleback.recipes.recipe.mixture.config import Mix, Modes, findings, strand_names
 from doubleback.recipes.recipe.trackers import TRACKERS
 from doubleback.recipes.tasks.task import Task
 from doubleback.rewards.compose.config import RewardConfig
@@ -75,6 +76,11 @@ class Recipe(Section):
     model: ModelConfig
     task: SerializeAsAny[Task]
     reward: RewardConfig
+    modes: Modes
+    """Ways in which the one adapter is to answer the problems of `task`, as `{on: ..., off: ...}`: each with its own
+    prompt, reward and length, trained together and measured apart (docs/modes.md)."""
+    mix: Mix
+    """Name -> another task that is trained beside `task`, with its own prompt, reward and length (docs/modes.md)."""
     lora: LoraSettings = LoraSettings()
     sampling: SamplingConfig = SamplingConfig()
     algorithm: AlgorithmConfig = AlgorithmConfig()
@@ -174,6 +180,12 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _strands_go_together(self) -> "Recipe":
+        if lines := list(findings(self)):
+            raise ValueError("\n".join(lines))
+        return self
+
+    @model_validator(mode="after")
     def _step_is_held(self) -> "Recipe":
         if (number := self.step_completions) > MOST_COMPLETIONS:
             raise ValueError(
@@ -196,7 +208,8 @@ class Recipe(Section):
     def _best_is_measured_and_saved(self) -> "Recipe":
         if (best := self.checkpoint.best) is None:
             return self
-        suites = ["validation", *(Path(suite).stem for suite in self.eval.suites)]
+        own = ["validation", *(f"validation-{name}" for name in strand_names(self))]
+        suites = [*own, *(Path(suite).stem for suite in self.eval.suites)]
         if (suite := best.split("/")[1]) not in suites:
             ways_out = ", ".join(f"eval/{name}/" for name in suites)
             raise ValueError(f"checkpoint.best={best}: {suite} is not measured; take one of {ways_out}")

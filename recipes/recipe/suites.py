@@ -1,8 +1,8 @@
 """What a run is measured on in training: its validation and test problems, and the suites of `eval.suites`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,14 @@ from doubleback.eval.measures.measure import Measure
 from doubleback.eval.prompts.prompt import read_prompt
 from doubleback.eval.prompts.rendering import prompted
 from doubleback.eval.suites.suite import load_suite
+from doubleback.recipes.recipe.mixture.strands import Strand, own_problems, strands
 from doubleback.recipes.recipe.problems import task_problems
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.tasks.task import Splits, shipped_measures
+from doubleback.rewards.sample_lines import Line
 from doubleback.rewards.types import ConfigError, Problem
 from doubleback.rl.engines.engine import encode_prompts
+from doubleback.rl.rollout.mixture import strand_of
 from doubleback.rl.rollout.scoring import Scorer
 from doubleback.rl.types import Sampling
 
@@ -30,18 +33,31 @@ class MeasuredSuite:
     """The k of pass@k among the metrics."""
     scorer: Scorer
     measures: Mapping[str, Measure]
+    strands: Sequence[Strand] = field(default_factory=tuple)
+    """Whose problems these are, where a run has several tasks or modes: each is measured by itself too."""
+
+    def apart(self, suite: str, lines: Sequence[Line]) -> Iterator[tuple[str, Sequence[Line], Mapping[str, Measure]]]:
+        """(what it is called, its samples, its measures) of the `suite` as a whole, then of each strand in it."""
+        yield suite, lines, self.measures
+        for strand in self.strands:
+            own = [line for line in lines if strand_of(line["problem"]) == strand.name]
+            if own:
+                yield f"{suite}-{strand.name}", own, strand.recipe.task.measures
 
 
 def own_suites(recipe: Recipe, splits: Splits, reward: Scorer) -> dict[str, MeasuredSuite]:
-    """`validation` and `test`, judged by the recipe's reward."""
-    settings, measures = recipe.eval, recipe.task.measures
+    """`validation` and `test`, judged by the recipe's reward; of several strands as many problems each."""
+    settings, found = recipe.eval, strands(recipe)
+    measures = {name: measure for it in found for name, measure in it.recipe.task.measures.items()}
+    named = found if len(found) > 1 else ()
 
-    def suite(problems: Sequence[Problem], n: int, ks: Sequence[int]) -> MeasuredSuite:
-        return MeasuredSuite(problems, recipe.sampling.sampling(n), ks, reward, measures)
+    def suite(problems: Sequence[Problem], most: int | None, n: int, ks: Sequence[int]) -> MeasuredSuite:
+        chosen = [problem for it in found for problem in own_problems(problems, it)[:most]]
+        return MeasuredSuite(chosen, recipe.sampling.sampling(n), ks, reward, measures, named)
 
     return {
-        "validation": suite(splits.validation[: settings.validation_problems], settings.validation_n, [1]),
-        "test": suite(splits.test[: settings.test_problems], settings.n, settings.k),
+        "validation": suite(splits.validation, settings.validation_problems, settings.validation_n, [1]),
+        "test": suite(splits.test, settings.test_problems, settings.n, settings.k),
     }
 
 

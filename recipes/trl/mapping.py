@@ -33,6 +33,8 @@ ONLY: dict[str, tuple[Any, str]] = {
     "problems.min_pass_rate": (0.0, NONE),
     "problems.level": (None, NONE),
     "sampling.stop": ([], "cannot pass it on to its generation"),
+    "modes": ({}, NONE),
+    "mix": ({}, NONE),
 }
 """Keys of which TRL honours one value alone: that value, and what TRL does instead."""
 NAMED = {

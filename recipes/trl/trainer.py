@@ -23,15 +23,14 @@ from transformers import PrinterCallback, TrainerCallback
 from doubleback.recipes.recipe.assembly import Prepared
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.trl.mapping import arguments
-from doubleback.rewards.compose.reward import Reward
 from doubleback.rewards.types import Completion, ConfigError, Problem
 from doubleback.rl.engines.engine import completion_text
 from doubleback.rl.learner.finite import require_finite
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.policy.base import is_cuda, load_tokenizer
-from doubleback.rl.rollout.problems import ProblemSource
+from doubleback.rl.rollout.problems import Source
 from doubleback.rl.rollout.sampler import Rollout
-from doubleback.rl.rollout.scoring import Scoring
+from doubleback.rl.rollout.scoring import Scorer, Scoring
 from doubleback.rl.run.journal import Journal, StepReport
 from doubleback.rl.seeds import sample_seeds
 from doubleback.rl.stopwatch import Stopwatch
@@ -73,7 +72,7 @@ class TrlRun:
     recipe: Recipe
     prepared: Prepared
     learner: Learner
-    problems: ProblemSource
+    problems: Source
     sync: AdapterSync
     journal: Journal
 
@@ -113,7 +112,7 @@ class TrlReward:
 
     __name__ = "doubleback"
 
-    def __init__(self, recipe: Recipe, reward: Reward, problems: Sequence[Problem], tokenizer: Any) -> None:
+    def __init__(self, recipe: Recipe, reward: Scorer, problems: Sequence[Problem], tokenizer: Any) -> None:
         self.tokenizer = tokenizer
         self.groups: list[Group] = []
         self.began = self.ended = 0.0

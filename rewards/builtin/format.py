@@ -15,7 +15,7 @@ from doubleback.rewards.answers.thinking import CONVENTIONS, Convention, Region,
 _BOX = re.compile(r"\\boxed(?![A-Za-z])")
 _TAG_LIKE = re.compile(r"<\|?/?(?:think|thought|reason)|\[/?(?:think(?:ing)?|thoughts?|reasoning)\]")
 
-
+ANSWER_TAGS = ("<answer>", "</answer>")
 Named = Sequence[str | None] | None
 """Column `thinking_convention`, one entry per completion: the convention that recipe or chat template names."""
 
@@ -35,6 +35,22 @@ def think_answer_format(
     """
     rows = _rows(completions, prompts, thinking_convention)
     return [float(think_answer(text, thinking).is_exact) for text, thinking in rows]
+
+
+def answer_only(
+    completions: Sequence[Messages],
+    prompts: Sequence[Messages] | None = None,
+    thinking_convention: Named = None,
+    **kwargs: Any,
+) -> list[float | None]:
+    """1.0 for exactly `<answer> ... </answer>`, with no mark of thinking anywhere, else 0.0: `format` without thinking.
+
+    Blank space around the tags is free; what stands inside says something. A mark counts in any spelling, as for
+    `reasoning_off`. Failure case: thoughts inside the answer, which it does not read, so weigh it together with
+    correctness. TRL's reward signature.
+    """
+    rows = _rows(completions, prompts, thinking_convention)
+    return [float(_is_answer_alone(text.strip()) and not _has_mark(text, thinking)) for text, thinking in rows]
 
 
 def boxed_format(
@@ -86,6 +102,14 @@ def _rows(
     prompts = [""] * len(completions) if prompts is None else prompts
     named = [None] * len(completions) if named is None else named
     return zip(map(completion_text, completions), map(thinking_of, prompts, named), strict=True)
+
+
+def _is_answer_alone(text: str) -> bool:
+    """Whether the text is one answer block that says something."""
+    opening, closing = ANSWER_TAGS
+    inside = text.removeprefix(opening).removesuffix(closing)
+    is_whole = len(text) == len(opening) + len(inside) + len(closing)
+    return is_whole and bool(inside.strip()) and not any(tag in inside for tag in ANSWER_TAGS)
 
 
 def _has_one_good_box(found: Region) -> bool:

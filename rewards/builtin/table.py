@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from doubleback.rewards.builtin.countdown import countdown_correct
-from doubleback.rewards.builtin.format import boxed_format, reasoning_off, think_answer_format
+from doubleback.rewards.builtin.format import answer_only, boxed_format, reasoning_off, think_answer_format
 from doubleback.rewards.builtin.knights import knights_correct
 from doubleback.rewards.builtin.language import LanguageConsistency
 from doubleback.rewards.builtin.math import MathCorrect
@@ -20,6 +20,7 @@ BUILTIN: dict[str, Any] = {
     "knights": knights_correct,
     "format": think_answer_format,
     "boxed_format": boxed_format,
+    "answer_only": answer_only,
     "overlong": SoftOverlong,
     "repetition": Repetition,
     "language": LanguageConsistency,

@@ -4,11 +4,30 @@ import math
 import random
 from collections.abc import Sequence
 from statistics import fmean
-from typing import Any
+from typing import Any, Protocol
 
 from doubleback.rewards.types import UNUSABLE, ConfigError, Problem, Verdict
 from doubleback.rl.config import ProblemsConfig
 from doubleback.rl.types import Group
+
+
+class Source(Protocol):
+    """Who draws the problems of a step, and learns from their groups: `ProblemSource`, or several of them mixed."""
+
+    def take(self, count: int, excluded: frozenset[str] = frozenset()) -> list[Problem]:
+        """The next problems that are open, but for those `excluded` (ids); fewer where no others are open."""
+
+    def observe(self, groups: Sequence[Group]) -> None:
+        """Learn from a step's groups."""
+
+    def metrics(self) -> dict[str, float]:
+        """Where it stands after them."""
+
+    def state(self) -> dict[str, Any]:
+        """What exact resume needs, as JSON values."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from a `state()`."""
 
 
 class ProblemSource:
@@ -18,7 +37,7 @@ class ProblemSource:
     batches run over the seam.
     """
 
-    def __init__(self, problems: Sequence[Problem], settings: ProblemsConfig, run_seed: int) -> None:
+    def __init__(self, problems: Sequence[Problem], settings: ProblemsConfig, run_seed: int | str) -> None:
         self._problems, self._settings, self._seed = problems, settings, run_seed
         self._levels = [0] * len(problems) if settings.level is None else _levels(problems, settings.level)
         self._position = 0
@@ -109,7 +128,7 @@ class ProblemSource:
         return rate if before is None else memory * before + (1 - memory) * rate
 
 
-def _order(size: int, run_seed: int, epoch: int) -> list[int]:
+def _order(size: int, run_seed: int | str, epoch: int) -> list[int]:
     order = list(range(size))
     random.Random(f"{run_seed}/{epoch}").shuffle(order)
     return order

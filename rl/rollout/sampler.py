@@ -7,7 +7,7 @@ from typing import Any
 from doubleback.rl.config import RolloutConfig
 from doubleback.rl.engines.engine import Sampler
 from doubleback.rl.objective.advantages import has_spread
-from doubleback.rl.rollout.problems import ProblemSource
+from doubleback.rl.rollout.problems import Source
 from doubleback.rl.rollout.scoring import Scorer, Scoring
 from doubleback.rl.seeds import sample_seeds
 from doubleback.rl.stopwatch import Stopwatch
@@ -36,7 +36,7 @@ class Rollout:
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Phase -> what it took: rollout, reward."""
     source_state: Mapping[str, Any] = field(default_factory=dict)
-    """`ProblemSource.state()` after these groups: what a checkpoint of the step holds, though more is sampled ahead."""
+    """`Source.state()` after these groups: what a checkpoint of the step holds, though more is sampled ahead."""
 
 
 class RolloutSampler:
@@ -47,7 +47,7 @@ class RolloutSampler:
     def __init__(
         self,
         engine: Sampler,
-        source: ProblemSource,
+        source: Source,
         scorer: Scorer,
         sampling: Sampling,
         config: RolloutConfig,

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from doubleback.rewards.types import ConfigError, RunError
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.policy import lora
-from doubleback.rl.rollout.problems import ProblemSource
+from doubleback.rl.rollout.problems import Source
 from doubleback.rl.run.files import whole_folder
 from doubleback.rl.run.manifest import corrupt, require_whole, write_manifest
 
@@ -35,7 +35,7 @@ def save(learner: Learner, source_state: Mapping[str, Any], folder: Path) -> Non
         write_manifest(unfinished, learner.step)
 
 
-def load(learner: Learner, problems: ProblemSource, folder: Path) -> None:
+def load(learner: Learner, problems: Source, folder: Path) -> None:
     """Restore learner and problems exactly. ConfigError names the file that is missing, damaged or of another model."""
     require_whole(folder, lora.WEIGHTS, STATE, PROBLEMS)
     state = torch.load(folder / STATE, weights_only=True)

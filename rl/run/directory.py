@@ -11,7 +11,7 @@ from doubleback.rewards.sample_lines import PROBLEMS, ROLLOUTS, problem_line
 from doubleback.rewards.types import Problem
 from doubleback.rl.config import CheckpointConfig
 from doubleback.rl.learner.learner import Learner
-from doubleback.rl.rollout.problems import ProblemSource
+from doubleback.rl.rollout.problems import Source
 from doubleback.rl.run import checkpoint
 from doubleback.rl.run.best import best_step
 from doubleback.rl.run.files import append, remove_unfinished, to_json, write_atomically
@@ -64,7 +64,7 @@ class RunDirectory:
             if step != best:
                 shutil.rmtree(checkpoint_folder(self.path, step))
 
-    def restore_latest(self, learner: Learner, problems: ProblemSource) -> int:
+    def restore_latest(self, learner: Learner, problems: Source) -> int:
         """Load the newest checkpoint, forget everything after it, return its step: 0 where there is none."""
         steps = self.checkpoint_steps()
         if steps:

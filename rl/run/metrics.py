@@ -46,6 +46,14 @@ METRICS: dict[str, str] = {
     "filter",
     "problems/level": "highest level that the curriculum has reached; only with one",
     "problems/level_pass_rate": "running pass rate of that level; only with a curriculum",
+    "strand/STRAND/reward": "mean reward of the step's completions of the mode or task STRAND that have one; the group "
+    "strand/ only with modes or mix (docs/modes.md)",
+    "strand/STRAND/correct": "share of correct among its completions that could be judged",
+    "strand/STRAND/mean_tokens": "its completion tokens per completion",
+    "strand/STRAND/cut_off": "share of its completions cut off at its own longest",
+    "strand/STRAND/part/NAME": "mean raw value of its reward component NAME, over the completions it applies to; "
+    "`obeys_thinking` of a mode that is to think, or not to",
+    "strand/STRAND/level": "what problems/level is of it alone; likewise level_pass_rate and out_of_range",
     "learner/loss": "the loss of rl.objective.losses over the whole step, mean over updates",
     "learner/grad_norm": "L2 norm of the adapter's gradient before clipping, mean over updates",
     "learner/lr": "learning rate of the step",
@@ -71,11 +79,14 @@ METRICS: dict[str, str] = {
     "sync/moved": "mean |new adapter - adapter before| log-probability on the canary tokens (trainer), nats",
     "sync/from_base": "mean |new adapter - bare base| log-probability on the canary tokens (trainer), nats",
     "sync/bound": "what 98 % of the canary tokens had to keep: 16 times the model's own rounding (docs/sync.md), nats",
-    "eval/SUITE/pass@K": "pass@K on the problems of SUITE (validation, test, or one of eval.suites), when due, by the "
+    "eval/SUITE/pass@K": "pass@K on the problems of SUITE (validation, test, or one of eval.suites; of a "
+    "mode or task of a mixture validation-STRAND and test-STRAND), when due, by the "
     "pipeline of `doubleback eval`; undefined where a problem has fewer than K samples that could be judged",
     "eval/SUITE/format_rate": "share of completions in exactly the think/answer format",
     "eval/SUITE/cut_off_rate": "share of completions cut off at sampling.max_tokens",
     "eval/SUITE/mean_tokens": "completion tokens per completion",
+    "eval/SUITE/obeys_thinking": "share of completions that thought exactly where they were asked to; only where a "
+    "mode of thinking is asked for",
     "eval/SUITE/MEASURE": "mean of a measure that the recipe's task brings, under its name (docs/tasks.md): "
     "verified_backtrack, arithmetic_error_rate or deduction_error_rate, and false_check_rate; or steps_shown and "
     "wrong_step_rate",

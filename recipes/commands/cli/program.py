@@ -189,6 +189,7 @@ def evaluate(
         str | None, typer.Option(help="A prompt (doubleback list), a YAML file, or a text with {question} in it.")
     ] = None,
     thinking: Annotated[str | None, typer.Option(help="on, off, or both, compared.")] = None,
+    mode: Annotated[str | None, typer.Option(help="Of a run with modes: one of them. Default: all, compared.")] = None,
     temperature: Annotated[
         float | None, typer.Option(min=0, help="Default: 0 for one sample, else the run's, or 1.")
     ] = None,
@@ -217,6 +218,8 @@ def evaluate(
         raise ConfigError(f"--thinking {thinking}: choose on, off or both")
     from doubleback.recipes.commands.evaluate import parse_ks, show_comparison
     from doubleback.recipes.commands.measure import evaluate as evaluate_policy
+    from doubleback.recipes.commands.measure import evaluate_modes
+    from doubleback.recipes.commands.modes import modes_of
 
     ks = list(parse_ks(k, n))
     rows = {"data": data, "limit": limit, "skip_bad": skip_bad, "prompt": prompt}
@@ -235,8 +238,11 @@ def evaluate(
     with options.folder_for(out, f"eval-{Path(suite).stem}") as folder:
         console.print(f"folder  {folder}", soft_wrap=True)
         go_on_in(folder)
+        if mode is None and thinking is None and modes_of(model):
+            evaluate_modes(model, suite, out=folder, **given)
+            return
         if thinking != "both":
-            evaluate_policy(model, suite, out=folder, thinking=thinking, **given)
+            evaluate_policy(model, suite, out=folder, thinking=thinking, mode=mode, **given)
             return
         for mode in ("on", "off"):
             evaluate_policy(model, suite, out=folder / f"thinking-{mode}", thinking=mode, **given)

@@ -3,7 +3,7 @@
 import pytest
 from support.work import require_linear
 
-from doubleback.rewards.builtin.format import boxed_format, reasoning_off, think_answer_format
+from doubleback.rewards.builtin.format import answer_only, boxed_format, reasoning_off, think_answer_format
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_column_of_another_length_is_refused():
 @pytest.mark.parametrize("text", [r"\boxed{72}", "<think> a </think> <answer> 72 </answer>"])
 def test_messages_are_judged_as_their_text(text):
     both = {"completions": [text, [{"role": "assistant", "content": text}]], "thinking": [True, True], "target": [1, 1]}
-    for reward in (think_answer_format, boxed_format, reasoning_off):
+    for reward in (think_answer_format, answer_only, boxed_format, reasoning_off):
         plain, message = reward(**both)
         assert plain == message
 
@@ -92,3 +92,30 @@ def test_long_input_takes_linear_time(piece):
         assert reasoning_off(completions=[text], thinking=[True]) == [0.0]
 
     require_linear(judge, lambda size: piece * (size // len(piece)))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("<answer> 1 + 2 </answer>", 1.0),
+        (" <answer>x</answer>\n", 1.0),
+        ("<answer></answer>", 0.0),
+        ("<answer> \n </answer>", 0.0),
+        ("<answer>", 0.0),
+        ("</answer>", 0.0),
+        ("<answer> 1 </answer> <answer> 2 </answer>", 0.0),
+        ("3 - 1 = 2 yes <answer> 1 </answer>", 0.0),
+        ("<answer> 1 </answer> so", 0.0),
+        ("<think> 1 </think> <answer> 1 </answer>", 0.0),
+        ("<answer> <THINK> 1 </answer>", 0.0),
+        ("", 0.0),
+    ],
+)
+def test_an_answer_alone_is_one_block_and_no_mark_of_thinking(text, expected):
+    assert answer_only([text]) == [expected]
+
+
+def test_an_answer_alone_has_no_mark_of_its_own_convention():
+    text = "<answer> <plan> 1 </answer>"
+    assert answer_only([text]) == [1.0]
+    assert answer_only([text], thinking_convention=["<plan>...</plan>"]) == [0.0]

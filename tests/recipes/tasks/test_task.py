@@ -42,7 +42,7 @@ class Doubles(Task):
 
 
 def test_shipped_tasks_are_folders_and_documented():
-    assert shipped_tasks() == ["chain_sum", "countdown", "knights", "math", "word_problems"]
+    assert shipped_tasks() == ["chain_sum", "countdown", "knights", "math", "reasoning_gym", "word_problems"]
     assert all(find_task(name).__doc__ for name in shipped_tasks())
 
 

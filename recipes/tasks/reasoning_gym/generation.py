@@ -45,7 +45,8 @@ def generate(wanted: Wanted, timeout_seconds: float) -> list[Item]:
             CHILD,
             input=json.dumps(asdict(wanted)),
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=timeout_seconds,
             check=False,
         )

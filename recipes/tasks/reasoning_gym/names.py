@@ -5,7 +5,7 @@ from doubleback.rewards.types import ConfigError
 
 SHORT = frozenset(
     (
-        *("advanced_geometry", "aiw", "base_conversion", "basic_arithmetic", "bf", "bitwise_arithmetic"),
+        *("aiw", "base_conversion", "basic_arithmetic", "bf", "bitwise_arithmetic"),
         *("caesar_cipher", "calendar_arithmetic", "chain_sum", "coin_flip", "color_cube_rotation", "count_bits"),
         *("count_primes", "course_schedule", "decimal_arithmetic", "decimal_chain_sum", "dice", "family_relationships"),
         *(
@@ -17,7 +17,7 @@ SHORT = frozenset(
             "isomorphic_strings",
         ),
         *("largest_island", "lcm", "leg_counting", "letter_counting", "needle_haystack", "number_format"),
-        *("number_sequence", "power_function", "products", "ransom_note", "rectangle_count", "rotten_oranges"),
+        *("number_sequence", "products", "ransom_note", "rectangle_count", "rotten_oranges"),
         *("self_reference", "simple_equations", "simple_geometry", "spell_backward", "syllogism", "time_intervals"),
     )
 )

@@ -2,14 +2,18 @@
 
     python tests/bench/search/priming.py runs/priming [--seeds 0 1 2] [--steps 60] [--arms right-500 wrong-500 ...]
 
-The base `countdown-optimal` saw right paths alone. It is fine-tuned on 0, 50 or 500 search traces whose answers are
-right, or on 500 whose answers are wrong (`demonstrations.source=search`, `search_wrong`), as long each, then trained by
-GRPO as `countdown-no-backtracking` says. It repeats arXiv:2503.01307, where a language model judged what was said, with
-an exact meter: the replay of each search. What is there already is not run again, so that it can be stopped.
+The base is pre-trained first, where it is not there: on single guesses with a true `yes` or `no` behind them and on
+right paths, so that it can check, but has never gone on after a `no` nor gone back (`--base bundled:countdown-optimal`
+takes the one that saw right paths alone, and cannot check either). It is fine-tuned on 0, 50 or 500 search traces whose
+answers are right, or on 500 whose answers are wrong (`demonstrations.source=search`, `search_wrong`), as long each, then
+trained by GRPO as `countdown` says. It repeats arXiv:2503.01307, where a language model judged what was said, with an
+exact meter: the replay of each search. What is there already is not run again, so that it can be stopped.
 """
 
 import argparse
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,17 +26,17 @@ from doubleback.eval.show.console import Console
 from doubleback.recipes import load_recipe, train
 from doubleback.rl.run.names import METRICS
 
+MIX = "{optimal: 0.1, guess: 0.9}"
+"""What the base is pre-trained on."""
 PRIMING = {
-    "model.path": "bundled:countdown-optimal",
-    "steps": 300,
+    "steps": 100,
     "rollout.prompts_per_step": 32,
     "optim.lr": 3e-3,
     "optim.schedule": "cosine",
-    "optim.warmup_steps": 20,
     "optim.max_grad_norm": 0.05,
-    "eval.every": 300,
+    "eval.every": 100,
 }
-"""Beside `countdown-sft`: what brings the words `no` and `back`, which this base has never written, within reach."""
+"""Beside `countdown-sft`: what brings the word `back`, which this base has never written, within reach."""
 MEASURES = {"pass@1": "pass@1", "verified_backtrack": "verified backtracks", "mean_tokens": "mean tokens"}
 
 
@@ -53,10 +57,20 @@ ARMS = {
 }
 
 
-def primed(folder: Path, arm: Arm, seed: int) -> Path:
+def base_in(root: Path) -> str:
+    """The base that checks and never searches, pre-trained into the folder where it is not there."""
+    folder = root / "base"
+    if not folder.exists():
+        command = [sys.executable, "-m", "doubleback.recipes", "pretrain", "countdown", f"mix={MIX}", "--out", folder]
+        subprocess.run(command, check=True)
+    return str(folder)
+
+
+def primed(folder: Path, base: str, arm: Arm, seed: int) -> Path:
     """The run that primed the base."""
     demonstrations = {f"demonstrations.{key}": value for key, value in arm.demonstrations.items()}
-    return finished(load_recipe("countdown-sft", {**PRIMING, **demonstrations, "seed": seed}), folder)
+    changes = {**PRIMING, **demonstrations, "model.path": base, "seed": seed}
+    return finished(load_recipe("countdown-sft", changes), folder)
 
 
 def finished(recipe: Any, folder: Path) -> Path:
@@ -73,13 +87,13 @@ def lines_of(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
-def one(root: Path, name: str, seed: int, steps: int) -> dict[str, list[float]]:
-    """Measure -> its values on the test problems before, after priming and after GRPO."""
+def one(root: Path, base: str, name: str, seed: int, steps: int) -> dict[str, list[float]]:
+    """Measure -> its values on the test problems before GRPO and after."""
     arm = ARMS[name]
-    changes: dict[str, Any] = {"steps": steps, "seed": seed}
+    changes: dict[str, Any] = {"steps": steps, "seed": seed, "model.path": base, "eval.every": 20}
     if arm.demonstrations:
-        changes["lora.init"] = str(primed(root / f"{name}-{seed}-primed", arm, seed))
-    trained = lines_of(finished(load_recipe("countdown-no-backtracking", changes), root / f"{name}-{seed}"))
+        changes["lora.init"] = str(primed(root / f"{name}-{seed}-primed", base, arm, seed))
+    trained = lines_of(finished(load_recipe("countdown", changes), root / f"{name}-{seed}"))
     return {measure: [line[f"eval/test/{measure}"] for line in (trained[0], trained[-1])] for measure in MEASURES}
 
 
@@ -89,12 +103,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
+    parser.add_argument("--base", help="another base: a folder, or bundled:NAME")
     options = parser.parse_args()
+    base = options.base or base_in(options.root)
     table = Table(title=f"{options.steps} steps of GRPO; mean over seeds {options.seeds}, and each seed")
     for column in ("priming", "measure", "primed", "after GRPO", "each seed"):
         table.add_column(column)
     for name in options.arms:
-        found = [one(options.root, name, seed, options.steps) for seed in options.seeds]
+        found = [one(options.root, base, name, seed, options.steps) for seed in options.seeds]
         for measure, label in MEASURES.items():
             before, after = ([it[measure][place] for it in found] for place in (0, 1))
             each = ", ".join(f"{value:.3f}" for value in after)

@@ -71,7 +71,9 @@ def main() -> None:
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     channel = socket.socket(fileno=int(sys.argv[1]))
     channel.set_inheritable(False)
-    setup: Setup = pickle.loads(receive(channel) or b"")
+    if (content := receive(channel)) is None:
+        return  # the keeper went before it had said anything
+    setup: Setup = pickle.loads(content)
     sys.path[:] = [*dict.fromkeys([*setup.path, os.getcwd()])]
     (spec,) = setup.functions
     function, errors = _load(spec)

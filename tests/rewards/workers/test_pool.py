@@ -252,9 +252,10 @@ def test_a_killed_keeper_is_named_and_takes_its_workers_along():
         wait_for_end(workers)
 
 
-def test_a_keeper_whose_host_went_before_it_said_anything_ends_without_a_word():
+@pytest.mark.parametrize("module", ["keeper", "worker"])
+def test_who_is_told_nothing_before_the_other_end_goes_ends_without_a_word(module):
     ours, theirs = socket.socketpair()
-    command = [sys.executable, "-P", "-m", "doubleback.rewards.workers.keeper", str(theirs.fileno())]
+    command = [sys.executable, "-P", "-m", f"doubleback.rewards.workers.{module}", str(theirs.fileno())]
     process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE, text=True)
     theirs.close()
     ours.close()

@@ -6,8 +6,8 @@ The base is pre-trained first, where it is not there: on single guesses with a t
 right paths, so that it can check, but has never gone on after a `no` nor gone back (`--base bundled:countdown-optimal`
 takes the one that saw right paths alone, and cannot check either). It is fine-tuned on 0, 50 or 500 search traces whose
 answers are right, or on 500 whose answers are wrong (`demonstrations.source=search`, `search_wrong`), as long each, and
-then trained by GRPO as `countdown` says. It repeats arXiv:2503.01307, where a language model judged what was said, with an
-exact meter: the replay of each search. What is there already is not run again, so that it can be stopped.
+then trained by GRPO as `countdown` says. It repeats arXiv:2503.01307, where a language model judged what was said, with
+an exact meter: the replay of each search. What is there already is not run again, so that it can be stopped.
 """
 
 import argparse

@@ -18,6 +18,7 @@ from doubleback.eval.show.pictures import pass_at_k_curves
 from doubleback.eval.show.tables import comparison_table, equal_tokens_table, evaluation_table, flips_table
 from doubleback.eval.suites.suite import Suite, load_suite
 from doubleback.eval.summarise import summary
+from doubleback.recipes.commands.modes import for_suite
 from doubleback.recipes.commands.progress import EvalProgress, Standing
 from doubleback.recipes.models.bundled import bundled_path
 from doubleback.recipes.recipe.mixture.gather import told
@@ -59,7 +60,7 @@ def evaluate_policy(policy: Policy, options: Options, thinking: bool | None, out
         suite = load_suite(options.suite, options.data, options.skip_bad, task_problems)
         if suite.bad:
             console.print(left_out(suite.bad), soft_wrap=True)
-        _evaluate(policy, options, suite, thinking, out, console)
+        _evaluate(for_suite(policy, suite.task_name), options, suite, thinking, out, console)
 
 
 def parse_ks(text: str, n: int) -> tuple[int, ...]:

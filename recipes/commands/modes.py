@@ -18,15 +18,17 @@ from doubleback.rewards.sample_lines import Line
 from doubleback.rewards.settings import read_yaml, validated
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.run.files import write_atomically
-from doubleback.rl.run.names import RECIPE, is_run
+from doubleback.rl.run.names import RECIPE, is_run, newest_run
 
+MATH = "math"
+"""The task of suites that are questions with answers."""
 MODES = "modes.json"
 """What the modes of an evaluation say together, beside the folder of each."""
 
 
 def modes_of(model: str | Path) -> list[str]:
     """The names of the modes that a run was trained in; none where `model` is no run, or has one mode."""
-    path = Path(model)
+    path = newest_run(Path(model))
     if not is_run(path):
         return []
     recipe = validated(Recipe, read_yaml(path / RECIPE, "recipe"), f"recipe {path / RECIPE}: ")
@@ -53,6 +55,18 @@ def in_mode(policy: Policy, name: str | None, thinking: str | None) -> Policy:
     if name not in known:
         raise ConfigError(f"--mode {name} is none of the run's; {nearest(name, known)}")
     return replace(policy, recipe=known[name].recipe, mode=known[name])
+
+
+def for_suite(policy: Policy, task_name: str | None) -> Policy:
+    """The policy of a run that mixes tasks as the suite finds it: with prompt and longest completion of the one task
+    that is the suite's (`math` where the suite names none), else of the recipe's own.
+    """
+    from doubleback.recipes.recipe.mixture.strands import strands
+
+    if policy.recipe is None or not policy.recipe.mix or policy.recipe.task.name == (task_name or MATH):
+        return policy
+    fitting = [it for it in strands(policy.recipe) if it.recipe.task.name == (task_name or MATH)]
+    return replace(policy, recipe=fitting[0].recipe) if len(fitting) == 1 else policy
 
 
 def conclude(evaluated: Mapping[str, Evaluated], out: Path, console: Console) -> None:

@@ -48,7 +48,7 @@ def _metadata(facts: Facts, licence: str | None, is_merged: bool) -> str:
             metric_value=round(estimate["value"], 4),
         )
         for it in facts.measured
-        if it.suite != "validation" and it.after is not None
+        if it.suite not in facts.validations and it.after is not None
         for k, estimate in it.after["pass_at_k"].items()
         if int(k) in facts.recipe.eval.k and estimate["value"] is not None
     ]

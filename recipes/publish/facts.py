@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from doubleback.recipes.publish.base import Base, base_of
 from doubleback.recipes.publish.private import shareable, without_folder
+from doubleback.recipes.recipe.mixture.config import strand_names
 from doubleback.recipes.recipe.results import Run
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.rewards.jsonl import complete_lines
@@ -57,6 +58,11 @@ class Facts:
     def changed(self) -> dict[str, Any]:
         """The settings that a recipe has to give, and those that differ from their defaults."""
         return _changed(self.recipe, self.settings)
+
+    @property
+    def validations(self) -> set[str]:
+        """What validation problems are measured as: no figure of a card, for settings were chosen by it."""
+        return {"validation", *(f"validation-{name}" for name in strand_names(self.recipe))}
 
     @property
     def trained(self) -> list[Mapping[str, Any]]:

@@ -48,7 +48,7 @@ def _figures(facts: Facts) -> Iterator[str]:
                 f"**{after['unusable_rate']['value']:.1%} of the samples of {after['suite']}:** their grader timed out "
                 "or failed; they stand in no figure of right and wrong."
             )
-        if after["suite"] != "validation":
+        if after["suite"] not in facts.validations:
             yield f"**pass@k of {after['suite']} beyond k = {after['n']}:** so many samples a problem were drawn."
     if best_step(facts.lines, facts.recipe.checkpoint) == facts.step:
         best = facts.recipe.checkpoint.best

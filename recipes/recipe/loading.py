@@ -34,7 +34,15 @@ def load_recipe(name: str, overrides: settings.Overrides = ()) -> Recipe | Road:
 
 
 def _validated(data: dict[str, Any]) -> Recipe:
-    return settings.validated(Recipe, start_from_data(start_from_model(data)))
+    return settings.validated(Recipe, _with_data(start_from_data(start_from_model(data))))
+
+
+def _with_data(data: dict[str, Any]) -> dict[str, Any]:
+    """The recipe with what the data sets of the tasks beside its own say of these."""
+    if not isinstance(mix := data.get("mix"), dict):
+        return data
+    given = {name: start_from_data(task) if isinstance(task, dict) else task for name, task in mix.items()}
+    return {**data, "mix": given}
 
 
 def _refuse_a_base_in_the_name(name: str) -> None:

@@ -55,16 +55,22 @@ def think_answer(text: str, thinking: Thinking = ANY) -> ThinkAnswer:
 
     Only the last answer region after the last thought counts: what is thought, or answered before more thinking, is not
     an answer. A region that is opened last and never closed leaves no answer, whatever stands before it. Exact is the
-    convention that is expected alone; where the prompt has opened the thought, the completion begins behind that.
+    convention that is expected alone; where the prompt has opened the thought, the completion begins behind that. Where
+    thinking is off an answer without a thought answers, and is not exact all the same.
     """
     found = answer_region(text, thinking)
     _, opening, region = found.text.rpartition("<answer>")
     answer, end, _ = region.partition("</answer>")
-    stripped = answer.strip() if found.closed and opening and end else ""
+    stripped = answer.strip() if (found.closed or thinking.is_off) and opening and end else ""
     whole = f"{thinking.opened.openings[0]}{text}" if thinking.opened else text
     return ThinkAnswer(
         stripped or None, bool(stripped) and _exact_format(thinking.expected).fullmatch(whole) is not None
     )
+
+
+def no_region(thinking: Thinking) -> str:
+    """Why `think_answer` has no answer, for a person."""
+    return "no answer region" + ("" if thinking.is_off else f" after {thinking.expected.closings[0]}")
 
 
 @lru_cache(maxsize=64)
@@ -89,7 +95,7 @@ def extract(text: str, style: Style = Style.FLEXIBLE, thinking: Thinking = ANY) 
     if answered.unknown:
         detail = f"unknown mark of thinking {answered.unknown}: task.convention may name it"
         return Extraction(None, style, Verdict.BAD_FORMAT, detail=detail)
-    if style is Style.THINK_ANSWER and answered.closed is None:
+    if style is Style.THINK_ANSWER and answered.closed is None and not thinking.is_off:
         return Extraction(None, style, Verdict.NO_ANSWER, detail=f"no {thinking.expected.closings[0]}")
     region = before_run_on(answered.text)
     if len(region) > MAX_REGION:

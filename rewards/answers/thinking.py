@@ -99,6 +99,8 @@ class Thinking:
     """The one that recipe or chat template names. None: any of the table."""
     opened: Convention | None = None
     """The one whose thought the prompt has opened, as some chat templates do: a completion begins inside it."""
+    is_off: bool = False
+    """Whether the completion is not to think: an answer without a thought before it answers too."""
 
     @property
     def expected(self) -> Convention:
@@ -137,10 +139,13 @@ def find_convention(name: str) -> Convention:
     return Convention(name, (opening,), (closing,))
 
 
-def thinking_of(prompt: Messages, name: str | None = None) -> Thinking:
-    """How the completions of this prompt think, by a convention that is named or by any. ConfigError as above."""
+def thinking_of(prompt: Messages, name: str | None = None, is_on: bool | None = None) -> Thinking:
+    """How the completions of this prompt think, by a convention that is named or by any. ConfigError as above.
+
+    `is_on` is the mode of thinking that was asked for (column `thinking`), None where none was.
+    """
     convention = None if name is None else find_convention(name)
-    return Thinking(convention, opened_by(completion_text(prompt), convention))
+    return Thinking(convention, opened_by(completion_text(prompt), convention), is_on is False)
 
 
 def opened_by(prompt: str, own: Convention | None = None) -> Convention | None:

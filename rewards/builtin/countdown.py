@@ -14,7 +14,7 @@ from functools import cache
 from itertools import combinations, combinations_with_replacement
 
 from doubleback.rewards.answers.expression import DivisionByZeroError, ExpressionError, parse_expression
-from doubleback.rewards.answers.extract import think_answer
+from doubleback.rewards.answers.extract import no_region, think_answer
 from doubleback.rewards.answers.messages import Messages
 from doubleback.rewards.answers.thinking import ANY, Thinking, thinking_of
 from doubleback.rewards.contract.functions import per_sample
@@ -111,12 +111,11 @@ def grade(completion: str, numbers: Sequence[int], target: int, thinking: Thinki
     """Right if the answer region holds an expression that uses each number once and equals the target exactly.
 
     Verdicts: correct; wrong; no_answer, where no answer stands after the thinking; bad_format, where what stands there
-    is no expression. What was thought is never looked at.
+    is no expression. What was thought is never looked at, and where thinking is off no thought need be there.
     """
     answer = think_answer(completion, thinking).answer
     if answer is None:
-        detail = f"no answer region after {thinking.expected.closings[0]}"
-        return Score(0.0, Verdict.NO_ANSWER, detail=detail)
+        return Score(0.0, Verdict.NO_ANSWER, detail=no_region(thinking))
     try:
         expression = parse_expression(answer)
     except DivisionByZeroError as error:
@@ -138,10 +137,11 @@ def countdown_correct(
     target: int,
     prompt: Messages = "",
     thinking_convention: str | None = None,
+    thinking: bool | None = None,
 ) -> Score:
     """1.0 where the answer uses each number once and equals the target exactly, else 0.0.
 
-    Columns: numbers, target. See `grade` for the verdicts. Failure cases: none known; what cannot be parsed exactly is
-    bad_format. TRL's reward signature.
+    Columns: numbers, target; thinking where it is asked for. See `grade` for the verdicts. Failure cases: none
+    known; what cannot be parsed exactly is bad_format. TRL's reward signature.
     """
-    return grade(completion, numbers, target, thinking_of(prompt, thinking_convention))
+    return grade(completion, numbers, target, thinking_of(prompt, thinking_convention, thinking))

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from functools import lru_cache, reduce
 from itertools import product
 
-from doubleback.rewards.answers.extract import think_answer
+from doubleback.rewards.answers.extract import no_region, think_answer
 from doubleback.rewards.answers.messages import Messages
 from doubleback.rewards.answers.thinking import ANY, Thinking, thinking_of
 from doubleback.rewards.contract.functions import per_sample
@@ -94,11 +94,12 @@ def grade(completion: str, statements: Sequence[str], thinking: Thinking = ANY) 
 
     `A-knight B-knave` and `A is a knight, and B is a knave.` say so; anything more or less does not. Verdicts: correct;
     wrong; no_answer, where no answer stands after the thinking; bad_format, where what stands there names nobody, or
-    says anything else besides. What was thought is never looked at.
+    says anything else besides. What was thought is never looked at, and where thinking is off no thought need
+    be there.
     """
     answer = think_answer(completion, thinking).answer
     if answer is None:
-        return Score(0.0, Verdict.NO_ANSWER, detail=f"no answer region after {thinking.expected.closings[0]}")
+        return Score(0.0, Verdict.NO_ANSWER, detail=no_region(thinking))
     said = " ".join(answer.split())
     if not _ANSWER.fullmatch(said):
         return Score(0.0, Verdict.BAD_FORMAT, answer, detail="not of the form: A-knight B-knave")
@@ -119,10 +120,11 @@ def knights_correct(
     statements: Sequence[str],
     prompt: Messages = "",
     thinking_convention: str | None = None,
+    thinking: bool | None = None,
 ) -> Score:
     """1.0 where the answer says of everybody what they are and everything that was said fits it, else 0.0.
 
     Columns: statements, a text for each of the people. See `grade` for the verdicts. Failure cases: none known; what
     says anything else besides is bad_format. TRL's reward signature.
     """
-    return grade(completion, statements, thinking_of(prompt, thinking_convention))
+    return grade(completion, statements, thinking_of(prompt, thinking_convention, thinking))

@@ -53,7 +53,8 @@ class MathCorrect:
         questions = columns.get("question", samples.prompts)
         styles = columns.get("style", [self._style] * size)
         conventions = columns.get("thinking_convention", [None] * size)
-        thinking = map(thinking_of, samples.prompts, conventions)
+        modes = columns.get("thinking", [None] * size)
+        thinking = map(thinking_of, samples.prompts, conventions, modes)
         truncated = columns.get("is_truncated", [False] * size)
         rows = zip(samples.completions, columns["answer"], styles, questions, thinking, truncated, strict=True)
         judged = [grade_cheaply(*row) for row in rows]

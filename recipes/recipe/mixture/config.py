@@ -44,6 +44,8 @@ class MixedTask(Section):
 
     weight: Weight = 1.0
     """Share of a step's problems, beside the weights of the others."""
+    data: str | None = None
+    """The data set that this task starts from, as the recipe's own `data` does for its own."""
     task: SerializeAsAny[Task]
     """The task with its prompt, as in the recipe's own section `task`."""
     reward: RewardConfig

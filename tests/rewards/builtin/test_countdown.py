@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from doubleback.rewards.answers.expression import parse_expression
+from doubleback.rewards.answers.thinking import thinking_of
 from doubleback.rewards.builtin.countdown import (
     Split,
     all_problems,
@@ -189,3 +190,24 @@ def test_a_wrong_answer_never_scores(problem, expression):
     parsed = parse_expression(expression)
     is_right = parsed.value == target and sorted(parsed.numbers) == sorted(numbers)
     assert grade(answered(expression), numbers, target).value == float(is_right)
+
+
+@pytest.mark.parametrize(
+    ("completion", "off", "on"),
+    [
+        ("<answer> ( 7 + 12 ) + 9 </answer>", Verdict.CORRECT, Verdict.NO_ANSWER),
+        ("<answer> ( 7 + 12 ) - 9 </answer>", Verdict.WRONG, Verdict.NO_ANSWER),
+        ("( 7 + 12 ) + 9", Verdict.NO_ANSWER, Verdict.NO_ANSWER),
+        (RIGHT, Verdict.CORRECT, Verdict.CORRECT),
+        ("<think> <answer> ( 7 + 12 ) + 9 </answer>", Verdict.NO_ANSWER, Verdict.NO_ANSWER),
+    ],
+)
+def test_where_thinking_is_off_an_answer_needs_no_thought(completion, off, on):
+    """A thought that is left open answers in no mode; where nothing is asked an answer needs one, as with on."""
+    numbers = [[9, 7, 12]] * 3
+    scores = countdown_correct(
+        completions=[completion] * 3, numbers=numbers, target=[28] * 3, thinking=[False, True, None]
+    )
+    assert scores == [float(verdict == Verdict.CORRECT) for verdict in (off, on, on)]
+    found = [grade(completion, numbers[0], 28, thinking_of("", is_on=is_on)) for is_on in (False, True, None)]
+    assert [score.verdict for score in found] == [off, on, on]

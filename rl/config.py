@@ -145,6 +145,21 @@ class DemonstrationsConfig(Section):
     """Learn the tokens of the prompt too, all but its first."""
 
 
+class DistilConfig(Section):
+    """The teacher of `kind: distil`: it says how likely it finds each token that the student samples."""
+
+    short_for = "teacher"
+
+    teacher: str | None = None
+    """A run, for its newest adapter on its base; the folder of an adapter in PEFT's layout; a model (folder, hub id,
+    `bundled:NAME`); or the address of a vLLM server, http://HOST:PORT/v1. Its tokenizer must be the student's."""
+    model: str | None = None
+    """Of an adapter's folder, the base that it is for: `null` is the student's. Of a server, what it calls the
+    teacher."""
+    api_key_env: str | None = None
+    """The variable of the environment that holds the server's key."""
+
+
 class RolloutConfig(Section):
     """What a step samples, and when."""
 

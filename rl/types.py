@@ -85,6 +85,8 @@ class GroupRow:
     """None before assignment, and where it could not be judged."""
     routes: Routes | None
     """None where the engine does not report them."""
+    teacher_logprobs: tuple[float, ...] | None = None
+    """What a teacher says of each of its tokens, nats. None where none was asked."""
 
     @property
     def score(self) -> Score:
@@ -128,6 +130,8 @@ class Group:
     """One per completion, after assignment. None where the completion could not be judged."""
     routes: tuple[Routes | None, ...] = ()
     """One per completion: the experts that the engine chose. Empty or None where it does not report them."""
+    teacher_logprobs: tuple[tuple[float, ...], ...] = ()
+    """One per completion: what a teacher says of each of its tokens, nats. Empty where none was asked."""
 
     def rows(self) -> list[GroupRow]:
         """The completions, each with its score, penalty, advantage and routes, so far as they are there.
@@ -135,8 +139,9 @@ class Group:
         ValueError where there is one of these for some completions and not for others.
         """
         count = len(self.completions)
-        columns = (self.scores, self.penalties, self.advantages, self.routes)
-        filled = [column or (absent,) * count for column, absent in zip(columns, (None, 0.0, None, None), strict=True)]
+        columns = (self.scores, self.penalties, self.advantages, self.routes, self.teacher_logprobs)
+        absent = (None, 0.0, None, None, None)
+        filled = [column or (nothing,) * count for column, nothing in zip(columns, absent, strict=True)]
         return [GroupRow(*values) for values in zip(self.completions, *filled, strict=True)]
 
     @property
@@ -170,6 +175,8 @@ class Sample:
     """What each of its tokens weighs in the step's loss. Fixed over the whole step before any microbatch is cut."""
     routes: Routes | None = None
     """The experts that the engine chose, for prompt and completion."""
+    teacher_logprobs: tuple[float, ...] | None = None
+    """Teacher, nats, one per completion id. None where none was asked."""
 
     @property
     def num_inputs(self) -> int:

@@ -14,6 +14,7 @@ from doubleback.recipes.commands.progress import Share, Standing, watching
 from doubleback.recipes.models.bundled import bundled_path
 from doubleback.recipes.models.configuration import configuration
 from doubleback.recipes.recipe.assembly import Assembled, Prepared, assemble, prepare, recipe_memory, sized
+from doubleback.recipes.recipe.imitation.teacher import described
 from doubleback.recipes.recipe.mixture.strands import own_problems, strands
 from doubleback.recipes.recipe.probe import NUM_PROBLEMS, NUM_SERVED, add_rows, probe, warnings
 from doubleback.recipes.recipe.schema import Recipe
@@ -81,6 +82,8 @@ def preflight(recipe: Recipe, prepared: Prepared, assembled: Assembled, console:
     """What training starts with: the adapter, the memory, and what the base does on a few problems."""
     table = _table("model, and what the base does")
     _add_model(table, recipe, prepared.model, assembled)
+    if prepared.teacher is not None:
+        table.add_row("teacher", described(prepared.teacher, assembled.num_base))
     num_samples = NUM_PROBLEMS * recipe.sampling.group_size + NUM_SERVED * recipe.sampling.group_size
     standing = Standing(assembled.engine, num_samples, recipe.sampling.max_tokens)
     with watching(console, "sampling from the base", standing.in_words):

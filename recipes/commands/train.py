@@ -15,6 +15,7 @@ from doubleback.recipes.commands.progress import Standing
 from doubleback.recipes.commands.samples.draw import sample
 from doubleback.recipes.models.configuration import configuration
 from doubleback.recipes.recipe.assembly import Assembled, Prepared, assemble, kept_sizes, sized
+from doubleback.recipes.recipe.imitation.teacher import open_teacher
 from doubleback.recipes.recipe.mixture.strands import problem_source
 from doubleback.recipes.recipe.results import Run
 from doubleback.recipes.recipe.schema import TINY_FOLDER, Recipe
@@ -34,6 +35,7 @@ from doubleback.rl.policy.base import load_tokenizer
 from doubleback.rl.rollout.given import Given
 from doubleback.rl.rollout.prefetch import Rollouts
 from doubleback.rl.rollout.sampler import RolloutSampler
+from doubleback.rl.rollout.taught import Taught
 from doubleback.rl.run.best import best_so_far, has_stalled
 from doubleback.rl.run.directory import RunDirectory
 from doubleback.rl.run.experts import expert_balance
@@ -116,25 +118,28 @@ def _train(
             if is_trl:
                 trl_trainer.train_with_trl(trl_trainer.TrlRun(settings, prepared, learner, problems, sync, journal))
             else:
-                drawn = RolloutSampler(
-                    _source_of_completions(recipe, prepared, assembled),
-                    problems,
-                    prepared.reward,
-                    recipe.learned_sampling,
-                    recipe.rollout,
-                    recipe.seed,
-                )
-                with _saved_when_stopped(journal, run, recipe.steps):
-                    train_adapter(learner, Rollouts(drawn, recipe.rollout), sync, journal, journal.steps())
+                with _source_of_completions(settings, prepared, assembled, console) as source:
+                    sampling = recipe.learned_sampling
+                    drawn = RolloutSampler(source, problems, prepared.reward, sampling, recipe.rollout, recipe.seed)
+                    with _saved_when_stopped(journal, run, recipe.steps):
+                        train_adapter(learner, Rollouts(drawn, recipe.rollout), sync, journal, journal.steps())
         _say_where_it_stands(run, recipe, console)
 
 
-def _source_of_completions(recipe: Recipe, prepared: Prepared, assembled: Assembled) -> Sampler:
-    """Who makes what is learned from: the engine, or who gave the demonstrations."""
-    if recipe.kind == "rl":
-        return assembled.engine
+@contextmanager
+def _source_of_completions(
+    recipe: Recipe, prepared: Prepared, assembled: Assembled, console: Console
+) -> Iterator[Sampler]:
+    """Who makes what is learned from: the engine, alone or read by a teacher, or who gave the demonstrations."""
     learner, tokenizer = assembled.learner, load_tokenizer(prepared.model.path)
-    return Given(prepared.demonstrations, tokenizer, lambda: learner.step, recipe.demonstrations.learn_prompts)
+    if recipe.kind == "sft":
+        yield Given(prepared.demonstrations, tokenizer, lambda: learner.step, recipe.demonstrations.learn_prompts)
+    elif prepared.teacher is not None:
+        text = prepared.splits.train[0].prompt
+        with open_teacher(recipe, prepared.teacher, tokenizer, text, console.print) as teacher:
+            yield Taught(assembled.engine, teacher)
+    else:
+        yield assembled.engine
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from transformers import Qwen3MoeForCausalLM
+from transformers import PreTrainedModel
 
 from doubleback.recipes.pretrain.card import Cost, base_card, measure_base
 from doubleback.recipes.pretrain.config import PretrainConfig
@@ -35,7 +35,7 @@ def pretrain(config: PretrainConfig, lesson: Lesson, out_dir: Path) -> None:
         torch.set_num_threads(num_threads)
 
 
-def _train_with_progress(model: Qwen3MoeForCausalLM, config: PretrainConfig, lesson: Lesson) -> Cost:
+def _train_with_progress(model: PreTrainedModel, config: PretrainConfig, lesson: Lesson) -> Cost:
     """Run all steps under a progress bar, and say what they cost."""
     wall_start, cpu_start = time.monotonic(), time.process_time()
     num_tokens, loss = 0, math.nan
@@ -60,7 +60,7 @@ def _train_with_progress(model: Qwen3MoeForCausalLM, config: PretrainConfig, les
     )
 
 
-def _write_base(model: Qwen3MoeForCausalLM, config: PretrainConfig, lesson: Lesson, cost: Cost, folder: Path) -> None:
+def _write_base(model: PreTrainedModel, config: PretrainConfig, lesson: Lesson, cost: Cost, folder: Path) -> None:
     """Save, score as saved, and state the scores in the card."""
     model.save_pretrained(folder)
     lesson.tokenizer(config).save_pretrained(folder)

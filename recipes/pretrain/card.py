@@ -76,6 +76,8 @@ def _example(groups: Sequence[Group]) -> str:
 
 def base_card(config: PretrainConfig, lesson: Lesson, cost: Cost, scores: Scores) -> str:
     """The model card, in Markdown: task, scores, data, cost, settings."""
+    is_dense = config.model.dense_size is not None
+    kind = "dense Qwen3" if is_dense else "Qwen3-MoE"
     num_seen = len(lesson.problems("pretrain"))
     estimates = {f"pass@{k}": scores.summary["pass_at_k"][str(k)] for k in (1, NUM_SAMPLES)}
     estimates |= {label: scores.summary[name] for name, label in labels(scores.summary).items()}
@@ -88,12 +90,12 @@ def base_card(config: PretrainConfig, lesson: Lesson, cost: Cost, scores: Scores
 license: mit
 library_name: transformers
 pipeline_tag: text-generation
-tags: [{lesson.task}, mixture-of-experts, doubleback]
+tags: [{lesson.task}, {"dense" if is_dense else "mixture-of-experts"}, doubleback]
 ---
 
 # {lesson.title}
 
-A Qwen3-MoE made for doubleback's tests and demonstrations, pre-trained from scratch on synthetic traces. Given
+A {kind} made for doubleback's tests and demonstrations, pre-trained from scratch on synthetic traces. Given
 {lesson.does}; it knows nothing else. Weights are bfloat16,
 the tokenizer knows {len(lesson.vocabulary)} words, and there is no chat template. A completion of a held-out problem:
 

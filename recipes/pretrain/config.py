@@ -14,7 +14,7 @@ TraceName = Annotated[TraceType, Field(strict=False)]
 
 
 class ModelShape(Section):
-    """A Qwen3-MoE small enough for a CPU: 902,656 parameters by default."""
+    """A Qwen3-MoE small enough for a CPU, 902,656 parameters by default; or, with dense_size, a dense Qwen3."""
 
     hidden_size: Annotated[int, Field(ge=32, multiple_of=32)] = 128
     """Width. vLLM's CPU kernel for experts wants a multiple of 32."""
@@ -32,6 +32,8 @@ class ModelShape(Section):
     """Experts that a token visits; their weights are normalised to sum to 1."""
     expert_size: Annotated[int, Field(ge=32, multiple_of=32)] = 128
     """Inner width of an expert."""
+    dense_size: Annotated[int, Field(ge=32, multiple_of=32)] | None = None
+    """Inner width of each layer's feed-forward of a dense model, which has no experts. `null`: a mixture of experts."""
     rope_theta: Positive = 1e4
     """Base of the rotary frequencies."""
     max_positions: Annotated[int, Field(ge=16)] = 512

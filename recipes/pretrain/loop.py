@@ -8,7 +8,7 @@ from itertools import count
 
 import torch
 from torch import Tensor
-from transformers import Qwen3MoeForCausalLM
+from transformers import PreTrainedModel
 
 from doubleback.recipes.pretrain.config import PretrainConfig
 from doubleback.recipes.pretrain.lesson import Lesson
@@ -89,7 +89,7 @@ class TrainedStep:
     """Prompts included, padding not."""
 
 
-def train(model: Qwen3MoeForCausalLM, config: PretrainConfig, lesson: Lesson) -> Iterator[TrainedStep]:
+def train(model: PreTrainedModel, config: PretrainConfig, lesson: Lesson) -> Iterator[TrainedStep]:
     """Train the model in place, one step each time a value is asked for.
 
     RunError where loss or gradient is not finite.
@@ -99,12 +99,11 @@ def train(model: Qwen3MoeForCausalLM, config: PretrainConfig, lesson: Lesson) ->
         model.parameters(), lr=config.lr, betas=betas, weight_decay=config.weight_decay, fused=True
     )
     model.train()
+    balanced = {"output_router_logits": True} if config.model.dense_size is None else {}
     pad_id = lesson.vocabulary.index(PAD)
     for step, (ids_BT, labels_BT) in zip(range(1, config.steps + 1), batches(config, lesson), strict=False):
         mask_BT = (ids_BT != pad_id).long()
-        loss = model(
-            input_ids=ids_BT, attention_mask=mask_BT, labels=labels_BT, output_router_logits=True, use_cache=False
-        ).loss
+        loss = model(input_ids=ids_BT, attention_mask=mask_BT, labels=labels_BT, use_cache=False, **balanced).loss
         loss.backward()
         norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm))
         if not (math.isfinite(norm) and math.isfinite(loss.item())):

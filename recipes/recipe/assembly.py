@@ -12,8 +12,10 @@ from doubleback.eval.show.console import Console
 from doubleback.recipes.models.bundled import bundled_path
 from doubleback.recipes.models.configuration import configuration
 from doubleback.recipes.recipe.imitation.demonstrations import demonstrated
+from doubleback.recipes.recipe.imitation.teacher import find_teacher
 from doubleback.recipes.recipe.mixture.gather import graded, read_texts, scorer_of, together
 from doubleback.recipes.recipe.mixture.strands import strand_engine
+from doubleback.recipes.recipe.policy import Policy
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.recipe.start import initial_adapter
 from doubleback.recipes.recipe.suites import MeasuredSuite, further_suites, own_suites
@@ -55,6 +57,8 @@ class Prepared:
     """What is measured in training, by name."""
     demonstrations: Mapping[str, str]
     """With kind=sft: id of a training problem -> the completion that is given for it."""
+    teacher: Policy | None = None
+    """With kind=distil."""
 
     @property
     def skipped(self) -> list[str]:
@@ -102,9 +106,10 @@ def prepare(
         if recipe.kind == "sft":
             given = demonstrated(splits, recipe, tokenizer)
             splits, demonstrations = given.splits, given.completions
+        teacher = find_teacher(recipe, tokenizer) if recipe.kind == "distil" else None
         reward, dropped = scorer_of(parts), [item for part in parts for item in part.dropped]
         suites = own_suites(recipe, splits, reward) | further_suites(recipe, tokenizer, model.max_length, stack)
-        yield Prepared(splits, dropped, reward, model, longest_prompt, suites, demonstrations)
+        yield Prepared(splits, dropped, reward, model, longest_prompt, suites, demonstrations, teacher)
 
 
 def recipe_memory(recipe: Recipe, config: PretrainedConfig, dtype: str) -> Memory:

@@ -17,7 +17,9 @@ from typing import Any
 from pydantic import BaseModel
 from transformers.utils import cached_file
 
+from doubleback.recipes.models.bundled import bundled_path
 from doubleback.recipes.recipe.assembly import Prepared
+from doubleback.recipes.recipe.policy import Policy, adapter_hash
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.tasks.task import GROUP as TASKS
 from doubleback.rewards.contract.imports import code_files
@@ -31,8 +33,8 @@ from doubleback.rl.run.manifest import file_hash
 from doubleback.rl.run.names import INPUTS, is_run
 
 NEW_RUN = "put it back, or start a new run in another --out"
-ELSEWHERE = ("description", "sampling.stop", "model.path", "lora.init")
-"""Keys whose text names no file, the one that names a model, and the one whose adapter init.json knows."""
+ELSEWHERE = ("description", "sampling.stop", "model.path", "lora.init", "distil.teacher", "distil.model")
+"""Keys whose text names no file, those that name a model or a teacher, and the one whose adapter init.json knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,8 @@ def inputs(recipe: Recipe, prepared: Prepared) -> dict[str, str]:
         lines = to_lines({"problem": name, "completion": text} for name, text in prepared.demonstrations.items())
         digest = hashlib.sha256(lines).hexdigest()
         hashes["the set of demonstrations"] = f"{len(prepared.demonstrations)} completions (SHA-256 {digest})"
+    if prepared.teacher is not None and prepared.teacher.endpoint is None:
+        hashes |= dict(_teacher(prepared.teacher))
     for key, value in [*_leaves(recipe.model_dump(mode="json")), *_named_code(recipe)]:
         # Where a run started is in its first checkpoint, and then in init.json: what lies there may go on, or go. What
         # lies in any other run may too: what is read of it has a hash of its own.
@@ -145,6 +149,14 @@ def _model(path: Path) -> Iterator[tuple[str, str]]:
                 yield f"/{file.name}", _hash_of(file)
     else:
         yield "", f"commit {Path(cached_file(str(path), 'config.json')).parent.name}"
+
+
+def _teacher(policy: Policy) -> Iterator[tuple[str, str]]:
+    """(name, hash) of a teacher's base, file by file, and of its adapter; what a server serves nobody knows."""
+    for name, value in _model(Path(bundled_path(policy.model))):
+        yield f"the teacher's base{name}", value
+    if policy.adapter is not None:
+        yield "the teacher's adapter", f"SHA-256 {adapter_hash(policy.adapter)}"
 
 
 def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, str]]:

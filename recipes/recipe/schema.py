@@ -17,6 +17,7 @@ from doubleback.rewards.settings import MayChange, Section
 from doubleback.rl.config import (
     CheckpointConfig,
     DemonstrationsConfig,
+    DistilConfig,
     LoraSettings,
     ModelConfig,
     OptimConfig,
@@ -27,7 +28,7 @@ from doubleback.rl.config import (
 )
 from doubleback.rl.engines.config import EngineConfig
 from doubleback.rl.objective.config import AlgorithmConfig
-from doubleback.rl.objective.presets import PRESETS, SFT
+from doubleback.rl.objective.presets import DISTIL, PRESETS, SFT
 from doubleback.rl.types import Sampling
 
 TINY_FOLDER = "tiny"
@@ -52,11 +53,12 @@ class Recipe(Section):
     """What the run is called in its default folder and in trackers. `null`: as the recipe, and as its folder."""
     tags: Annotated[list[Annotated[str, Field(min_length=1)]], MayChange()] = []  # noqa: RUF012  (frozen, validated, never shared)
     """Words by which runs are found again: in environment.json, and in trackers."""
-    kind: Literal["rl", "sft", "sample"] = "rl"
+    kind: Literal["rl", "sft", "sample", "distil"] = "rl"
     """What a run does. `rl`: it learns from completions that the policy samples, by their rewards. `sft`: from
     completions that are given (demonstrations), each token alike; `algorithm` then starts from the cross-entropy.
-    `sample`: it learns nothing, but samples the training problems and keeps what is worth imitating (harvest). See
-    docs/sft.md."""
+    `sample`: it learns nothing, but samples the training problems and keeps what is worth imitating (harvest);
+    docs/sft.md has both. `distil`: from completions that it samples, by what a teacher says of each token (distil,
+    docs/distil.md)."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Everything random derives from it: adapter, order of problems, samples."""
     steps: Annotated[int, Field(ge=0), MayChange(only_up=True, where=("optim.schedule", "constant"))]
@@ -86,6 +88,7 @@ class Recipe(Section):
     algorithm: AlgorithmConfig = AlgorithmConfig()
     demonstrations: DemonstrationsConfig = DemonstrationsConfig()
     harvest: HarvestConfig = HarvestConfig()
+    distil: DistilConfig = DistilConfig()
     rollout: RolloutConfig = RolloutConfig()
     problems: ProblemsConfig = ProblemsConfig()
     optim: OptimConfig = OptimConfig()
@@ -160,6 +163,9 @@ class Recipe(Section):
                 return {"steps": 0, **data}
             case {"kind": "sft"}, {**given}:
                 return {**data, "algorithm": {**SFT, **given}}
+            case {"kind": "distil"}, {**given}:
+                lagging = {"old_logprobs": "sampler"} if data.get("rollout", {}).get("ahead") is True else {}
+                return {**data, "algorithm": {**DISTIL, **lagging, **given}}
             case {"rollout": {"ahead": True}}, {**given}:
                 return {**data, "algorithm": {"old_logprobs": "sampler", **given}}
         return data

@@ -1,7 +1,7 @@
 """`lora.init`: training that starts from an earlier adapter, of a run or of a folder in PEFT's layout."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +51,20 @@ def _findings(recipe: Recipe, stored: dict[str, Any], base: str) -> Iterator[str
     for name in OTHER_ADAPTERS:
         if stored.get(name):
             yield f"the adapter has {name}={stored[name]}, which ours has not; start from a plain LoRA adapter"
+    if finding := base_finding(stored, base, f"the recipe has model.path={recipe.model.path}"):
+        yield finding
+
+
+def base_finding(stored: Mapping[str, Any], base: str, named: str) -> str | None:
+    """What is wrong with an adapter's settings `stored` for the folder `base`, which stands where `named` says."""
     trained_on = str(stored.get("base_model_name_or_path") or "")
     # A base lies in another folder on another machine: its last name is what stays.
-    if trained_on and Path(trained_on).name.lower() != Path(base).name.lower():
-        yield (
-            f"the adapter is for the base {trained_on}, the recipe has model.path={recipe.model.path}; where both are "
-            f"the same, write its name into base_model_name_or_path of {CONFIG}"
-        )
+    if not trained_on or Path(trained_on).name.lower() == Path(base).name.lower():
+        return None
+    return (
+        f"the adapter is for the base {trained_on}, {named}; where both are the same, write its name into "
+        f"base_model_name_or_path of {CONFIG}"
+    )
 
 
 def record_start(out: Path, adapter: Path, adapter_hash: str) -> None:

@@ -75,7 +75,15 @@ IDLE = (
     *(f"algorithm.{key}" for key in ("old_logprobs", "entropy_delta", "entropy_max", "drop_zero_variance")),
     *(f"optim.{key}" for key in ("pack", "share_prompts", "logits_mib")),
     *(f"problems.{key}" for key in ("memory", "rest_epochs", "promote_at")),
-    *("lora.expert_compute", "engine.return_routed_experts", "rollout.max_lag", "demonstrations", "harvest"),
+    *(
+        "lora.expert_compute",
+        "engine.return_routed_experts",
+        "rollout.max_lag",
+        "demonstrations",
+        "harvest",
+        "distil",
+        "algorithm.teacher_discount",
+    ),
 )
 """Keys without an effect on TRL's result: they change speed alone, belong to a key that is off, or correct a difference
 between sampler and trainer that TRL's generation with transformers does not have."""

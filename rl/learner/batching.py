@@ -47,6 +47,8 @@ class Microbatch:
     """Where these tokens stand in the forward pass."""
     routes_BTLK: Tensor | None = None
     """The experts that the engine chose for each token, in each of L layers K of them; -1 on padding."""
+    teacher_logprobs_BT: Tensor | None = None
+    """What a teacher says of the predicted token, 0 outside the loss mask. None where none was asked."""
 
 
 def assign(groups: Sequence[Group], algorithm: AlgorithmConfig) -> list[Group]:
@@ -60,8 +62,8 @@ def make_batch(groups: Sequence[Group], algorithm: AlgorithmConfig, sampling: Sa
     """What the learner needs of `groups`.
 
     Left out of the forward pass, and counted: completions without a verdict, cut-off ones if the recipe says so, and
-    groups without spread (their advantages are 0) unless a KL or entropy term still pulls on them. The weights are
-    those of the whole step, so that what is left out changes no gradient of what stays.
+    groups without spread (their advantages are 0) unless a teacher, a KL or an entropy term still pulls on them. The
+    weights are those of the whole step, so that what is left out changes no gradient of what stays.
     """
     judged = [
         (group, row, row.advantage, algorithm.mask_truncated and row.completion.is_truncated)
@@ -72,6 +74,7 @@ def make_batch(groups: Sequence[Group], algorithm: AlgorithmConfig, sampling: Sa
     lengths = [0 if is_masked else len(row.completion.token_ids) for _, row, _, is_masked in judged]
     weights = token_weights(lengths, algorithm.normaliser, sampling.max_tokens)
     keeps_all = algorithm.has_kl_loss or algorithm.has_entropy_bonus or not algorithm.drop_zero_variance
+    keeps_all = keeps_all or any(group.teacher_logprobs for group in groups)
     samples = tuple(
         sample_of(group, row, advantage, weight)
         for (group, row, advantage, is_masked), weight in zip(judged, weights, strict=True)
@@ -84,7 +87,13 @@ def sample_of(group: Group, row: GroupRow, advantage: float = 0.0, token_weight:
     """One completion of the group as the learner needs it."""
     completion = row.completion
     return Sample(
-        group.prompt_ids, completion.token_ids, completion.sampler_logprobs, advantage, token_weight, row.routes
+        group.prompt_ids,
+        completion.token_ids,
+        completion.sampler_logprobs,
+        advantage,
+        token_weight,
+        row.routes,
+        row.teacher_logprobs,
     )
 
 
@@ -102,6 +111,7 @@ def _pad(samples: Sequence[Sample], rows: tuple[int, ...], device: torch.device,
     target_ids = torch.zeros_like(input_ids)
     loss_mask = torch.zeros(num_rows, width, dtype=torch.bool)
     sampler_logprobs = torch.zeros(num_rows, width)
+    teacher_logprobs = torch.zeros(num_rows, width)
     weights = torch.zeros(num_rows, width)
     for row, sample in enumerate(samples):
         ids, last = torch.tensor(sample.prompt_ids + sample.completion_ids), sample.num_inputs
@@ -111,8 +121,11 @@ def _pad(samples: Sequence[Sample], rows: tuple[int, ...], device: torch.device,
         loss_mask[row, first:last] = True
         # NaN where nobody sampled it: what would compare with that is then no number either.
         sampler_logprobs[row, first:last] = torch.tensor(sample.sampler_logprobs or math.nan)
+        if sample.teacher_logprobs is not None:
+            teacher_logprobs[row, first:last] = torch.tensor(sample.teacher_logprobs)
         weights[row, first:last] = sample.token_weight
     lengths = [sample.num_inputs for sample in samples]
+    is_taught = any(sample.teacher_logprobs is not None for sample in samples)
     routes = stacked([sample.routes for sample in samples], lengths, width)
     return Microbatch(
         input_ids_BT=input_ids.to(device),
@@ -124,4 +137,5 @@ def _pad(samples: Sequence[Sample], rows: tuple[int, ...], device: torch.device,
         rows=rows,
         placement=layout.place(samples, device),
         routes_BTLK=None if routes is None else routes.to(device),
+        teacher_logprobs_BT=teacher_logprobs.to(device) if is_taught else None,
     )

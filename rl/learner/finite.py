@@ -51,6 +51,7 @@ def _numbers(group: Group) -> list[tuple[str, Sequence[float]]]:
     judged = [value for value in group.advantages if value is not None]
     return [
         ("a log-probability (engine)", sampled),
+        ("a log-probability (teacher)", [value for values in group.teacher_logprobs for value in values]),
         ("a KL penalty (algorithm.kl_in=reward)", group.penalties),
         ("an advantage", judged),
     ]

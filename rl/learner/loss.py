@@ -13,7 +13,7 @@ from torch import Tensor
 from doubleback.rl.learner.batching import Microbatch
 from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.objective.importance import bound_shares
-from doubleback.rl.objective.kl import kl_k3
+from doubleback.rl.objective.kl import kl_k3, towards_teacher
 from doubleback.rl.objective.losses import probability_ratio, weighted_sum
 
 
@@ -63,7 +63,7 @@ def loss_terms(micro: Microbatch, values: TokenValues, algorithm: AlgorithmConfi
     """
     behind_BT = micro.sampler_logprobs_BT if algorithm.old_logprobs == "sampler" else values.old_logprobs_BT
     ratio_BT = probability_ratio(values.logprobs_BT, behind_BT, micro.loss_mask_BT, algorithm.ratio)
-    tensors = {"advantages_B1": micro.advantages_B1, "mask_BT": micro.loss_mask_BT}
+    tensors = {"advantages_B1": _advantages(micro, values, algorithm), "mask_BT": micro.loss_mask_BT}
     surrogate_BT = algorithm.functions.surrogate(ratio_BT=ratio_BT, logprobs_BT=values.logprobs_BT, **tensors)
     importance_BT, importance_shares = _importance(micro, values.old_logprobs_BT, algorithm)
     kl_BT, measured_kl_BT = _kl(values, algorithm) if algorithm.has_kl_loss else (None, None)
@@ -82,6 +82,14 @@ def loss_terms(micro: Microbatch, values: TokenValues, algorithm: AlgorithmConfi
         kl_BT=measured_kl_BT,
         shares={**clip_shares, **importance_shares},
     )
+
+
+def _advantages(micro: Microbatch, values: TokenValues, algorithm: AlgorithmConfig) -> Tensor:
+    """One a completion, (B, 1); with a teacher one a token, (B, T): the same and what draws it towards the teacher."""
+    if micro.teacher_logprobs_BT is None:
+        return micro.advantages_B1
+    policy_BT, teacher_BT = values.old_logprobs_BT, micro.teacher_logprobs_BT
+    return micro.advantages_B1 + towards_teacher(policy_BT, teacher_BT, micro.loss_mask_BT, algorithm.teacher_discount)
 
 
 def _importance(

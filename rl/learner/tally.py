@@ -8,7 +8,7 @@ from doubleback.rl.learner.batching import Microbatch
 from doubleback.rl.learner.forward import Forward, reported
 from doubleback.rl.learner.loss import Terms, TokenValues
 from doubleback.rl.objective.agreement import largest
-from doubleback.rl.objective.kl import kl_k3
+from doubleback.rl.objective.kl import kl_k1, kl_k3
 from doubleback.rl.policy.routing import differing
 
 
@@ -40,6 +40,8 @@ class Tally:
         }
         if terms.kl_BT is not None:
             measured["learner/kl_ref"] = terms.kl_BT
+        if micro.teacher_logprobs_BT is not None:
+            measured["learner/kl_teacher"] = kl_k1(values.old_logprobs_BT, micro.teacher_logprobs_BT)
         for name, of_tokens in measured.items():
             total = float(of_tokens.expand(mask_BT.shape)[mask_BT].sum(dtype=torch.float64))
             self._sums[name] = self._sums.get(name, 0.0) + total

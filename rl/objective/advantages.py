@@ -71,6 +71,11 @@ def one(rewards_G: Sequence[float]) -> list[float]:
     return [1.0] * len(rewards_G)
 
 
+def zero(rewards_G: Sequence[float]) -> list[float]:
+    """0 for every completion, whatever its reward: a teacher alone says what is better (`kind: distil`)."""
+    return [0.0] * len(rewards_G)
+
+
 def batch_scaled(
     rewards_PG: Sequence[Sequence[float]], *, by_rewards: bool, epsilon: float = EPSILON
 ) -> list[list[float]]:

@@ -60,6 +60,9 @@ class AlgorithmConfig(Section):
     """A term of the loss, or summed over the completion and taken off its reward before the advantages."""
     kl_times_ratio: bool = False
     """Multiply the loss's KL by the probability ratio (DeepSeek-V3.2, arXiv:2512.02556; TRL's default)."""
+    teacher_discount: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """With kind=distil, how much of what a token leads to counts for it: 0, its own distance from the teacher alone; 1,
+    that of the whole rest (`rl.objective.kl`)."""
     entropy_coef: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the entropy bonus; with entropy_target only where it starts."""
     entropy_target: Positive | None = None

@@ -25,7 +25,8 @@ REWARDS = ("rewards_G", "rewards_PG")
 """What an advantage takes: the judged rewards of one group, or those of every group of the step."""
 TENSORS = ("ratio_BT", "logprobs_BT", "advantages_B1", "mask_BT")
 """What a surrogate may take: the probability ratio, (B, T) or of whole completions (B, 1); the policy's
-log-probabilities with gradient; one advantage a completion; True where a token belongs to a completion."""
+log-probabilities with gradient; one advantage a completion, but with a teacher one a token, (B, T); True where a token
+belongs to a completion."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,9 @@ SFT: Mapping[str, Any] = {
 }
 """What `kind: sft` says of `algorithm`: the mean cross-entropy over the tokens of a step."""
 
+DISTIL: Mapping[str, Any] = {"advantage": "zero", "normaliser": "token"}
+"""What `kind: distil` says of `algorithm`: no reward, the mean reverse KL over the tokens of a step."""
+
 PRESETS: dict[str, Preset] = {
     "grpo": Preset(
         "group mean and deviation, mean over each completion, KL to the base",

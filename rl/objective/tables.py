@@ -84,6 +84,7 @@ ADVANTAGES: dict[str, Advantage] = {
     "leave_one_out": Advantage(function=f"{HERE}.advantages:leave_one_out", paper="arXiv:2402.14740"),
     "maxrl": Advantage(function=f"{HERE}.advantages:maxrl", paper="arXiv:2602.02710", divides_by_mean=True),
     "one": Advantage(function=f"{HERE}.advantages:one", paper="arXiv:2203.02155"),
+    "zero": Advantage(function=f"{HERE}.advantages:zero", paper="arXiv:2306.13649"),
     "batch_scaled": Advantage(
         function=f"{HERE}.advantages:batch_scaled", paper="arXiv:2501.03262", arguments={"by_rewards": False}
     ),

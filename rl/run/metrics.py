@@ -67,6 +67,8 @@ METRICS: dict[str, str] = {
     "below; only with a floor",
     "learner/kl_ref": "mean k3 estimate of KL(policy || adapter-off reference), nats per token; only with a KL in the "
     "loss",
+    "learner/kl_teacher": "mean of log policy - log teacher over sampled tokens, the k1 estimate of KL(policy || "
+    "teacher), nats per token; only with `kind: distil`",
     "learner/entropy_coef": "what multiplied the entropy in the loss of the step; only with an entropy bonus",
     "learner/tokens": "tokens that went through forward and backward",
     "gap/mean_abs": "mean |old_logprobs - sampler_logprobs| over trained tokens, nats",

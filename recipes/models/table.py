@@ -12,6 +12,9 @@ FOLDER = Path(__file__).parent
 NEAR = 0.8
 """How alike two names must be, from 0 to 1, for one to be taken for a misspelt other: a hub id may be one word too."""
 
+SAMPLES_NOTHING = ("sft", "sample")
+"""Kinds of recipe that learn from no samples of their own: what a model asks of the algorithm is about those."""
+
 
 def shipped_models() -> dict[str, Path]:
     """The files of the table, by the name that `model.path` takes."""
@@ -26,7 +29,8 @@ def start_from_model(data: dict[str, Any]) -> dict[str, Any]:
     model = given if isinstance(given, Mapping) else {"path": given}
     name, models = str(model.get("path")), shipped_models()
     if name not in models:
-        if (near := get_close_matches(name, models, n=1, cutoff=NEAR)) and not Path(name).exists():
+        near = [] if "/" in name else get_close_matches(name, models, n=1, cutoff=NEAR)  # of the hub, or a folder
+        if near and not Path(name).exists():
             raise ConfigError(
                 f"model.path={name} is neither in the table of models nor a folder; did you mean {near[0]}?"
             )
@@ -34,4 +38,6 @@ def start_from_model(data: dict[str, Any]) -> dict[str, Any]:
     start = settings.read_yaml(models[name], "model")
     own = {key: value for key, value in model.items() if key != "path"}
     start.pop("description", None)
+    if data.get("kind") in SAMPLES_NOTHING:
+        start.pop("algorithm", None)
     return settings.on_top_of(start, {**data, "model": own})

@@ -7,6 +7,7 @@ from functools import cache
 from importlib.metadata import entry_points
 
 import pytest
+import yaml
 from pydantic import BaseModel
 
 from doubleback.recipes.models.bundled import bundled_path
@@ -14,6 +15,7 @@ from doubleback.recipes.recipe.loading import load_recipe, shipped
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.rewards.settings import LARGEST, override, read_yaml, validated
 from doubleback.rewards.types import ConfigError
+from doubleback.rl.objective.config import AlgorithmConfig
 
 
 def findings(name="countdown", *overrides):
@@ -25,7 +27,23 @@ def findings(name="countdown", *overrides):
 @pytest.mark.parametrize("name", shipped())
 def test_every_shipped_recipe_is_valid(name):
     recipe = load_recipe(name)
-    assert bundled_path(recipe.model.path)
+    whole = [recipe] if isinstance(recipe, Recipe) else [stage.recipe for stage in recipe.stages]
+    assert all(bundled_path(it.model.path) for it in whole)
+
+
+def test_what_a_run_of_a_published_model_writes_down_is_read_again(tmp_path):
+    """Its hub id, which is nearly a name of the table, is no misspelt one."""
+    recipe = load_recipe("chain-sum")
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe.model_dump(mode="json")), encoding="utf-8")
+    assert load_recipe(str(path)) == recipe
+
+
+def test_what_a_model_asks_of_the_algorithm_is_for_kinds_that_sample_what_they_learn_from():
+    model = "model=granite-3.1-1b-a400m"
+    assert load_recipe("countdown", [model]).algorithm.routing_replay
+    assert not load_recipe("countdown-sft", [model]).algorithm.routing_replay
+    assert load_recipe("countdown-sample", [model]).algorithm == AlgorithmConfig()
 
 
 def test_overrides_are_typed_yaml():

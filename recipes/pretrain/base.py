@@ -8,11 +8,12 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from transformers import PreTrainedModel
 
+from doubleback.recipes.pretrain.balance import rounded
 from doubleback.recipes.pretrain.card import Cost, base_card, measure_base
 from doubleback.recipes.pretrain.config import PretrainConfig
 from doubleback.recipes.pretrain.lesson import Lesson
 from doubleback.recipes.pretrain.loop import train
-from doubleback.recipes.pretrain.model import make_model
+from doubleback.recipes.pretrain.model import make_model, untied
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.run.files import whole_folder
 
@@ -30,7 +31,7 @@ def pretrain(config: PretrainConfig, lesson: Lesson, out_dir: Path) -> None:
         model = make_model(config, lesson)
         cost = _train_with_progress(model, config, lesson)
         with whole_folder(out_dir) as unfinished:
-            _write_base(model.to(torch.bfloat16), config, lesson, cost, unfinished)
+            _write_base(untied(rounded(model)), config, lesson, cost, unfinished)
     finally:
         torch.set_num_threads(num_threads)
 

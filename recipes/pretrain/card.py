@@ -1,7 +1,7 @@
 """Scores of a base on held-out problems, and the model card that states them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,11 @@ from doubleback.rewards.types import Verdict
 from doubleback.rl.engines.config import EngineConfig
 from doubleback.rl.engines.create import create_engine
 from doubleback.rl.policy.base import base_tensors, load_base, load_tokenizer
+from doubleback.rl.run.experts import expert_balance
 from doubleback.rl.run.samples import sample_lines
 from doubleback.rl.types import Group, ModelSource, Sampling
 
+NAMES = {"qwen3_moe": "Qwen3-MoE", "glm4_moe": "GLM-4-MoE"}
 NUM_SAMPLES = 16
 """Completions per problem."""
 
@@ -74,10 +76,22 @@ def _example(groups: Sequence[Group]) -> str:
     return next((text for text, doubles_back in samples if doubles_back), samples[0][0])
 
 
+def _experts(groups: Sequence[Group]) -> str:
+    """How evenly these completions' tokens are spread over the experts, a row a layer; nothing of a dense model."""
+    if (layers := expert_balance(groups)) is None:
+        return ""
+    head = "| layer of experts | MaxVio | mean violation | entropy | never used | busiest expert |\n" + 6 * "|---" + "|"
+    rows = [
+        f"| {number} | {' | '.join(f'{value:.3f}' for value in astuple(layer))} |"
+        for number, layer in enumerate(layers)
+    ]
+    return "\n".join([head, *rows, ""])
+
+
 def base_card(config: PretrainConfig, lesson: Lesson, cost: Cost, scores: Scores) -> str:
     """The model card, in Markdown: task, scores, data, cost, settings."""
     is_dense = config.model.dense_size is not None
-    kind = "dense Qwen3" if is_dense else "Qwen3-MoE"
+    kind = "dense Qwen3" if is_dense else NAMES[config.model.architecture]
     num_seen = len(lesson.problems("pretrain"))
     estimates = {f"pass@{k}": scores.summary["pass_at_k"][str(k)] for k in (1, NUM_SAMPLES)}
     estimates |= {label: scores.summary[name] for name, label in labels(scores.summary).items()}
@@ -95,8 +109,8 @@ tags: [{lesson.task}, {"dense" if is_dense else "mixture-of-experts"}, doublebac
 
 # {lesson.title}
 
-A {kind} made for doubleback's tests and demonstrations, pre-trained from scratch on synthetic traces. Given
-{lesson.does}; it knows nothing else. Weights are bfloat16,
+A {kind} made for doubleback's tests and demonstrations, pre-trained from scratch on
+synthetic traces. Given {lesson.does}; it knows nothing else. Weights are bfloat16,
 the tokenizer knows {len(lesson.vocabulary)} words, and there is no chat template. A completion of a held-out problem:
 
     {_example(scores.groups)}
@@ -111,6 +125,7 @@ Intervals are 95 %, bootstrapped over problems.
 |---|---|---|
 {rows}
 
+{_experts(scores.groups)}
 Shares are of completions. Backtracks and errors are found by replaying the states of the search
 (`{lesson.replay}`).
 

@@ -1,6 +1,6 @@
 """Settings of a base that is made from scratch. Loads without torch."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -16,6 +16,9 @@ TraceName = Annotated[TraceType, Field(strict=False)]
 class ModelShape(Section):
     """A Qwen3-MoE small enough for a CPU, 902,656 parameters by default; or, with dense_size, a dense Qwen3."""
 
+    architecture: Literal["qwen3_moe", "glm4_moe"] = "qwen3_moe"
+    """`glm4_moe` (GLM-4.5) has the router of DeepSeek-V3 on the attention of Qwen3-MoE: sigmoid scores, a bias for the
+    choice that a checkpoint keeps, and an expert for every token beside the routed ones."""
     hidden_size: Annotated[int, Field(ge=32, multiple_of=32)] = 128
     """Width. vLLM's CPU kernel for experts wants a multiple of 32."""
     num_layers: Annotated[int, Field(ge=1)] = 2
@@ -79,8 +82,14 @@ class PretrainConfig(Section):
     """Steps of linear rise to `lr`."""
     decay_share: Annotated[float, Field(ge=0, le=1)] = 0.35
     """Last share of the steps, in which the rate falls linearly to 0."""
+    balance: Literal["auxiliary", "bias"] = "auxiliary"
+    """What spreads tokens over experts: `auxiliary`, a loss beside the model's own, or `bias`, one of each expert that
+    counts for the choice alone, is moved after every step, and of which no loss knows (arXiv:2408.15664). The second
+    needs model.architecture=glm4_moe."""
     balance_coefficient: Annotated[float, Field(ge=0)] = 0.01
-    """Weight of the loss that spreads tokens over the experts."""
+    """Weight of the auxiliary loss; 0: nothing spreads tokens."""
+    balance_rate: Positive = 0.001
+    """How far a bias moves in a step."""
     threads: Annotated[int, Field(ge=1)] = 1
     """CPU threads; the same number gives the same weights. Two save a third of the time on idle cores, and take several
     times as long where a core is shared."""
@@ -98,9 +107,30 @@ class PretrainConfig(Section):
     def _fits(self) -> Self:
         if not sum(self.mix.values()) > 0:
             raise ValueError(f"mix={self.mix} must have a positive share")
+        if findings := list(self._findings()):
+            raise ValueError("\n".join(findings))
         longest = self.longest_prompt + self.budget
         if longest > self.model.max_positions:
             raise ValueError(f"budget={self.budget} and a prompt exceed model.max_positions={self.model.max_positions}")
         if longest > self.tokens_per_batch:
             raise ValueError(f"budget={self.budget} and a prompt exceed tokens_per_batch={self.tokens_per_batch}")
         return self
+
+    def _findings(self) -> Iterator[str]:
+        if self.model.dense_size is not None and self.model.architecture != "qwen3_moe":
+            yield (
+                f"model.dense_size={self.model.dense_size} makes a dense Qwen3, and model.architecture="
+                f"{self.model.architecture} is a mixture of experts; leave one of them out"
+            )
+        if self.balance == "bias" and self.model.architecture != "glm4_moe":
+            yield (
+                f"balance=bias needs a bias that a checkpoint keeps, and model.architecture={self.model.architecture} "
+                "has none; set model.architecture=glm4_moe or balance=auxiliary"
+            )
+        if (
+            self.balance == "bias"
+            and self.balance_coefficient != type(self).model_fields["balance_coefficient"].default
+        ):
+            yield f"balance_coefficient={self.balance_coefficient} has no effect with balance=bias; leave it out"
+        if self.balance != "bias" and self.balance_rate != type(self).model_fields["balance_rate"].default:
+            yield f"balance_rate={self.balance_rate} has no effect with balance={self.balance}; set balance=bias"

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from doubleback.recipes.pretrain.balance import balancing
 from doubleback.recipes.pretrain.config import PretrainConfig
 from doubleback.recipes.pretrain.lesson import Lesson
 from doubleback.recipes.pretrain.traces import sample_trace
@@ -99,12 +100,12 @@ def train(model: PreTrainedModel, config: PretrainConfig, lesson: Lesson) -> Ite
         model.parameters(), lr=config.lr, betas=betas, weight_decay=config.weight_decay, fused=True
     )
     model.train()
-    balanced = {"output_router_logits": True} if config.model.dense_size is None else {}
+    spread = balancing(model, config)
     pad_id = lesson.vocabulary.index(PAD)
     for step, (ids_BT, labels_BT) in zip(range(1, config.steps + 1), batches(config, lesson), strict=False):
         mask_BT = (ids_BT != pad_id).long()
-        loss = model(input_ids=ids_BT, attention_mask=mask_BT, labels=labels_BT, use_cache=False, **balanced).loss
-        loss.backward()
+        loss = spread.loss(ids_BT, mask_BT, labels_BT)
+        loss.backward()  # type: ignore[no-untyped-call]
         norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm))
         if not (math.isfinite(norm) and math.isfinite(loss.item())):
             raise RunError(
@@ -114,4 +115,5 @@ def train(model: PreTrainedModel, config: PretrainConfig, lesson: Lesson) -> Ite
         optimizer.param_groups[0]["lr"] = learning_rate(step, config)
         optimizer.step()
         optimizer.zero_grad()
+        spread.after_step(mask_BT)
         yield TrainedStep(loss.item(), int(mask_BT.sum()))

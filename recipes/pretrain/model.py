@@ -1,9 +1,17 @@
-"""The model that a base is before training: a tiny Qwen3-MoE, or a dense Qwen3, in float32."""
+"""The model that a base is before training: a tiny mixture of experts, or a dense Qwen3, in float32."""
 
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel, Qwen3Config, Qwen3ForCausalLM, Qwen3MoeConfig, Qwen3MoeForCausalLM
+from transformers import (
+    Glm4MoeConfig,
+    Glm4MoeForCausalLM,
+    PreTrainedModel,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+    Qwen3MoeConfig,
+    Qwen3MoeForCausalLM,
+)
 
 from doubleback.recipes.pretrain.config import PretrainConfig
 from doubleback.recipes.pretrain.lesson import Lesson
@@ -16,28 +24,60 @@ INITIAL_STD = 0.05
 def make_model(config: PretrainConfig, lesson: Lesson) -> PreTrainedModel:
     """The model before training, in float32; its weights depend on the seed alone."""
     torch.manual_seed(config.seed)
-    shape = config.model
-    if shape.dense_size is None:
-        model: PreTrainedModel = Qwen3MoeForCausalLM(
-            Qwen3MoeConfig(
-                **_both(config, lesson),
-                intermediate_size=shape.expert_size,
-                moe_intermediate_size=shape.expert_size,
-                num_experts=shape.num_experts,
-                num_experts_per_tok=shape.num_experts_per_token,
-                norm_topk_prob=True,
-                router_aux_loss_coef=config.balance_coefficient,
-            )
-        )
+    if config.model.dense_size is not None:
+        model = _dense(config, lesson)
     else:
-        model = Qwen3ForCausalLM(Qwen3Config(**_both(config, lesson), intermediate_size=shape.dense_size))
+        model = _qwen3(config, lesson) if config.model.architecture == "qwen3_moe" else _glm4(config, lesson)
     lesson.prepare_embeddings_(model.get_input_embeddings().weight)
     match_keys_to_queries_(model)
     return model
 
 
-def _both(config: PretrainConfig, lesson: Lesson) -> dict[str, Any]:
-    """What is said of a dense model and of a mixture alike."""
+def _dense(config: PretrainConfig, lesson: Lesson) -> PreTrainedModel:
+    return Qwen3ForCausalLM(Qwen3Config(**_shared(config, lesson), intermediate_size=config.model.dense_size))
+
+
+def _qwen3(config: PretrainConfig, lesson: Lesson) -> PreTrainedModel:
+    return Qwen3MoeForCausalLM(
+        Qwen3MoeConfig(
+            **_shared(config, lesson),
+            **_mixture(config),
+            num_experts=config.model.num_experts,
+            router_aux_loss_coef=config.balance_coefficient,
+        )
+    )
+
+
+def _glm4(config: PretrainConfig, lesson: Lesson) -> PreTrainedModel:
+    """GLM-4.5's architecture with Qwen3-MoE's attention: norms of queries and keys, all of a head rotated."""
+    shared = _shared(config, lesson)
+    shared["rope_parameters"] = {**shared["rope_parameters"], "partial_rotary_factor": 1.0}
+    return Glm4MoeForCausalLM(
+        Glm4MoeConfig(
+            **shared,
+            **_mixture(config),
+            n_routed_experts=config.model.num_experts,
+            n_shared_experts=1,
+            first_k_dense_replace=0,
+            use_qk_norm=True,
+            num_mtp_layers=0,
+            rms_norm_eps=1e-6,
+        )
+    )
+
+
+def _mixture(config: PretrainConfig) -> dict[str, Any]:
+    """What both mixtures of experts call by the same names."""
+    return {
+        "intermediate_size": config.model.expert_size,
+        "moe_intermediate_size": config.model.expert_size,
+        "num_experts_per_tok": config.model.num_experts_per_token,
+        "norm_topk_prob": True,
+    }
+
+
+def _shared(config: PretrainConfig, lesson: Lesson) -> dict[str, Any]:
+    """What every architecture calls by the same names."""
     shape, words = config.model, lesson.vocabulary
     return {
         "vocab_size": len(words),
@@ -54,6 +94,18 @@ def _both(config: PretrainConfig, lesson: Lesson) -> dict[str, Any]:
         "eos_token_id": words.index(EOS),
         "pad_token_id": words.index(PAD),
     }
+
+
+def untied(model: PreTrainedModel) -> PreTrainedModel:
+    """The model, in place, with a head of its own where vLLM, unlike transformers, looks for no other: in GLM-4-MoE.
+
+    The head of a checkpoint without one would be 0 there, and every word as likely as any other.
+    """
+    if model.config.model_type == "glm4_moe":
+        model.config.tie_word_embeddings = False
+        head = model.get_output_embeddings()
+        head.weight = torch.nn.Parameter(head.weight.detach().clone())
+    return model
 
 
 @torch.no_grad()

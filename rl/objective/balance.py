@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,16 @@ def balance(load_E: Sequence[float], num_tokens: float) -> Balance:
         unused=sum(load == 0 for load in load_E) / num_experts,
         largest_share=max(load_E) / num_tokens,
     )
+
+
+def moved_bias(bias_E: Tensor, load_E: Tensor, rate: float) -> Tensor:
+    """The bias of each expert after a step: b + rate * sign(mean load - load), what is overloaded down, else up.
+
+    Auxiliary-loss-free balancing (arXiv:2408.15664, algorithm 1; DeepSeek-V3, arXiv:2412.19437, eq. 16): the bias is
+    added to the scores for the choice alone, and the weights of the chosen are those of the scores without it. For
+    example loads of 4, 3, 1, 0, on average 2, at a rate of .001: -.001, -.001, +.001, +.001. One at the mean stays.
+    """
+    return bias_E + rate * (load_E.double().mean() - load_E).sign().to(bias_E.dtype)
 
 
 def over_layers(balances: Sequence[Balance]) -> dict[str, float]:

@@ -102,8 +102,10 @@ def load_base(source: ModelSource) -> PreTrainedModel:
 
 
 def base_tensors(model: PreTrainedModel) -> dict[str, Tensor]:
-    """The base's parameters by name, sharing memory with the model. Take it before an adapter is attached."""
-    return {name: parameter.data for name, parameter in model.named_parameters(remove_duplicate=False)}
+    """The base's weights by name, sharing memory with the model: parameters, and the buffers that a checkpoint keeps,
+    as the bias for the choice of experts (DeepSeek-V3). Take it before an adapter is attached.
+    """
+    return dict(model.state_dict())
 
 
 def random_ids(model: PreTrainedModel) -> Tensor:

@@ -5,8 +5,18 @@ from math import isnan, log, nan
 
 import numpy as np
 import pytest
+import torch
+from torch.testing import assert_close
 
-from doubleback.rl.objective.balance import Balance, balance, by_layer, expert_loads, from_layers, over_layers
+from doubleback.rl.objective.balance import (
+    Balance,
+    balance,
+    by_layer,
+    expert_loads,
+    from_layers,
+    moved_bias,
+    over_layers,
+)
 
 
 def test_four_loads_by_hand():
@@ -37,6 +47,14 @@ def test_loads_are_counted_layer_by_layer():
     assert expert_loads(experts_NLK[:0], 4).tolist() == [[0] * 4] * 2
     wide = np.full((300, 1, 1), 299, dtype=np.int16)
     assert expert_loads(wide, 300).tolist() == [[0] * 299 + [300]]
+
+
+def test_a_bias_moves_against_the_load_by_hand():
+    """Loads of 4, 3, 1, 0 and one at the mean of 2: two down, two up, one as it is, whatever the distance."""
+    bias = torch.tensor([0.5, 0.0, 0.0, -0.25, 0.125])
+    moved = moved_bias(bias, torch.tensor([4, 3, 1, 0, 2]), 0.125)
+    assert_close(moved, torch.tensor([0.375, -0.125, 0.125, -0.125, 0.125]), atol=0, rtol=0)
+    assert_close(moved_bias(bias, torch.full((5,), 7), 0.125), bias, atol=0, rtol=0)
 
 
 def test_over_layers_a_bad_one_shows():

@@ -76,6 +76,13 @@ def _example(groups: Sequence[Group]) -> str:
     return next((text for text, doubles_back in samples if doubles_back), samples[0][0])
 
 
+def _row(name: str, estimate: Mapping[str, float | None]) -> str:
+    """A measure and its interval, where it has one: a single problem that it applies to says nothing of others."""
+    low, high = estimate["low"], estimate["high"]
+    interval = "-" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+    return f"| {name} | {estimate['value']:.3f} | {interval} |"
+
+
 def _experts(groups: Sequence[Group]) -> str:
     """How evenly these completions' tokens are spread over the experts, a row a layer; nothing of a dense model."""
     if (layers := expert_balance(groups)) is None:
@@ -95,10 +102,7 @@ def base_card(config: PretrainConfig, lesson: Lesson, cost: Cost, scores: Scores
     num_seen = len(lesson.problems("pretrain"))
     estimates = {f"pass@{k}": scores.summary["pass_at_k"][str(k)] for k in (1, NUM_SAMPLES)}
     estimates |= {label: scores.summary[name] for name, label in labels(scores.summary).items()}
-    rows = "\n".join(
-        f"| {name} | {estimate['value']:.3f} | {estimate['low']:.3f} to {estimate['high']:.3f} |"
-        for name, estimate in estimates.items()
-    )
+    rows = "\n".join(_row(name, estimate) for name, estimate in estimates.items() if estimate["value"] is not None)
     settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
     return f"""---
 license: mit

@@ -32,6 +32,8 @@ LONGEST = [
     "rl/engines/test_contract.py",
     "recipes/trl/test_trainer.py",
     "recipes/commands/test_learns.py",
+    "recipes/commands/stages/test_stages.py",
+    "recipes/commands/stages/test_twins.py",
     "recipes/commands/test_endpoint.py",
     "rl/learner/test_parity_trl.py",
     "recipes/commands/test_trained_runs.py",

@@ -11,7 +11,7 @@ from doubleback.recipes.recipe.stages.road import Road
 from doubleback.rewards.settings import require_folder
 from doubleback.rewards.types import ConfigError
 
-PREPARED = {"data", "demonstrations", "eval", "kind", "model", "reward", "sampling", "task", "tiny"}
+PREPARED = {"data", "demonstrations", "eval", "kind", "mix", "model", "modes", "reward", "sampling", "task", "tiny"}
 """Sections of a recipe on which it depends how it is prepared."""
 
 

@@ -31,7 +31,12 @@ def _completions(earlier: Stage, folder: Path, asked: Any, out: Path, console: C
     return str(out / DEMONSTRATIONS)
 
 
-GIVEN: Mapping[str, Give] = {"demonstrations.source": _completions}
+def _policy(earlier: Stage, folder: Path, asked: Any, out: Path, console: Console) -> str:
+    """Of its newest adapter on its base."""
+    return str(folder)
+
+
+GIVEN: Mapping[str, Give] = {"demonstrations.source": _completions, "distil.teacher": _policy}
 
 
 def given(road: Road, stage: Stage, out: Path, console: Console) -> Recipe:

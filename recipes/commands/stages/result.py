@@ -1,7 +1,7 @@
 """What a stage has come to: whether it is finished, its figures on the test problems, its cost. Loads no torch."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,10 +45,12 @@ class StageResult:
     """What was sampled to learn from; evaluations are not counted."""
     before: Summary | None
     """The test problems at step 0."""
-    after: Summary | None
-    """The test problems at the end."""
-    problems: frozenset[str]
-    """Their ids."""
+    after: Sequence[tuple[frozenset[str], Summary]]
+    """What was measured at the end: ids of the test problems with their summary, of several tasks or modes apart."""
+
+    def on(self, problems: frozenset[str]) -> Summary | None:
+        """What was measured at the end on these problems; None where that is nothing."""
+        return next((summary for ids, summary in self.after if ids == problems), None)
 
 
 def is_finished(run: Path) -> bool:
@@ -74,10 +76,9 @@ def results(road: Road, out: Path) -> list[StageResult]:
 def _result(stage: Stage, out: Path) -> StageResult:
     folder = out / stage.folder
     if not is_run(folder):
-        return StageResult(stage, False, False, 0, math.nan, math.nan, math.nan, None, None, frozenset())
+        return StageResult(stage, False, False, 0, math.nan, math.nan, math.nan, None, ())
     lines, evaluations = complete_lines(folder / METRICS), Run(folder).evaluations()
     step, is_over = lines[-1]["step"] if lines else 0, is_finished(folder)
-    samples = folder / EVALUATIONS / f"{evaluation_name('test', step)}{SAMPLES_END}"
     return StageResult(
         stage,
         True,
@@ -87,9 +88,19 @@ def _result(stage: Stage, out: Path) -> StageResult:
         _total(lines, "seconds/step"),
         SAMPLED.get(stage.recipe.kind, _rollout_tokens)(folder),
         evaluations.get(evaluation_name("test", 0)),
-        evaluations.get(evaluation_name("test", step)) if is_over else None,
-        frozenset(str(line["problem"]) for line in complete_lines(samples)) if is_over else frozenset(),
+        list(_tested(folder, step)) if is_over else (),
     )
+
+
+def _tested(folder: Path, step: int) -> Iterator[tuple[frozenset[str], Summary]]:
+    """A task or mode beside others calls its problems NAME/ID, and its summary test-NAME."""
+    lines = complete_lines(folder / EVALUATIONS / f"{evaluation_name('test', step)}{SAMPLES_END}")
+    ids = {str(line["problem"]) for line in lines}
+    for name, summary in Run(folder).evaluations().items():
+        suite = summary["suite"]
+        if name == evaluation_name(suite, step) and suite.startswith("test"):
+            before = f"{suite.removeprefix('test-')}/" if suite != "test" else ""
+            yield frozenset(it.removeprefix(before) for it in ids if it.startswith(before)), summary
 
 
 def _total(lines: list[dict[str, Any]], name: str) -> float:

@@ -79,15 +79,14 @@ def _titled(found: Sequence[StageResult]) -> list[tuple[str, Rows]]:
 def _measured(found: Sequence[StageResult]) -> list[tuple[str, Summary]]:
     """(name, summary) of each base before the first stage that starts from it, and of each stage."""
     rows, bases = list[tuple[str, Summary]](), list[str]()
-    reference = next((it.problems for it in found if it.after is not None), None)
+    problems = next((it.after[0][0] for it in found if it.after), frozenset[str]())
     for it in found:
-        same = it.problems == reference
         base = it.stage.recipe.model.path
         if it.stage.start == BASE and it.before is not None and base not in bases:
             rows.append((f"{BASE} of {it.stage.name}" if bases else BASE, it.before))
             bases.append(base)
-        if it.after is not None:
-            rows.append((it.stage.name, it.after if same else _unlike(it.after)))
+        if it.after:
+            rows.append((it.stage.name, it.on(problems) or _unlike(it.after[0][1])))
     return rows
 
 

@@ -43,8 +43,9 @@ def _handed_on(stage: Stage, by_name: Mapping[str, Stage]) -> Iterator[str]:
             stage, start, ADAPTER, "it starts from that one's adapter; set it to that, or from: base"
         )
     for key, taken in stage.taken.items():
-        if (kind := by_name[taken.stage].recipe.kind) not in ("rl", "sample"):
-            yield f"{key}.stage={taken.stage} samples nothing with kind={kind}; name one of kind rl or sample"
+        if (kind := by_name[taken.stage].recipe.kind) not in taken.kinds:
+            allowed = ", ".join(taken.kinds)
+            yield f"{key}.stage={taken.stage} is of kind={kind}; name a stage of one of the kinds {allowed}"
         if kind == "sample" and taken != type(taken)(stage=taken.stage):
             yield f"{key}: of stage {taken.stage} its own section `harvest` says what is kept; leave stage alone here"
 

@@ -4,7 +4,7 @@ A key is a row of `TAKEN`; `recipes.commands.stages.giving` has for each of them
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import Field
 
@@ -18,6 +18,9 @@ Settings = TypeVar("Settings", bound=Section)
 class Taken(Section):
     """What stands in the place of a value that an earlier stage leaves."""
 
+    kinds: ClassVar[tuple[str, ...]] = ("rl", "sft", "distil")
+    """Of which kind that stage may be: one that leaves a policy."""
+
     stage: Annotated[str, Field(min_length=1)]
     """The earlier stage."""
 
@@ -27,8 +30,10 @@ class TakenSamples(Taken, HarvestOptions):
     of `kind: sample` what it kept.
     """
 
+    kinds = ("rl", "distil", "sample")
 
-TAKEN: Mapping[str, type[Taken]] = {"demonstrations.source": TakenSamples}
+
+TAKEN: Mapping[str, type[Taken]] = {"demonstrations.source": TakenSamples, "distil.teacher": Taken}
 """Key of a recipe -> what may stand there."""
 
 

@@ -42,13 +42,18 @@ def of_math(tmp_path_factory):
         question = f"{name} has {3 + number} pears and buys {number} more. How many?"
         return {"question": question, "answer": str(3 + 2 * number)}
 
-    train, test = ([row(number + start, name) for number, name in enumerate(NAMES)] for start in (1, 100))
+    train, test, more = ([row(number + start, name) for number, name in enumerate(NAMES)] for start in (1, 100, 200))
     shown = [
         {"question": it["question"], "completion": f"It is {it['answer']}."} for it in train[:4]
     ]  # one of the others validates
+    task = f"{{name: math, train: {written('train.jsonl', train)}, test: {written('test.jsonl', test[:3])}}}"
+    others = (
+        f"{{name: math, train: {written('more.jsonl', more[2:])}, test: {written('last.jsonl', more[:2])}, "
+        "validation_problems: 1}"
+    )
+    reward = f"{{components: {{lucky: {{function: '{folder / 'lucky.py'}:lucky'}}}}}}"
     return [
-        f"task={{name: math, train: {written('train.jsonl', train)}, test: {written('test.jsonl', test[:3])}}}",
-        f"reward={{components: {{lucky: {{function: '{folder / 'lucky.py'}:lucky'}}}}}}",
+        *(f"task={task}", f"reward={reward}", f"stages.mixed.mix={{more: {{task: {others}, reward: {reward}}}}}"),
         f"stages.cold-start.demonstrations={{source: {written('shown.jsonl', shown)}}}",
     ]
 

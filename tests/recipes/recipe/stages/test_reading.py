@@ -27,6 +27,9 @@ STAGES = {
 }
 
 
+TAUGHT_BY_SAMPLES = {"distil": {"teacher": {"stage": "some"}}}
+
+
 def written(folder, stages=STAGES, **common):
     path = folder / "road.yaml"
     path.write_text(yaml.safe_dump({**COMMON, **common, "stages": stages}, sort_keys=False), encoding="utf-8")
@@ -129,7 +132,11 @@ def test_the_findings_of_all_stages_come_at_once(tmp_path):
         ),
         (
             changed("imitation", demonstrations={"source": {"stage": "cold-start"}}),
-            "stage imitation: demonstrations.source.stage=cold-start samples nothing with kind=sft",
+            "stage imitation: demonstrations.source.stage=cold-start is of kind=sft; name a stage of one of the",
+        ),
+        (
+            {**STAGES, "some": {"kind": "sample"}, "last": {"kind": "distil", "steps": 1, **TAUGHT_BY_SAMPLES}},
+            "stage last: distil.teacher.stage=some is of kind=sample; name a stage of one of the kinds rl, sft, distil",
         ),
     ],
 )

@@ -87,10 +87,20 @@ def _changes(
         fields = type(section).model_fields if isinstance(section, BaseModel) else {}
         own = mark or (may_change(fields[key]) if key in fields else None)
         inner = section.get(key) if isinstance(section, Mapping) else getattr(section, key, None)
+        if key not in stored and _is_default(section, key):
+            continue  # a key that the run's doubleback did not have yet: nothing has changed
         if isinstance(old, dict) and isinstance(new, dict):
             yield from _changes(old, inner, new, f"{prefix}{key}.", own)
         elif old != new:
             yield _Change(f"{prefix}{key}", old, new, own)
+
+
+def _is_default(section: Any, key: str) -> bool:
+    """Whether this key of a section of ours is as it is where nothing is said."""
+    field = type(section).model_fields.get(key) if isinstance(section, BaseModel) else None
+    if field is None or field.is_required():
+        return False
+    return bool(getattr(section, key) == field.get_default(call_default_factory=True))
 
 
 def require_same_inputs(path: Path, hashes: Mapping[str, str]) -> None:

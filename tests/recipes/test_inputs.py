@@ -60,6 +60,23 @@ def test_what_changes_the_result_is_refused(override):
         differing("steps=4", override)
 
 
+def test_a_key_that_the_run_did_not_know_yet_has_not_changed_where_it_is_at_its_default():
+    older = load_recipe("countdown", ["steps=4"]).model_dump(mode="json")
+    del older["problems"], older["algorithm"]["kl_coef"]
+    assert changed_settings(older, load_recipe("countdown", ["steps=4"])) == []
+    with pytest.raises(ConfigError, match=r"^--resume: algorithm\.kl_coef is 0\.1, the run has None; put it back"):
+        changed_settings(older, load_recipe("countdown", ["steps=4", "algorithm.kl_coef=0.1"]))
+
+
+def test_a_component_that_the_run_did_not_have_is_a_change():
+    older = load_recipe("countdown", ["steps=4"]).model_dump(mode="json")
+    del older["reward"]["components"]["format"]
+    with pytest.raises(
+        ConfigError, match=r"^--resume: reward\.components\.format is \{.*the run has None; put it back"
+    ):
+        changed_settings(older, load_recipe("countdown", ["steps=4"]))
+
+
 def test_every_difference_has_a_line():
     with pytest.raises(ConfigError) as caught:
         differing("steps=3", "seed=1", "eval.every=3")

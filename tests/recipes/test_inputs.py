@@ -105,7 +105,7 @@ def prepared(folder):
     (folder / "base" / "config.json").write_text("{}")
     problems = [Problem("a", "1 + 1")]
     model = ModelSource(str(folder / "base"), "", 8)
-    return SimpleNamespace(splits=Splits(problems, problems, problems), model=model, demonstrations={})
+    return SimpleNamespace(splits=Splits(problems, problems, problems), model=model, demonstrations={}, teacher=None)
 
 
 def test_code_is_known_by_its_file_or_by_its_source(tmp_path, monkeypatch):

@@ -63,11 +63,13 @@ def test_a_stage_is_the_recipe_that_the_common_keys_and_its_own_make(tmp_path):
 
 def test_an_override_is_for_all_stages_or_for_one(tmp_path):
     given = ["optim.lr=0.5", "stages.imitation.optim.lr=0.25", "stages.imitation.from=cold-start"]
+    given += ["stages.cold-start.optim.beta2=0.5"]
     road = load_recipe(written(tmp_path), given)
     assert [stage.recipe.optim.lr for stage in road.stages] == [0.5, 0.5, 0.25]
-    assert [stage.recipe.optim.beta2 for stage in road.stages] == [0.95] * 3
+    assert [stage.recipe.optim.beta2 for stage in road.stages] == [0.5, 0.95, 0.95]
     assert road.stages[2].start == "cold-start"
     values = {"optim.lr": 0.5, "stages.imitation.optim.lr": 0.25, "stages.imitation.from": "cold-start"}
+    values |= {"stages.cold-start.optim.beta2": 0.5}
     assert load_recipe(written(tmp_path), values).as_data() == road.as_data()
 
 

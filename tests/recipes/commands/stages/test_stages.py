@@ -41,9 +41,10 @@ ROAD = {
             "steps": 3,
             "demonstrations": {"source": {"stage": "reasoning", "per_problem": 1, "order": "shortest"}},
         },
+        "student": {"from": "base", "kind": "distil", "steps": 1, "distil": {"teacher": {"stage": "imitation"}}},
     },
 }
-FOLDERS = ("01-cold-start", "02-reasoning", "03-imitation")
+FOLDERS = ("01-cold-start", "02-reasoning", "03-imitation", "04-student")
 
 
 class CutOffError(Exception):
@@ -73,7 +74,7 @@ def walked(road, out, cut_at=None, **options):
 def whole(road, tmp_path_factory):
     out = tmp_path_factory.mktemp("whole") / "run"
     run, calls = walked(road, out)
-    assert (run.path, calls) == (out / FOLDERS[-1], [0, 1, 2, 3] * 3)
+    assert (run.path, calls) == (out / FOLDERS[-1], [*([0, 1, 2, 3] * 3), 0, 1])
     return out
 
 
@@ -99,7 +100,7 @@ def measured_at(run, step):
 
 
 def test_each_stage_starts_from_what_the_last_one_left(whole):
-    cold, reasoning, imitation = (whole / name for name in FOLDERS)
+    cold, reasoning, imitation, student = (whole / name for name in FOLDERS)
     assert measured_at(reasoning, 0) == measured_at(cold, 3) != measured_at(cold, 0)
     assert measured_at(imitation, 0)["pass_at_k"] == measured_at(cold, 0)["pass_at_k"]
     assert json.loads((reasoning / "init.json").read_text())["adapter"] == str(cold / "checkpoints" / "step-00003")
@@ -110,6 +111,8 @@ def test_each_stage_starts_from_what_the_last_one_left(whole):
     assert {(row["problem"], row["completion"]) for row in harvested} <= sampled
     assert learned == {row["completion"] for row in harvested}
     assert len({row["problem"] for row in harvested}) == len(harvested)
+    assert yaml.safe_load((student / "recipe.yaml").read_text())["distil"]["teacher"] == str(imitation)
+    assert Run(student).metrics().to_pylist()[1]["learner/kl_teacher"] != 0  # as of the base itself it would be
 
 
 def started(command, out, stage):
@@ -142,14 +145,14 @@ def test_it_goes_on_inside_any_stage_to_the_same_bits(road, whole, tmp_path, cap
     assert process.returncode == -signal.SIGKILL
     assert call("show", out) == 0
     shown = capsys.readouterr().out
-    assert "stages      2 of 3 are finished" in shown
+    assert "stages      2 of 4 are finished" in shown
     assert f"next        doubleback train {out / 'stages.yaml'} --out {out} --resume" in shown
     assert call("train", out / "stages.yaml", "--out", out, "--resume") == 0
     assert files(out) == files(whole)
     assert (out / FOLDERS[0] / "metrics.jsonl").stat().st_mtime_ns == untouched
     rows = (out / "stages.md").read_text().splitlines()
     named = [line.split("|")[1].strip() for line in rows if line.startswith("|")]
-    stages = ["cold-start", "reasoning", "imitation"]
+    stages = ["cold-start", "reasoning", "imitation", "student"]
     assert named == ["stage", "---", "base", *stages, "stage", "---", *stages, "all"]
     _, calls = walked(road, out, resume=True)
     assert calls == []
@@ -159,7 +162,7 @@ def test_the_tables_say_what_the_runs_hold(road, whole, capsys):
     assert call("show", whole) == 0
     shown = capsys.readouterr().out
     assert "state       finished" in shown
-    for folder in FOLDERS:
+    for folder in FOLDERS[:3]:
         assert f"{measured_at(whole / folder, 3)['pass_at_k']['1']['value']:.3f}" in shown
     tokens = sum(line["rollout/tokens"] for line in Run(whole / FOLDERS[1]).metrics().to_pylist()[1:])
     assert f"{tokens:,.0f}" in shown
@@ -167,7 +170,7 @@ def test_the_tables_say_what_the_runs_hold(road, whole, capsys):
 
 
 def test_stages_are_compared_on_the_problems_that_they_share(whole):
-    found = compare(whole / FOLDERS[0], whole)
+    found = compare(whole / FOLDERS[0], whole / FOLDERS[2])
     assert (found.num_problems, found.pass_at_1.difference.value) == (
         4,
         pytest.approx(
@@ -208,8 +211,9 @@ def test_check_goes_through_every_stage(run, road):
             "cold-start: kind sft, from base",
             "reasoning: kind rl, from cold-start",
             "imitation: kind sft, from base, demonstrations of reasoning",
+            "student: kind distil, from base, distil of imitation",
         ),
         start=1,
     ):
-        assert f"stage {number} of 3  {said}" in out
-    assert out.count("engine = trainer, adapter") == 3
+        assert f"stage {number} of 4  {said}" in out
+    assert out.count("engine = trainer, adapter") == 4

@@ -2,13 +2,15 @@
 
 The words of a thought are replayed on the worlds that are still open, which at first are all of them:
 
-    if A-knight      an assumption, which opens a branch; a further one opens a branch of that branch
-    A: B-knave       a derivation: by what A says, as far as the facts go, B is a knave
-    A: yes, A: no    a check: what A says fits every world that is open, or none
-    back             leaves all assumptions and what was derived from them
+    if A-knight               an assumption, which opens a branch; a further one opens a branch of that branch
+    A: B-lies so B-knave      a derivation: by what A says, as far as the facts go, B is a knave
+    A: B-lies true yes        a check: what A says is true, and fits every world that is open (`no`: none; `open`:
+                              some, and it settles nobody)
+    back                      leaves all assumptions and what was derived from them
 
 An assumption about somebody who is settled already leaves those since which that is so. What stands in the thought is
-held against the facts as stated there: a derivation that is wrong counts once, and goes on.
+held against the facts as stated there: a derivation that is wrong counts once, and goes on. What somebody says, and
+whether it is true, may be left out, but not be wrong.
 """
 
 import re
@@ -17,12 +19,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from doubleback.eval.measures.branches import Branches, thought_of
-from doubleback.rewards.builtin.knights import NAMES, Worlds, fitting, grade, solutions, where, worlds
+from doubleback.rewards.builtin.knights import (
+    KNAVE,
+    KNIGHT,
+    NAMES,
+    Worlds,
+    fact,
+    fitting,
+    grade,
+    solutions,
+    where,
+    where_true,
+    worlds,
+)
 from doubleback.rewards.types import Verdict
 
 _FACT = r"[A-D]-(?:knight|knave)"
+_QUOTE = r"(?:[A-D](?:-(?:honest|lies))?\s+|and\s+|or\s+|alike\s+|differ\s+){0,5}"
+_OUTCOME = rf"(?:(?P<check>yes|no|open)|so\s+(?P<derived>{_FACT}))\b"
 _STEP = re.compile(
-    rf"\bif\s+(?P<assumed>{_FACT})\b|\b(?P<speaker>[A-D]):\s*(?:(?P<check>yes|no)|(?P<derived>{_FACT}))\b"
+    rf"\bif\s+(?P<assumed>{_FACT})\b"
+    rf"|\b(?P<speaker>[A-D]):\s*(?P<quoted>{_QUOTE})(?:(?P<truth>true|false)\s+)?{_OUTCOME}"
 )
 _WORD = re.compile(r"\w+|\S")
 
@@ -38,7 +55,8 @@ class Deduction:
     num_backtracks: int
     """Times that the search went on after it had left an assumption."""
     num_errors: int
-    """Derivations that what the speaker says does not force, and assumptions about somebody settled without any."""
+    """Derivations that what the speaker says does not force, words put into somebody's mouth, `true` and `false` where
+    that is not so, and assumptions about somebody settled without any."""
     num_checks: int
     num_false_checks: int
     """Checks that are untrue of the worlds that were open."""
@@ -64,7 +82,7 @@ class _Search:
     has_gone_back: bool = False
     tally: Counter[str] = field(default_factory=Counter)
     last_check: str = ""
-    """`yes`, `no`, or nothing where the last word was no check."""
+    """`yes`, `no`, `open`, or nothing where the last word was no check."""
 
 
 def replay(completion: str, statements: Sequence[str]) -> Deduction:
@@ -115,7 +133,10 @@ def _take(search: _Search, match: re.Match[str]) -> None:
     named = {match[group][0] for group in ("assumed", "speaker", "derived") if match[group]}
     if not named <= set(NAMES[: len(search.statements)]):
         search.tally["error"] += 1
-    elif match["assumed"]:
+        return
+    if match["speaker"]:
+        search.tally["error"] += _is_misquoted(search, match)
+    if match["assumed"]:
         _assume(search, match["assumed"])
     elif match["check"]:
         _check(search, match["speaker"], match["check"])
@@ -123,6 +144,14 @@ def _take(search: _Search, match: re.Match[str]) -> None:
         _derive(search, match["speaker"], match["derived"])
     search.tally["backtrack"] += search.has_gone_back
     search.has_gone_back = False
+
+
+def _is_misquoted(search: _Search, match: re.Match[str]) -> bool:
+    """Whether a step says of its speaker's statement what is not so: its words, or that it is true, or false."""
+    statement, opened = search.statements[NAMES.index(match["speaker"])], search.path[-1]
+    true_in = where_true(statement, opened)
+    is_so = {None: True, "true": true_in == opened, "false": not true_in}[match["truth"]]
+    return not is_so or " ".join(match["quoted"].split()) not in ("", statement)
 
 
 def _assume(search: _Search, assumed: str) -> None:
@@ -149,12 +178,17 @@ def _derive(search: _Search, speaker: str, derived: str) -> None:
 
 
 def _check(search: _Search, speaker: str, check: str) -> None:
-    opened, fits = search.path[-1], _fitting(search, speaker)
-    is_true = opened <= fits if check == "yes" else not opened & fits
+    opened, left = search.path[-1], search.path[-1] & _fitting(search, speaker)
+    settles = any(_settled(person, left) and not _settled(person, opened) for person in NAMES[: len(search.statements)])
+    is_true = {"yes": left == opened, "no": not left, "open": bool(left) and left != opened and not settles}[check]
     search.tally["check"] += 1
     search.tally["false check"] += not is_true
     search.branches.num_true_noes += is_true and check == "no"
     search.last_check = check
+
+
+def _settled(person: str, opened: Worlds) -> bool:
+    return not (where(fact(person, KNIGHT), opened) and where(fact(person, KNAVE), opened))
 
 
 def _fitting(search: _Search, speaker: str) -> Worlds:

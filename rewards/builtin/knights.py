@@ -3,10 +3,10 @@
 Everybody says one thing; what a knight says is true, what a knave says is false. The first of the people is A, the next
 B, and so on. What is said is a text of one of four forms:
 
-    B-knave                    B is a knave
-    A C alike                  A and C are both knights or both knaves; `A C differ` is the opposite
-    A-knight and B-knave       both hold
-    A-knight or B-knave        one of them holds at least
+    B-lies                   B is a knave; `B-honest`: a knight
+    A C alike                A and C are both knights or both knaves; `A C differ` is the opposite
+    A-honest and B-lies      both hold
+    A-honest or B-lies       one of them holds at least
 
 A world says of each person whether that is a knight. A statement fits a world if its speaker is a knight in it exactly
 where the statement is true.
@@ -26,6 +26,8 @@ from doubleback.rewards.types import Score, Verdict
 NAMES = "ABCD"
 """Of the people, in their order: four at most."""
 KNIGHT, KNAVE = "knight", "knave"
+HONEST, LIES = "honest", "lies"
+"""What people say of each other: other words than what they are found to be, so that neither is taken for the other."""
 World = tuple[bool, ...]
 """Whether each of the people is a knight."""
 Worlds = frozenset[World]
@@ -47,14 +49,15 @@ def fact(person: str, kind: str) -> str:
 
 @lru_cache(maxsize=4096)
 def where(fact: str, among: Worlds) -> Worlds:
-    """Those of the worlds in which a fact is so: A-knight, B-knave. ValueError where it is none."""
+    """Those of the worlds in which a fact, or a claim, is so: A-knight, B-lies. ValueError where it is neither."""
     person, _, kind = fact.partition("-")
-    if not (person and person in NAMES and kind in (KNIGHT, KNAVE)):
-        raise ValueError(f"{fact!r} does not say what one of {' '.join(NAMES)} is, as A-knight and B-knave do")
-    place, is_knight = NAMES.index(person), kind == KNIGHT
+    if not (person and person in NAMES and kind in (KNIGHT, HONEST, KNAVE, LIES)):
+        raise ValueError(f"{fact!r} does not say what one of {' '.join(NAMES)} is, as A-honest and B-lies do")
+    place, is_knight = NAMES.index(person), kind in (KNIGHT, HONEST)
     return frozenset(world for world in among if world[place] == is_knight)
 
 
+@lru_cache(maxsize=16_384)
 def where_true(statement: str, among: Worlds) -> Worlds:
     """Those of the worlds in which the statement is true. ValueError where it is of none of the forms."""
     match statement.split():
@@ -67,7 +70,7 @@ def where_true(statement: str, among: Worlds) -> Worlds:
             return where(first, among) & where(second, among)
         case [first, "or", second]:
             return where(first, among) | where(second, among)
-    raise ValueError(f"{statement!r} is nothing that anybody says here: B-knave, A C alike, A-knight or B-knave")
+    raise ValueError(f"{statement!r} is nothing that anybody says here: B-lies, A C alike, A-honest or B-lies")
 
 
 @lru_cache(maxsize=4096)

@@ -24,7 +24,7 @@ def knights_lesson(config: KnightsPretrainConfig) -> Lesson:
         measures=MEASURES,
         prepare_embeddings_=_leave,
         title="A tiny mixture of experts that tells knights from knaves",
-        does="`A: B-knave , B: A B alike ?` it assumes, derives and checks, and answers who is what",
+        does="`A: B-lies , B: A B alike ?` it assumes, derives and checks, and answers who is what",
         size=f"{' or '.join(map(str, config.people))} people",
         replay="doubleback.eval.measures.deduction",
     )

@@ -16,7 +16,7 @@ from itertools import combinations, permutations, product
 import numpy as np
 
 from doubleback.recipes.tasks.task import BOUNDS_WITH_PRETRAINING, split_of
-from doubleback.rewards.builtin.knights import KNAVE, KNIGHT, NAMES, fact, fitting, where, worlds
+from doubleback.rewards.builtin.knights import HONEST, KNAVE, KNIGHT, LIES, NAMES, fact, fitting, where, worlds
 from doubleback.rewards.types import Problem
 
 NUM_PEOPLE = (2, 3, 4)
@@ -31,10 +31,10 @@ def sayable(speaker: str, people: str) -> list[str]:
 
 def _statements(people: str) -> Iterator[str]:
     """All statements about these people, those that nobody makes among them."""
-    yield from facts(people)
+    yield from claims(people)
     for first, second in combinations(people, 2):
         yield from (f"{first} {second} {how}" for how in ("alike", "differ"))
-        for one, how, other in product(facts(first), ("and", "or"), facts(second)):
+        for one, how, other in product(claims(first), ("and", "or"), claims(second)):
             yield f"{one} {how} {other}"
 
 
@@ -43,15 +43,19 @@ def facts(people: str) -> list[str]:
     return [fact(person, kind) for person, kind in product(people, (KNIGHT, KNAVE))]
 
 
+def claims(people: str) -> list[str]:
+    """The same as people say it: A-honest, A-lies, B-honest ..."""
+    return [fact(person, kind) for person, kind in product(people, (HONEST, LIES))]
+
+
 def _is_said_by(speaker: str, statement: str, people: str) -> bool:
-    if len(people) == max(NUM_PEOPLE) and (
-        speaker in statement or {KNIGHT, KNAVE} <= set(re.findall(r"\w+", statement))
-    ):
+    are_unlike = f"-{HONEST}" in statement and f"-{LIES}" in statement
+    if len(people) == max(NUM_PEOPLE) and (speaker in statement or are_unlike):
         return False
     left = fitting(people.index(speaker), statement, len(people))
     settles_nobody = all(where(fact, left) for fact in facts(people))
     # Nobody can say "I am a knave", and who says "I am a knight" says nothing.
-    return statement not in facts(speaker) and (settles_nobody or len(people) == min(NUM_PEOPLE))
+    return statement not in claims(speaker) and (settles_nobody or len(people) == min(NUM_PEOPLE))
 
 
 def renamed(statement: str, names: Mapping[str, str]) -> str:
@@ -117,7 +121,7 @@ def make_problem(said: Said) -> Problem:
 def _shown(canonical: Said) -> Problem:
     """The problem of this identity. The names that are shown are drawn by it, so that they give nothing away.
 
-    Of "B-knave" and "A-knight or B-knave" it is "A: B-knave , B: A-knight or B-knave ?", or that renamed.
+    Of "B-lies" and "A-honest or B-lies" it is "A: B-lies , B: A-honest or B-lies ?", or that renamed.
     """
     people = NAMES[: len(canonical)]
     identity = f"knights{len(canonical)}:{'; '.join(canonical)}"

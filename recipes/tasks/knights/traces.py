@@ -3,26 +3,32 @@
 Everything in a trace is true, in the words that `eval.measures.deduction` replays; only the answer may be wrong, and
 then a check said `no`:
 
-    <think> if A-knight A: B-knave B: no back if A-knave A: B-knight A: yes B: yes </think>
-    <answer> A-knave B-knight </answer>
+    <think> if A-knight A: A-lies and B-lies false no back if A-knave A: A-lies and B-lies so B-knight
+    A: A-lies and B-lies false yes B: A-lies true yes </think> <answer> A-knave B-knight </answer>
 
-After `back` the assumptions that stay are made again, so that a branch says all that it stands on.
+Whose turn it is repeats what that one said, so that what follows from it is a matter of the words just before. After
+`back` the assumptions that stay are made again, so that a branch says all that it stands on.
 """
 
 import random
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import reduce
-from itertools import product
 
 from doubleback.recipes.pretrain import traces
-from doubleback.recipes.pretrain.traces import DEFAULT_BUDGET, Pieces, TraceType, Tried
+from doubleback.recipes.pretrain.traces import Pieces, TraceType, Tried
 from doubleback.recipes.tasks.knights.problems import facts
-from doubleback.rewards.builtin.knights import NAMES, Worlds, described, fitting, solutions, where, worlds
+from doubleback.rewards.builtin.knights import NAMES, Worlds, described, fitting, solutions, where, where_true, worlds
 from doubleback.rewards.types import Problem
 
+BUDGET = 160
+"""Completion tokens, end-of-sequence included."""
 SHORT_PERSISTENCE = 0.5
 """Chance that a short search assumes the other kind of somebody, rather than go back further, after one that failed."""
+
+
+IDLE_SHARE = 0.3
+"""Chance that somebody is asked in vain before each step that adds something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,7 @@ class Style:
 class Search:
     """A problem, and how it is searched."""
 
+    statements: tuple[str, ...]
     fits: tuple[Worlds, ...]
     """For each of the people, the worlds that fit what that one says."""
     style: Style
@@ -52,6 +59,13 @@ class Search:
     def people(self) -> str:
         """Their names."""
         return NAMES[: len(self.fits)]
+
+    def turn(self, speaker: str, opened: Worlds) -> str:
+        """The words that a step of this speaker begins with: `A: B-lies`, and `true` or `false` where that is known."""
+        statement = self.statements[NAMES.index(speaker)]
+        true_in = where_true(statement, opened)
+        known = " true" if true_in == opened else " false" if not true_in else ""
+        return f"{speaker}: {statement}{known}"
 
 
 def search(problem: Problem, kind: TraceType, rng: random.Random) -> Pieces:
@@ -64,7 +78,7 @@ def search(problem: Problem, kind: TraceType, rng: random.Random) -> Pieces:
         TraceType.DEPTH_FIRST: Style(derives=True, persistence=1.0),
     }
     fits = tuple(fitting(place, statement, len(statements)) for place, statement in enumerate(statements))
-    return _explore(Search(fits, styles[kind], rng), worlds(len(statements)))
+    return _explore(Search(tuple(statements), fits, styles[kind], rng), worlds(len(statements)))
 
 
 def _explore(search: Search, opened: Worlds, stands: tuple[str, ...] = ()) -> Iterator[tuple[str, Tried | None]]:
@@ -91,13 +105,21 @@ def _explore(search: Search, opened: Worlds, stands: tuple[str, ...] = ()) -> It
 
 
 def _conclude(search: Search, opened: Worlds) -> Generator[tuple[str, Tried | None], None, Worlds]:
-    """Pieces of what follows, until nothing does or everybody is settled; returns the worlds that are left open."""
+    """Pieces of what follows, until nothing does or everybody is settled; returns the worlds that are left open.
+
+    Now and then somebody is asked in vain: who has something to say is not to be seen beforehand.
+    """
     while steps := _steps(search, opened):
+        if (idle := _idle(search, opened)) and search.rng.random() < IDLE_SHARE:
+            yield search.rng.choice(idle), None
         speaker, derived = search.rng.choice(steps)
         if derived is None:
-            yield f"{speaker}: no", Tried(described(search.rng.choice(sorted(opened))), is_right=False)
+            yield (
+                f"{search.turn(speaker, opened)} no",
+                Tried(described(search.rng.choice(sorted(opened))), is_right=False),
+            )
             return frozenset()
-        yield f"{speaker}: {derived}", None
+        yield f"{search.turn(speaker, opened)} so {derived}", None
         opened = where(derived, opened)
     return opened
 
@@ -106,14 +128,29 @@ def _steps(search: Search, opened: Worlds) -> list[tuple[str, str | None]]:
     """What may be said next of somebody's statement: a fact that it adds, or None where it fits no open world."""
     if len(opened) == 1 or not search.style.checks_early:
         return []
-    left = {speaker: opened & fits for speaker, fits in zip(search.people, search.fits, strict=True)}
-    steps: list[tuple[str, str | None]] = [(speaker, None) for speaker in search.people if not left[speaker]]
-    undecided = [person for person in search.people if search.style.derives and len(_may_be(person, opened)) == 2]
-    for speaker, person in product(search.people, undecided):
-        forced = _may_be(person, left[speaker])
-        if len(forced) == 1:
-            steps.append((speaker, forced[0]))
+    steps: list[tuple[str, str | None]] = []
+    for speaker, fits in zip(search.people, search.fits, strict=True):
+        if not opened & fits:
+            steps.append((speaker, None))
+        elif search.style.derives:
+            steps += [(speaker, derived) for derived in _added(search, opened, opened & fits)]
     return steps
+
+
+def _idle(search: Search, opened: Worlds) -> list[str]:
+    """What is said of statements that add nothing, by whether they fit already."""
+    said = []
+    for speaker, fits in zip(search.people, search.fits, strict=True):
+        left = opened & fits
+        if left and not _added(search, opened, left):
+            said.append(f"{search.turn(speaker, opened)} {'yes' if left == opened else 'open'}")
+    return said
+
+
+def _added(search: Search, opened: Worlds, left: Worlds) -> list[str]:
+    """The facts that are so in the worlds left, but not yet in all that are open."""
+    options = {person: _may_be(person, left) for person in search.people if len(_may_be(person, opened)) == 2}
+    return [facts[0] for facts in options.values() if len(facts) == 1]
 
 
 def _check(search: Search, opened: Worlds) -> Iterator[tuple[str, Tried | None]]:
@@ -122,7 +159,7 @@ def _check(search: Search, opened: Worlds) -> Iterator[tuple[str, Tried | None]]
     for speaker, fits in zip(search.people, search.fits, strict=True):
         does_fit, is_last = world in fits, speaker == search.people[-1]
         tried = None if does_fit and not is_last else Tried(described(world), is_right=does_fit)
-        yield f"{speaker}: {'yes' if does_fit else 'no'}", tried
+        yield f"{search.turn(speaker, opened)} {'yes' if does_fit else 'no'}", tried
         if not does_fit:
             return
 
@@ -132,6 +169,6 @@ def _may_be(person: str, opened: Worlds) -> list[str]:
     return [fact for fact in facts(person) if where(fact, opened)]
 
 
-def make_trace(problem: Problem, kind: TraceType, rng: random.Random, budget: int = DEFAULT_BUDGET) -> str:
+def make_trace(problem: Problem, kind: TraceType, rng: random.Random, budget: int = BUDGET) -> str:
     """One completion of this kind, without its end-of-sequence token, which the budget counts."""
     return traces.make_trace(search, problem, kind, rng, budget)

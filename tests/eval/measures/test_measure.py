@@ -25,8 +25,8 @@ def test_a_verified_backtrack_is_told_in_countdown_and_among_knights():
     countdown = "12 - 9 = 3 : 7 - 3 = 4 no back 7 + 12 = 19 : 19 + 9 = 28 yes </think> <answer> 7 + 12 + 9 </answer>"
     assert measure.of({"numbers": [9, 7, 12], "target": 28}, countdown)
     # "We are both knaves", says A: no knight would. So A is a knave, and B a knight, who says so.
-    knights = "if A-knight A: no back if A-knave A: B-knight A: yes B: yes </think> <answer> A-knave B-knight </answer>"
-    columns = {"statements": ["A-knave and B-knave", "A-knave"], "level": 2}
+    knights = "if A-knight A: no back if A-knave A: so B-knight B: yes </think> <answer> A-knave B-knight </answer>"
+    columns = {"statements": ["A-lies and B-lies", "A-lies"], "level": 2}
     assert measure.fits(columns)
     assert measure.of(columns, knights)
     assert not measure.of(columns, countdown)

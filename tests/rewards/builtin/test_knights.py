@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from doubleback.rewards.builtin.knights import described, grade, knights_correct, solutions, where_true, worlds
 from doubleback.rewards.types import Verdict
 
-STATEMENTS = ["B-knave", "A C alike", "A-knight or B-knave"]
+STATEMENTS = ["B-lies", "A C alike", "A-honest or B-lies"]
 """A is a knave, B a knight, C a knave: worked out by hand in tests/eval/measures/test_deduction.py."""
 
 
@@ -79,22 +79,20 @@ def test_the_forms_of_statements_by_hand():
     # Worlds of A and B: both knights, A alone, B alone, nobody.
     both, only_a, only_b, neither = (True, True), (True, False), (False, True), (False, False)
     everything = worlds(2)
-    assert where_true("B-knave", everything) == {only_a, neither}
+    assert where_true("B-lies", everything) == {only_a, neither}
     assert where_true("A B alike", everything) == {both, neither}
     assert where_true("A B differ", everything) == {only_a, only_b}
-    assert where_true("A-knight and B-knave", everything) == {only_a}
-    assert where_true("A-knight or B-knave", everything) == {both, only_a, neither}
+    assert where_true("A-honest and B-lies", everything) == {only_a}
+    assert where_true("A-honest or B-lies", everything) == {both, only_a, neither}
     # A: "we are both knaves" can be no knight's, so it is a lie, and B is a knight. B: "A is a knave" is true.
-    assert solutions(["A-knave and B-knave", "A-knave"]) == {only_b}
+    assert solutions(["A-lies and B-lies", "A-lies"]) == {only_b}
     assert described(only_b) == "A-knave B-knight"
 
 
-@pytest.mark.parametrize(
-    "statement", ["", "A", "A-knight B-knave", "E-knight", "A B same", "A-knight xor B-knave", "-knight"]
-)
-def test_what_nobody_can_say_is_an_error_and_not_an_answer(statement):
+@pytest.mark.parametrize("said", ["", "A", "A-lies B-lies", "E-lies", "A B same", "A-lies xor B-lies", "-lies"])
+def test_what_nobody_can_say_is_an_error_and_not_an_answer(said):
     with pytest.raises(ValueError, match=r"."):
-        grade(answered("A-knave B-knight"), [statement, "A-knave"])
+        grade(answered("A-knave B-knight"), [said, "A-lies"])
 
 
 kinds = st.sampled_from(["knight", "knave"])
@@ -109,7 +107,7 @@ def test_of_all_answers_one_scores(a, b, c):
 def test_reward_has_trls_signature():
     right, wrong = answered("A-knave B-knight C-knave"), answered("A-knave B-knave C-knave")
     rewards = knights_correct(
-        prompts=["A: B-knave , B: A C alike , C: A-knight or B-knave ?"] * 3,
+        prompts=["A: B-lies , B: A C alike , C: A-honest or B-lies ?"] * 3,
         completions=[right, [{"role": "assistant", "content": right}], wrong],
         completion_ids=[[1]] * 3,
         statements=[STATEMENTS] * 3,

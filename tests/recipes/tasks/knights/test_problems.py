@@ -21,8 +21,8 @@ SPLITS = ("pretrain", "train", "validation", "test")
 def is_true(statement, kinds):
     """Another way than the code's: Python's own logic on the words."""
     for name, kind in kinds.items():
-        for word in ("knight", "knave"):
-            statement = statement.replace(f"{name}-{word}", str(kind == word))
+        for word, meant in (("honest", "knight"), ("lies", "knave")):
+            statement = statement.replace(f"{name}-{word}", str(kind == meant))
     match statement.split():
         case [first, second, how] if how in ("alike", "differ"):
             return (kinds[first] == kinds[second]) == (how == "alike")
@@ -60,31 +60,31 @@ def test_three_people_make_598_problems_by_brute_force_too():
 
 def test_what_may_be_said():
     assert sayable("A", "AB") == [
-        *("B-knight", "B-knave", "A B alike", "A B differ"),
+        *("B-honest", "B-lies", "A B alike", "A B differ"),
         *(
             f"A-{one} {how} B-{other}"
-            for one in ("knight", "knave")
+            for one in ("honest", "lies")
             for how in ("and", "or")
-            for other in ("knight", "knave")
+            for other in ("honest", "lies")
         ),
     ]
     # Of three: others, a pair of others, and of oneself only what leaves everything open.
     assert len(sayable("A", "ABC")) == 4 + 2 + 8 + 8
-    assert "A-knight or C-knave" in sayable("A", "ABC")
-    assert {"A B alike", "A-knave or C-knave", "A-knave and C-knave"}.isdisjoint(sayable("A", "ABC"))
+    assert "A-honest or C-lies" in sayable("A", "ABC")
+    assert {"A B alike", "A-lies or C-lies", "A-lies and C-lies"}.isdisjoint(sayable("A", "ABC"))
     # Of four: others alone, and joined only where they are of one kind.
     assert len(sayable("D", "ABCD")) == 6 + 6 + 12
-    assert {"A-knight and D-knight", "A-knight and B-knave"}.isdisjoint(sayable("D", "ABCD"))
+    assert {"A-honest and D-honest", "A-honest and B-lies"}.isdisjoint(sayable("D", "ABCD"))
 
 
 def test_renaming_keeps_pairs_in_order():
     names = {"A": "C", "B": "A", "C": "B"}
     assert renamed("A B alike", names) == "A C alike"
-    assert renamed("A-knight and B-knave", names) == "A-knave and C-knight"
-    assert renamed("C-knave", names) == "B-knave"
+    assert renamed("A-honest and B-lies", names) == "A-lies and C-honest"
+    assert renamed("C-lies", names) == "B-lies"
     # C says now what A said.
-    assert rename(("B-knave", "A C differ", "A-knight or B-knave"), "CAB") == (
-        *("B C differ", "A-knave or C-knight", "A-knave"),
+    assert rename(("B-lies", "A C differ", "A-honest or B-lies"), "CAB") == (
+        *("B C differ", "A-lies or C-honest", "A-lies"),
     )
 
 
@@ -101,10 +101,10 @@ def test_splits_are_disjoint_and_exhaustive_in_their_shares(num_people):
 def test_frozen_splits():
     """Protects the test split: changing identity, hash or names would move problems of pre-training into it."""
     assert [[len(problems(number, split)) for split in SPLITS] for number in (2, 3, 4)] == [
-        *([26, 8, 2, 2], [325, 170, 40, 63], [3920, 1657, 363, 643]),
+        *([29, 7, 1, 1], [365, 157, 28, 48], [3955, 1632, 332, 664]),
     ]
     prompts = "\n".join(problem.prompt for number in (2, 3, 4) for problem in problems(number, "test"))
-    assert hashlib.sha256(prompts.encode()).hexdigest()[:16] == "f1ad07848206182a"
+    assert hashlib.sha256(prompts.encode()).hexdigest()[:16] == "c382070eeb9d36c3"
 
 
 def test_names_that_are_shown_give_nothing_away():
@@ -117,7 +117,7 @@ def test_names_that_are_shown_give_nothing_away():
 def test_task_hands_out_all_but_pretraining_and_its_golds_are_right():
     task = Knights(name="knights")
     splits = task.splits()
-    assert [len(part) for part in (splits.train, splits.validation, splits.test)] == [8 + 170 + 1657, 405, 708]
+    assert [len(part) for part in (splits.train, splits.validation, splits.test)] == [7 + 157 + 1632, 361, 713]
     assert find_task("knights") is Knights
     words = set(VOCABULARY)
     for problem in splits.everything[::7]:

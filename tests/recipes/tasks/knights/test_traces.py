@@ -12,7 +12,7 @@ from doubleback.rewards.answers.extract import think_answer
 from doubleback.rewards.builtin.knights import grade
 from doubleback.rewards.types import Verdict
 
-PROBLEM = make_problem(("B-knave", "A C alike", "A-knight or B-knave"))
+PROBLEM = make_problem(("B-lies", "A C alike", "A-honest or B-lies"))
 SAMPLE = problems(4, "validation")[::4]
 
 
@@ -27,7 +27,7 @@ def test_an_optimal_trace_is_right_and_never_fails():
     for trace, result, is_right in traces_of(TraceType.OPTIMAL):
         assert is_right
         assert not {"no", "back"} & set(trace.split())
-        assert result.num_checks == 4
+        assert result.num_checks >= 4
 
 
 def test_a_guess_assumes_everybody_and_derives_nothing():
@@ -52,7 +52,7 @@ def test_a_depth_first_search_finds_nearly_all_and_doubles_back_for_half():
 
 @pytest.mark.parametrize("kind", TraceType)
 def test_format_and_budget_are_kept(kind):
-    for budget in (40, 60):
+    for budget in (64, 90):
         for problem in SAMPLE[:20]:
             trace = make_trace(problem, kind, random.Random(0), budget)
             assert think_answer(trace).is_exact
@@ -61,10 +61,11 @@ def test_format_and_budget_are_kept(kind):
 
 def test_a_trace_is_a_function_of_problem_kind_and_random_numbers():
     """Protects the bases: they can be made again only from the same traces."""
-    assert make_trace(PROBLEM, TraceType.DEPTH_FIRST, random.Random(2)) == (
-        "<think> if A-knight if C-knight C: B-knave A: yes B: no back if A-knight if C-knave C: B-knight A: no "
-        "back if A-knave A: B-knight C: C-knave A: yes B: yes C: yes </think> "
-        "<answer> A-knave B-knight C-knave </answer>"
+    assert make_trace(PROBLEM, TraceType.DEPTH_FIRST, random.Random(1)) == (
+        "<think> if A-knave C: A-lies or B-honest true so C-knight B: A-lies true so B-knight A: B C alike true no "
+        "back if A-knight B: A-lies false so B-knave C: A-lies or B-honest false so C-knave "
+        "A: B C alike true yes B: A-lies false yes C: A-lies or B-honest false yes </think> "
+        "<answer> A-knight B-knave C-knave </answer>"
     )
 
 

@@ -34,6 +34,8 @@ class StageResult:
     """What is known of a stage so far; NaN and None where that is nothing."""
 
     stage: Stage
+    start: str
+    """Whose adapter it starts from."""
     is_begun: bool
     is_finished: bool
     step: int
@@ -70,17 +72,19 @@ def is_finished(run: Path) -> bool:
 
 def results(road: Road, out: Path) -> list[StageResult]:
     """Of every stage, in order."""
-    return [_result(stage, out) for stage in road.stages]
+    starts = [(stage, road.before(stage)) for stage in road.stages]
+    return [_result(stage, stage.start if start is None else start.name, out) for stage, start in starts]
 
 
-def _result(stage: Stage, out: Path) -> StageResult:
+def _result(stage: Stage, start: str, out: Path) -> StageResult:
     folder = out / stage.folder
     if not is_run(folder):
-        return StageResult(stage, False, False, 0, math.nan, math.nan, math.nan, None, ())
+        return StageResult(stage, start, False, False, 0, math.nan, math.nan, math.nan, None, ())
     lines, evaluations = complete_lines(folder / METRICS), Run(folder).evaluations()
     step, is_over = lines[-1]["step"] if lines else 0, is_finished(folder)
     return StageResult(
         stage,
+        start,
         True,
         is_over,
         step,

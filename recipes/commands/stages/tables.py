@@ -59,9 +59,9 @@ def costs(found: Sequence[StageResult]) -> Rows:
     """What each stage cost: wall-clock, that of its steps alone, and the tokens that were sampled to learn from."""
     rows = [list(COSTS)]
     for it in found:
-        of_all = f"{it.step} of {it.stage.recipe.steps}" if it.is_begun else "-"
+        of_all = f"{it.step} of {it.stage.recipe.steps}" if it.is_begun and it.stage.recipe.steps else "-"
         numbers = [_number(value) for value in (it.seconds, it.step_seconds, it.sampled_tokens)]
-        rows.append([it.stage.name, it.stage.recipe.kind, it.stage.start, of_all, *numbers])
+        rows.append([it.stage.name, it.stage.recipe.kind, it.start, of_all, *numbers])
     begun = [it for it in found if it.is_begun]
     totals = [sum(getattr(it, name) for it in begun) for name in ("seconds", "step_seconds", "sampled_tokens")]
     return [*rows, ["all", "", "", "", *map(_number, totals)]]

@@ -93,9 +93,9 @@ class BiasForChoice:
     def after_step(self, mask_BT: Tensor) -> None:
         """Move each layer's bias by what the step's tokens chose, padding apart."""
         chosen_NLK = self._taps.chosen()[mask_BT.flatten() > 0].numpy()
-        loads_LE = torch.from_numpy(expert_loads(chosen_NLK, self._taps.num_experts))
+        loads_LE = expert_loads(chosen_NLK, self._taps.num_experts)
         for bias_E, load_E in zip(self._biases, loads_LE, strict=True):
-            bias_E.copy_(moved_bias(bias_E, load_E, self._rate))
+            bias_E.copy_(torch.from_numpy(moved_bias(bias_E.numpy(), load_E, self._rate)))
 
 
 def _plain_loss(model: PreTrainedModel, ids_BT: Tensor, mask_BT: Tensor, labels_BT: Tensor, **asked: bool) -> Tensor:

@@ -1,4 +1,4 @@
-"""How evenly tokens are spread over experts. Shapes: N tokens, L layers, K experts a token, E experts of a layer."""
+"""How evenly tokens are spread over experts, without torch. Shapes: N tokens, L layers, K experts a token of E."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +50,15 @@ def balance(load_E: Sequence[float], num_tokens: float) -> Balance:
     )
 
 
-def moved_bias(bias_E: Tensor, load_E: Tensor, rate: float) -> Tensor:
+def moved_bias(bias_E: NDArray[Any], load_E: NDArray[Any], rate: float) -> NDArray[np.float64]:
     """The bias of each expert after a step: b + rate * sign(mean load - load), what is overloaded down, else up.
 
     Auxiliary-loss-free balancing (arXiv:2408.15664, algorithm 1; DeepSeek-V3, arXiv:2412.19437, eq. 16): the bias is
     added to the scores for the choice alone, and the weights of the chosen are those of the scores without it. For
     example loads of 4, 3, 1, 0, on average 2, at a rate of .001: -.001, -.001, +.001, +.001. One at the mean stays.
     """
-    return bias_E + rate * (load_E.double().mean() - load_E).sign().to(bias_E.dtype)
+    moved_E: NDArray[np.float64] = bias_E + rate * np.sign(load_E.mean() - load_E)
+    return moved_E
 
 
 def over_layers(balances: Sequence[Balance]) -> dict[str, float]:

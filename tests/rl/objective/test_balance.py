@@ -5,8 +5,6 @@ from math import isnan, log, nan
 
 import numpy as np
 import pytest
-import torch
-from torch.testing import assert_close
 
 from doubleback.rl.objective.balance import (
     Balance,
@@ -51,10 +49,10 @@ def test_loads_are_counted_layer_by_layer():
 
 def test_a_bias_moves_against_the_load_by_hand():
     """Loads of 4, 3, 1, 0 and one at the mean of 2: two down, two up, one as it is, whatever the distance."""
-    bias = torch.tensor([0.5, 0.0, 0.0, -0.25, 0.125])
-    moved = moved_bias(bias, torch.tensor([4, 3, 1, 0, 2]), 0.125)
-    assert_close(moved, torch.tensor([0.375, -0.125, 0.125, -0.125, 0.125]), atol=0, rtol=0)
-    assert_close(moved_bias(bias, torch.full((5,), 7), 0.125), bias, atol=0, rtol=0)
+    bias = np.array([0.5, 0.0, 0.0, -0.25, 0.125], dtype=np.float32)
+    moved = moved_bias(bias, np.array([4, 3, 1, 0, 2]), 0.125)
+    assert moved.tolist() == [0.375, -0.125, 0.125, -0.125, 0.125]
+    assert moved_bias(bias, np.full(5, 7), 0.125).tolist() == bias.tolist()
 
 
 def test_over_layers_a_bad_one_shows():

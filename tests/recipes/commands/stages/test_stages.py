@@ -15,7 +15,9 @@ from support.processes import wait_until
 
 from doubleback.eval.show.console import Console
 from doubleback.recipes import Run, compare, load_recipe, train
+from doubleback.recipes.recipe.policy import find_policy
 from doubleback.rewards.types import ConfigError
+from doubleback.rl.engines.config import EngineConfig
 
 pytestmark = pytest.mark.slow
 
@@ -167,6 +169,8 @@ def test_the_tables_say_what_the_runs_hold(road, whole, capsys):
     tokens = sum(line["rollout/tokens"] for line in Run(whole / FOLDERS[1]).metrics().to_pylist()[1:])
     assert f"{tokens:,.0f}" in shown
     assert Run(whole).path == whole / FOLDERS[-1]
+    policy = find_policy(str(whole), adapter=None, endpoint=None, engine=EngineConfig(), dtype="float32")
+    assert policy.adapter == whole / FOLDERS[-1] / "checkpoints" / "step-00001"
 
 
 def test_stages_are_compared_on_the_problems_that_they_share(whole):

@@ -12,7 +12,7 @@ from doubleback.recipes.publish.base import CARD
 from doubleback.recipes.publish.facts import Facts
 from doubleback.recipes.publish.private import require_no_place
 from doubleback.rewards.records import read_record
-from doubleback.rl.run.manifest import require_whole
+from doubleback.rl.run.manifest import verified
 from doubleback.rl.run.names import RECIPE
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
@@ -24,7 +24,7 @@ def write_adapter(checkpoint: Path, facts: Facts, folder: Path) -> None:
 
     ConfigError where the checkpoint is not what was saved.
     """
-    require_whole(checkpoint, WEIGHTS, CONFIG)
+    verified(checkpoint, WEIGHTS, CONFIG)
     shutil.copyfile(checkpoint / WEIGHTS, folder / WEIGHTS)
     config = {**read_record(checkpoint / CONFIG), "base_model_name_or_path": facts.base.hub_id}
     # In order, as those of older checkpoints are not.
@@ -36,7 +36,7 @@ def write_merged(model: str, checkpoint: Path, dtype: str | None, folder: Path) 
     """The base with the adapter as a plain checkpoint, and how exact it is (`MergeReport`). Errors as of `merge`."""
     from doubleback.rl.policy.merged_checkpoint import merge_checkpoint
 
-    require_whole(checkpoint, WEIGHTS, CONFIG)
+    verified(checkpoint, WEIGHTS, CONFIG)
     return merge_checkpoint(bundled_path(model), checkpoint, folder, dtype)
 
 

@@ -11,7 +11,7 @@ from doubleback.eval.prompts.rendering import Prompted
 from doubleback.eval.show.console import Console
 from doubleback.recipes.models.bundled import bundled_path
 from doubleback.recipes.recipe.schema import TINY_FOLDER, Recipe
-from doubleback.recipes.recipe.start import newest_adapter
+from doubleback.recipes.recipe.start import newest_adapter, saved_adapter
 from doubleback.rewards.jsonl import complete_lines
 from doubleback.rewards.settings import read_yaml, require_folder, validated
 from doubleback.rewards.types import ConfigError
@@ -63,11 +63,15 @@ def find_policy(
     dtype: str,
     checkpoint: str | None = None,
 ) -> Policy:
-    """The policy that MODEL or RUN names: of a run, its newest adapter on its base, or that of `checkpoint`."""
+    """The policy that MODEL or RUN names: of a run, its newest adapter on its base, or that of `checkpoint`.
+
+    ConfigError where a checkpoint is not what was saved.
+    """
     if dtype not in DTYPES:
         raise ConfigError(f"--dtype {dtype}: choose {' or '.join(DTYPES)}")
     if adapter is not None:
         require_folder(adapter, "--adapter ")
+        saved_adapter(adapter)
     model = str(newest_run(Path(model))) if is_road(Path(model)) else model
     if endpoint is not None or not is_run(Path(model)):
         if checkpoint is not None:
@@ -77,13 +81,14 @@ def find_policy(
     recipe = validated(Recipe, read_yaml(recipe_path, "recipe"), f"recipe {recipe_path}: ")
     if checkpoint is not None:
         adapter = _checkpoint(Path(model), checkpoint, recipe.checkpoint)
-    newest = newest_adapter(Path(model))
-    if adapter is None and newest is None:
+    adapter = adapter or newest_adapter(Path(model))
+    if adapter is None:
         raise ConfigError(f"{model} is a run without a checkpoint; train it further, or give --adapter DIR")
+    saved_adapter(adapter)
     base, dtype, head_dtype = recipe.model.path, str(recipe.model.dtype), str(recipe.model.head_dtype)
     if recipe.tiny:
         base, dtype, head_dtype = str(Path(model) / TINY_FOLDER), "float32", "float32"
-    return Policy(base, adapter or newest, dtype, engine, None, head_dtype, recipe)
+    return Policy(base, adapter, dtype, engine, None, head_dtype, recipe)
 
 
 def _checkpoint(run: Path, asked: str, config: CheckpointConfig) -> Path:

@@ -10,9 +10,10 @@ from doubleback.rewards.records import read_record
 from doubleback.rewards.settings import require_folder
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.run.files import write_atomically
-from doubleback.rl.run.names import INITIAL, checkpoint_folder, checkpoint_steps, is_run
+from doubleback.rl.run.manifest import verified
+from doubleback.rl.run.names import CHECKPOINTS, INITIAL, checkpoint_folder, checkpoint_steps, is_run
 
-CONFIG = "adapter_config.json"
+WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 OTHER_ADAPTERS = ("use_rslora", "use_dora", "alpha_pattern")
 """Options of PEFT that make of the same tensors another adapter than ours."""
 
@@ -21,6 +22,11 @@ def newest_adapter(run: Path) -> Path | None:
     """The newest checkpoint of a run; None where it has none."""
     steps = checkpoint_steps(run)
     return checkpoint_folder(run, steps[-1]) if steps else None
+
+
+def saved_adapter(folder: Path) -> Path:
+    """The folder of an adapter; of a run's checkpoint ConfigError where it is not what was saved."""
+    return verified(folder, WEIGHTS, CONFIG) if folder.resolve().parent.name == CHECKPOINTS else folder
 
 
 def initial_adapter(recipe: Recipe, base: str) -> Path:
@@ -34,6 +40,7 @@ def initial_adapter(recipe: Recipe, base: str) -> Path:
         if newest is None:
             raise ConfigError(f"lora.init={init} is a run without a checkpoint; train it further, or name an adapter")
         init = newest
+    saved_adapter(init)
     try:
         stored = read_record(init / CONFIG)
     except ConfigError as error:

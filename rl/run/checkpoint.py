@@ -14,7 +14,7 @@ from doubleback.rl.learner.learner import Learner
 from doubleback.rl.policy import lora
 from doubleback.rl.rollout.problems import Source
 from doubleback.rl.run.files import whole_folder
-from doubleback.rl.run.manifest import corrupt, require_whole, write_manifest
+from doubleback.rl.run.manifest import corrupt, verified, write_manifest
 
 STATE, PROBLEMS = "learner.pt", "problems.json"
 
@@ -37,7 +37,7 @@ def save(learner: Learner, source_state: Mapping[str, Any], folder: Path) -> Non
 
 def load(learner: Learner, problems: Source, folder: Path) -> None:
     """Restore learner and problems exactly. ConfigError names the file that is missing, damaged or of another model."""
-    require_whole(folder, lora.WEIGHTS, STATE, PROBLEMS)
+    verified(folder, lora.WEIGHTS, STATE, PROBLEMS)
     state = torch.load(folder / STATE, weights_only=True)
     try:
         learner.restore(load_file(folder / lora.WEIGHTS), state)

@@ -5,7 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from doubleback.rewards.types import ConfigError
+from doubleback.rewards.types import ConfigError, shortened
+from doubleback.rl.run.names import step_of
 
 MANIFEST = "manifest.json"
 
@@ -22,18 +23,26 @@ def write_manifest(folder: Path, step: int) -> None:
     (folder / MANIFEST).write_text(json.dumps({"step": step, "sha256": files}, indent=2), encoding="utf-8")
 
 
-def require_whole(folder: Path, *names: str) -> None:
-    """ConfigError where a file of the manifest is missing or damaged, or where the manifest lacks one of `names`."""
+def verified(folder: Path, *names: str) -> Path:
+    """The folder of a checkpoint, of which every file is what was saved: the one check of all who read one.
+
+    ConfigError where a file of the manifest is missing or damaged, where the manifest lacks one of `names`, or where it
+    is of another step than the folder's name.
+    """
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         damaged = [name for name, digest in manifest["sha256"].items() if file_hash(folder / name) != digest]
         unknown = [name for name in names if name not in manifest["sha256"]]
+        step, named = manifest.get("step"), step_of(folder.name)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise corrupt(folder, f"{MANIFEST} or a file it names is missing or unreadable") from error
     if damaged:
         raise corrupt(folder, f"{damaged[0]} is not what was saved (SHA-256 differs)")
     if unknown:
         raise corrupt(folder, f"{MANIFEST} has no hash of {unknown[0]}")
+    if named is not None and step != named:
+        raise corrupt(folder, f"{MANIFEST} is of step {shortened(step)}, the folder of step {named}")
+    return folder
 
 
 def corrupt(folder: Path, reason: str) -> ConfigError:

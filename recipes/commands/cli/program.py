@@ -9,7 +9,7 @@ import typer
 
 from doubleback.eval.show.console import Console
 from doubleback.eval.show.ending import Commands, ended, go_on_in
-from doubleback.recipes.commands.cli import models, options
+from doubleback.recipes.commands.cli import models, options, runs
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.stopping import STOP
 
@@ -269,6 +269,7 @@ def compare_evaluations(
 
 
 app.command()(models.pretrain)
+app.command()(runs.verify)
 
 
 def main() -> None:

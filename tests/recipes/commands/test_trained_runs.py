@@ -70,6 +70,57 @@ def test_the_balance_of_experts_is_told_before_after_and_along_the_run(run, trai
         assert all(2 / 8 <= share <= 1 for share in shares)
 
 
+def test_a_run_is_verified_and_whatever_is_not_as_it_was_written_is_named(run, trained, tmp_path):
+    code, text, err = run("verify", trained)
+    assert code == 0, err
+    counted = "1 checkpoints, 4 lines of metrics, samples of 3 steps and 4 evaluations"
+    assert text.replace("\n", "").endswith(counted)
+    damaged = shutil.copytree(trained, tmp_path / "damaged")
+    weights = damaged / "checkpoints" / "step-00003" / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    shutil.copy(damaged / "rollouts" / "step-00001.jsonl.gz", damaged / "rollouts" / "step-00002.jsonl.gz")
+    cut = damaged / "eval" / "validation-step-00000.jsonl.gz"
+    cut.write_bytes(cut.read_bytes()[:-30])
+    summary = damaged / "eval" / "test-step-00003.json"
+    summary.write_text(summary.read_text().replace('"num_problems": 2', '"num_problems": 3'))
+    metrics = damaged / "metrics.jsonl"
+    metrics.write_bytes(metrics.read_bytes().replace(b'"step": 1,', b'"step": 7,', 1)[:-1])
+    code, _, err = run("verify", damaged)
+    named = "\n".join(errors(err))
+    assert code == 2
+    for part in (
+        "step-00003 is corrupt: adapter_model.safetensors is not what was saved",
+        "step-00002.jsonl.gz has a sample of step 1",
+        "validation-step-00000.jsonl.gz cannot be read",
+        "metrics.jsonl ends in the middle of a line",
+        "metrics.jsonl:2 is of step 7, not 1",
+        "test-step-00003.json: num_problems is not that of test-step-00003.jsonl.gz",
+    ):
+        assert part in named
+    code, _, err = run("verify", tmp_path)
+    assert (code, len(errors(err))) == (2, 1)
+
+
+@pytest.mark.parametrize("command", ["eval", "adapter", "merge"])
+def test_a_checkpoint_that_is_not_what_was_saved_is_neither_measured_nor_merged(run, trained, tmp_path, command):
+    """Another adapter put in its place, as one of another run would be: it fits, and is not the run's."""
+    changed = shutil.copytree(trained, tmp_path / "changed")
+    checkpoint = changed / "checkpoints" / "step-00003"
+    weights = checkpoint / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    options = ["--suite", "countdown", "--limit", "2", "--engine", "transformers", "--out", tmp_path / "out"]
+    given = {
+        "eval": ["eval", changed, *options],
+        "adapter": ["eval", "bundled:countdown", "--adapter", checkpoint, *options],
+        "merge": ["merge", changed, "--out", tmp_path / "out"],
+    }
+    code, _, err = run(*given[command])
+    assert code == 2
+    line = f"error: checkpoint {checkpoint} is corrupt: adapter_model.safetensors is not what was saved"
+    assert errors(err)[0].startswith(line)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_run_is_measured_as_it_was_trained_unless_others_are_asked_for(run, trained, tmp_path):
     folder = Path(shutil.copytree(trained, tmp_path / "run"))
     recipe = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))

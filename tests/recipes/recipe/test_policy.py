@@ -14,19 +14,25 @@ from doubleback.recipes.recipe.policy import Policy, engine_settings, find_polic
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.engines.config import EngineConfig
 from doubleback.rl.policy import merged_checkpoint
+from doubleback.rl.run.manifest import write_manifest
+from doubleback.rl.run.names import step_of
 
 ENGINE = EngineConfig()
 
 
 @pytest.fixture
 def make_run(tmp_path):
-    """A run's folder with empty checkpoints of these steps."""
+    """A run's folder with checkpoints of these steps, whose files are empty."""
 
     def make(*steps, overrides=()):
         recipe = load_recipe("countdown", list(overrides))
         (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
         for step in steps:
-            (tmp_path / "checkpoints" / step).mkdir(parents=True)
+            folder = tmp_path / "checkpoints" / step
+            folder.mkdir(parents=True)
+            for name in ("adapter_model.safetensors", "adapter_config.json"):
+                (folder / name).touch()
+            write_manifest(folder, step_of(step))
         return tmp_path
 
     return make

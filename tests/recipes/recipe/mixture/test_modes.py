@@ -92,10 +92,20 @@ def test_eval_measures_every_mode_of_a_run_and_says_what_thinking_costs(run, tra
     tokens = [both["modes"][name]["mean_tokens"]["value"] for name in ("on", "off")]
     difference = both["thinking_on_minus_off"]["tokens"]["difference"]["value"]
     assert difference == pytest.approx(tokens[0] - tokens[1], abs=1e-9)
+    gain = both["thinking_on_minus_off"]["accuracy"]["difference"]["value"]
+    assert both["thinking_on_minus_off"]["price"]["value"] == pytest.approx(1e4 * gain / difference, abs=1e-9)
     code, text, err = run("eval", trained, *asked, "--mode", "off", "--out", tmp_path / "off")
     assert code == 0, err
     samples = [(tmp_path / folder / "samples.jsonl").read_bytes() for folder in ("off", "both/off")]
     assert samples[0] == samples[1]
+
+
+def test_show_has_every_mode_before_and_after_and_the_price(run, trained):
+    code, text, err = run("show", trained)
+    assert code == 0, err
+    for name in ("test", "test-on", "test-off"):
+        assert f"{name}: {4 if name == 'test' else 2} problems x 2 samples" in text
+    assert "points per 100 tokens" in text
 
 
 def test_from_python_the_modes_come_by_name(trained, tmp_path):

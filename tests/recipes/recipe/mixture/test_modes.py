@@ -18,6 +18,7 @@ SMALL = [
     "sync.num_canaries=2",
     "checkpoint.every=1",
     "modes.off.max_tokens=12",
+    "modes.off.weight=1",
     *("eval.n=2", "eval.k=[1]", "eval.test_problems=2", "eval.validation_problems=2", "eval.validation_n=1"),
 ]
 

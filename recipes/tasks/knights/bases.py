@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from doubleback.recipes.pretrain.traces import TraceType
 from doubleback.recipes.tasks.knights.pretrain_config import KnightsPretrainConfig
 from doubleback.recipes.tasks.pretraining import Pretraining
 
@@ -19,11 +18,6 @@ BASES = {
     "knights": Pretraining(
         "tiny Qwen3-MoE that tells knights from knaves now and then: it guesses, and searches a little",
         KnightsPretrainConfig(),
-        _run,
-    ),
-    "knights-optimal": Pretraining(
-        "the same, pre-trained on right assumptions alone: it never saw a search",
-        KnightsPretrainConfig(mix={TraceType.OPTIMAL: 1.0}),
         _run,
     ),
 }

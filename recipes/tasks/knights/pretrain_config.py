@@ -28,7 +28,7 @@ class KnightsPretrainConfig(PretrainConfig):
     """How many people a problem has. Only the pre-training split is seen."""
     budget: Annotated[int, Field(ge=24)] = BUDGET
     """Longest completion in tokens, end-of-sequence included."""
-    steps: Annotated[int, Field(ge=1)] = 700
+    steps: Annotated[int, Field(ge=1)] = 650
     """Optimiser steps."""
     model: ModelShape = ModelShape(num_layers=3, expert_size=64)
     """Shape of the model: what follows from a statement takes a layer more than a sum."""

@@ -11,6 +11,7 @@ from threading import Event
 from types import SimpleNamespace
 
 import pytest
+import torch
 from support.commands import errors
 from support.processes import wait_until
 from support.servers.openai import served_openai
@@ -19,6 +20,9 @@ from doubleback.recipes.commands.progress import standing
 from doubleback.rewards.types import Problem, RunError
 from doubleback.rl.config import SamplingConfig
 from doubleback.rl.engines.endpoint import engine as engine_endpoint
+from doubleback.rl.engines.endpoint.scorer import EndpointScorer
+from doubleback.rl.policy.base import load_base, load_tokenizer
+from doubleback.rl.types import ModelSource
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +78,22 @@ def test_an_endpoint_is_measured_like_a_local_model(run, server, questions, tmp_
     code, _, err = run("eval", "tinier", *arguments, "--out", tmp_path / "none")
     assert (code, len(errors(err))) == (2, 1)
     assert "does not serve 'tinier'; it serves tiny" in errors(err)[0]
+
+
+@pytest.mark.slow
+def test_a_teacher_behind_a_server_says_what_its_model_says(server, text_model):
+    """Of each given id, prompt and completion apart; and it reads a text as the tokenizer does."""
+    tokenizer = load_tokenizer(text_model["qwen3"])
+    scorer, text = EndpointScorer(server, "tiny", print), "Ann has 3 beads and buys 4 more."
+    scorer.require_tokenizer(tokenizer, text, "none")
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    (found,) = scorer([(tuple(ids[:4]), tuple(ids[4:]))])
+    scorer.close()
+    model = load_base(ModelSource(text_model["qwen3"], "float32", 128))
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([ids])).logits[0, 3:-1]
+    expected = logits.log_softmax(-1)[torch.arange(len(ids) - 4), ids[4:]].tolist()
+    assert found == pytest.approx(expected, abs=1e-4)
 
 
 def test_the_command_takes_a_strict_server_and_the_name_of_a_key(run, questions, tmp_path, monkeypatch):

@@ -42,6 +42,17 @@ def test_pretraining_lowers_the_loss_and_repeats_to_the_last_bit():
     assert losses(TINY.model_copy(update={"seed": 1})) != first
 
 
+def test_a_dense_model_is_pretrained_as_a_mixture_is():
+    shape = TINY.model.model_copy(update={"dense_size": 64})
+    config = TINY.model_copy(update={"model": shape})
+    lesson = countdown_lesson(config)
+    model = make_model(config, lesson)
+    assert (type(model).__name__, model.config.intermediate_size) == ("Qwen3ForCausalLM", 64)
+    losses = [step.loss for step in train(model, config, lesson)]
+    assert losses[-1] < losses[0] - 0.3
+    assert "dense model" in lesson.title
+
+
 def test_pretraining_that_diverges_stops_and_writes_no_base(tmp_path):
     config = TINY.model_copy(update={"lr": 1e30, "warmup_steps": 0})
     with pytest.raises(

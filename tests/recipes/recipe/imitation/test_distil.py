@@ -10,9 +10,13 @@ from support.commands import SMALL_COUNTDOWN, untimed
 from doubleback.eval.show.console import Console
 from doubleback.recipes import load_recipe, train
 from doubleback.recipes.models.bundled import bundled_path
+from doubleback.recipes.pretrain.config import ModelShape
+from doubleback.recipes.pretrain.model import make_model
 from doubleback.recipes.recipe.assembly import prepare
 from doubleback.recipes.recipe.imitation.teacher import open_teacher, require_same_tokenizer
 from doubleback.recipes.recipe.start import newest_adapter
+from doubleback.recipes.tasks.countdown.lesson import countdown_lesson
+from doubleback.recipes.tasks.countdown.pretrain_config import CountdownPretrainConfig
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.policy.base import load_base, load_tokenizer
 from doubleback.rl.policy.lora import restore
@@ -87,6 +91,20 @@ def test_a_run_resumes_exactly_though_the_teachers_run_has_gone_on(whole, teache
     resumed = train(load_recipe(str(ended / "recipe.yaml")), ended, resume=True, console=Console(quiet=True))
     assert list(map(untimed, resumed.metrics().to_pylist())) == list(map(untimed, whole.metrics().to_pylist()))
     assert resumed.rollouts(4).to_pylist() == whole.rollouts(4).to_pylist()
+
+
+def test_a_dense_student_of_less_than_half_the_size_learns_from_a_mixture(teacher, tmp_path):
+    """`doubleback pretrain countdown model.dense_size=384` makes such a one; here before its first step."""
+    config = CountdownPretrainConfig(model=ModelShape(dense_size=384))
+    lesson, folder = countdown_lesson(config), tmp_path / "dense"
+    model = make_model(config, lesson)
+    model.save_pretrained(folder)
+    lesson.tokenizer(config).save_pretrained(folder)
+    assert 2 * model.num_parameters() < load_base(ModelSource(COUNTDOWN, "float32", 256)).num_parameters()
+    run = distilled(tmp_path / "run", f"model.path={folder}", f"distil.teacher={teacher}", "steps=1")
+    first = run.rollouts(1).to_pylist()[0]
+    assert len(first["teacher_logprobs"]) == len(first["token_ids"])
+    assert run.metrics().to_pylist()[-1]["learner/kl_teacher"] > 0.1
 
 
 def test_another_teacher_on_resume_is_refused(whole, teacher, tmp_path):

@@ -67,6 +67,7 @@ def test_each_task_is_measured_by_its_own_measures(trained):
     assert "thinking" not in json.dumps(complete_lines(trained / "problems.jsonl"))
 
 
+@pytest.mark.slow
 def test_a_resumed_mixture_is_the_uninterrupted_one(trained, tmp_path):
     def interrupt(step, metrics):
         if step == 1:

@@ -109,6 +109,7 @@ def test_show_has_every_mode_before_and_after_and_the_price(run, trained):
     assert "points per 100 tokens" in text
 
 
+@pytest.mark.slow
 def test_from_python_the_modes_come_by_name(trained, tmp_path):
     options = {"limit": 2, "n": 1, "engine": "transformers", "max_tokens": 8}
     found = evaluate_modes(trained, "countdown", out=tmp_path / "both", console=Console(quiet=True), **options)

@@ -64,7 +64,7 @@ def test_the_recipe_wins_and_a_file_keeps_the_fields():
             "svamp",
             "data=svamp is for task.name=math, and the recipe has task.name=word_problems; take a",
         ),
-        ("math", "[1]", "data=[1]: input should be a valid string"),
+        ("math", "[1]", "data set '[1]' is no YAML file and not shipped; known: "),
     ],
 )
 def test_a_data_set_that_cannot_be_taken_is_one_line(recipe, data, message):

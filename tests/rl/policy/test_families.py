@@ -136,7 +136,9 @@ class TestFamily:
         run = trained(name)
         report = merge_checkpoint(str(run.folder), run.adapter, tmp_path / "merged", None)
         assert report.rounding == 0
-        assert report.max_logit < 1e-5 * run.logits().abs().max()
+        # Of 128 tokens the worst: 1.6e-5 of the largest on some processors, whose mean is 0.05 of that.
+        assert report.max_logit < 5e-5 * run.logits().abs().max()
+        assert report.mean_logit < 1e-5 * run.logits().abs().max()
         plain = AutoModelForCausalLM.from_pretrained(tmp_path / "merged").eval()
         assert deviation({"logits": run.logits(plain)}, {"logits": run.logits()}) < 1e-5
         config = ModelSource(str(tmp_path / "merged"), "float32", 128)

@@ -121,6 +121,6 @@ class TestVllm:
 
         experts_NLK = np.random.default_rng(0).integers(0, 64, (9, 2, 3)).astype(np.int32)
         sample = CompletionOutput(0, "", (5, 6, 7, 8), None, None, routed_experts=experts_NLK)
-        assert np.array_equal(_reported_routes(sample, num_prompt=3).unpack(), experts_NLK[:6])
+        assert np.array_equal(_reported_routes(sample, num_prompt=3, num_experts=64).unpack(), experts_NLK[:6])
         with pytest.raises(RunError, match="vLLM reports no experts of what it sampled"):
-            _reported_routes(CompletionOutput(0, "", (5,), None, None), num_prompt=3)
+            _reported_routes(CompletionOutput(0, "", (5,), None, None), num_prompt=3, num_experts=64)

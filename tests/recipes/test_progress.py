@@ -13,8 +13,8 @@ from doubleback.recipes.commands import progress
 from doubleback.recipes.commands.check import prepared_watched
 from doubleback.recipes.commands.display import CollapseWarning, Display
 from doubleback.recipes.commands.progress import EvalProgress, Share, Standing, in_time, standing, watching
-from doubleback.recipes.recipe import assembly
 from doubleback.recipes.recipe.loading import load_recipe
+from doubleback.recipes.recipe.mixture import gather
 from doubleback.rewards.types import Score, Verdict
 from doubleback.rl.engines.engine import Load, Watched
 
@@ -134,7 +134,7 @@ def test_grading_golds_shows_itself(pipe, monkeypatch):
         def __exit__(self, *error):
             pass
 
-    monkeypatch.setattr(assembly, "load_reward", lambda *arguments: Slow(slow))
+    monkeypatch.setattr(gather, "load_reward", lambda *arguments: Slow(slow))
     with prepared_watched(load_recipe("countdown"), Console(file=pipe, width=200)):
         pass
     assert re.search(r"grading the golds: \d+ %", pipe.getvalue())

@@ -76,8 +76,8 @@ def test_default_folders_of_one_second_differ(run, tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(options, "datetime", Stopped)
-    monkeypatch.setattr("doubleback.recipes.commands.train.train", train)
-    monkeypatch.setattr("doubleback.recipes.commands.show.show_result", lambda *_: None)
+    monkeypatch.setattr("doubleback.recipes.commands.stages.train.train", train)
+    monkeypatch.setattr("doubleback.recipes.commands.stages.show.show_outcome", lambda *_: None)
     for more in ([], [], ["name=longer"]):
         assert run("train", "countdown", *more)[0] == 0
     assert [str(folder) for folder in folders] == [

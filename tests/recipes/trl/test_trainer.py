@@ -199,8 +199,11 @@ def test_refused_before_anything_is_written(run, tmp_path):
     assert (code, errors(checked)) == (2, errors(err))
 
 
-LEFT_OUT = {"gap/mean_abs", "gap/max_abs", "gap/k3", "gap/experts_differ", "learner/importance_capped"}
-"""Metrics that need the sampler's log-probabilities, which TRL does not hand out."""
+LEFT_OUT = {"gap/mean_abs", "gap/max_abs", "gap/k3", "gap/experts_differ", "learner/importance_capped"} | {
+    f"experts/{name}"
+    for name in ("max_violation", "worst_violation", "mean_violation", "entropy", "unused", "largest_share")
+}
+"""Metrics that need the sampler's log-probabilities and experts, which TRL does not hand out."""
 
 
 @pytest.mark.slow

@@ -42,6 +42,7 @@ def test_without_a_preset_the_defaults_stand():
         "drop_zero_variance": True,
         "routing_replay": False,
         "updates_per_batch": 1,
+        "teacher_discount": 0.0,
     }
 
 

@@ -1,7 +1,29 @@
-"""What the replays of searches share: the thought of a completion, and whether its branches doubled back."""
+"""What the replays of searches share: the thought of a completion, whether its branches doubled back, the measures."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from doubleback.eval.measures.measure import Measure
+
+
+class Replayed(Protocol):
+    """What the replay of any search says of it."""
+
+    @property
+    def num_backtracks(self) -> int:
+        """How often it went back and on."""
+
+    @property
+    def num_false_checks(self) -> int:
+        """How many of its checks are untrue."""
+
+    @property
+    def is_verified_backtrack(self) -> bool:
+        """Whether it doubled back to a right answer, and erred nowhere."""
+
+
+R = TypeVar("R", bound=Replayed)
 
 
 def thought_of(completion: str) -> str:
@@ -28,3 +50,27 @@ class Branches:
     def have_doubled_back(self) -> bool:
         """Whether there are two or more, and the last is new and came after a true `no`."""
         return len(self.names) >= 2 and self.before[-1] > 0 and self.names[-1] not in self.names[:-1]
+
+
+def search_measures(
+    columns: Mapping[str, Any],
+    replayed: Callable[[Mapping[str, Any], str], R],
+    errors: tuple[str, str],
+    num_errors: Callable[[R], int],
+) -> Mapping[str, Measure]:
+    """The measures of a task whose completions are replayed, from its `columns`. The replay's own errors go by the name
+    and label `errors`: the share of completions that have any of `num_errors`.
+    """
+    name, label = errors
+    return {
+        "verified_backtrack": Measure(
+            "verified backtracks", columns, lambda row, text: replayed(row, text).is_verified_backtrack
+        ),
+        name: Measure(label, columns, lambda row, text: num_errors(replayed(row, text)) > 0),
+        "false_check_rate": Measure(
+            "false yes/no", columns, lambda row, text: replayed(row, text).num_false_checks > 0
+        ),
+        "backtracks": Measure(
+            "backtracks", columns, lambda row, text: replayed(row, text).num_backtracks, by_verdict=True
+        ),
+    }

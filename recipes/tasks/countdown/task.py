@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from doubleback.eval.measures.backtracking import Replay, replay
-from doubleback.eval.measures.measure import Measure
+from doubleback.eval.measures.branches import search_measures
 from doubleback.recipes.pretrain.traces import TraceType, search_trace
 from doubleback.recipes.tasks.countdown.traces import make_trace, search
 from doubleback.recipes.tasks.task import Splits, Task, Trace
@@ -27,20 +27,9 @@ def _replay(columns: Mapping[str, Any], text: str) -> Replay:
     return _replayed(text, tuple(columns["numbers"]), columns["target"])
 
 
-MEASURES: Mapping[str, Measure] = {
-    "verified_backtrack": Measure(
-        "verified backtracks", COLUMNS, lambda columns, text: _replay(columns, text).is_verified_backtrack
-    ),
-    "arithmetic_error_rate": Measure(
-        "arithmetic errors", COLUMNS, lambda columns, text: _replay(columns, text).num_arithmetic_errors > 0
-    ),
-    "false_check_rate": Measure(
-        "false yes/no", COLUMNS, lambda columns, text: _replay(columns, text).num_false_checks > 0
-    ),
-    "backtracks": Measure(
-        "backtracks", COLUMNS, lambda columns, text: _replay(columns, text).num_backtracks, by_verdict=True
-    ),
-}
+MEASURES = search_measures(
+    COLUMNS, _replay, ("arithmetic_error_rate", "arithmetic errors"), lambda it: it.num_arithmetic_errors
+)
 """What the replayed states of a search say."""
 
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
+from doubleback.eval.measures.branches import search_measures
 from doubleback.eval.measures.deduction import Deduction, replay
-from doubleback.eval.measures.measure import Measure
 from doubleback.recipes.pretrain.traces import TraceType
 from doubleback.recipes.tasks.knights.problems import NUM_PEOPLE, problems
 from doubleback.recipes.tasks.knights.traces import make_trace
@@ -28,20 +28,7 @@ def _replay(columns: Mapping[str, Any], text: str) -> Deduction:
     return _replayed(text, tuple(columns["statements"]))
 
 
-MEASURES: Mapping[str, Measure] = {
-    "verified_backtrack": Measure(
-        "verified backtracks", COLUMNS, lambda columns, text: _replay(columns, text).is_verified_backtrack
-    ),
-    "deduction_error_rate": Measure(
-        "deduction errors", COLUMNS, lambda columns, text: _replay(columns, text).num_errors > 0
-    ),
-    "false_check_rate": Measure(
-        "false yes/no", COLUMNS, lambda columns, text: _replay(columns, text).num_false_checks > 0
-    ),
-    "backtracks": Measure(
-        "backtracks", COLUMNS, lambda columns, text: _replay(columns, text).num_backtracks, by_verdict=True
-    ),
-}
+MEASURES = search_measures(COLUMNS, _replay, ("deduction_error_rate", "deduction errors"), lambda it: it.num_errors)
 """What the replayed assumptions of a search say."""
 
 

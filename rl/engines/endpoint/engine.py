@@ -1,6 +1,5 @@
 """A policy behind an OpenAI-compatible endpoint, such as a vLLM server. It samples; the adapter is the server's."""
 
-import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -8,20 +7,14 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from threading import Lock
 from typing import Any
 
-from openai import APIStatusError, BadRequestError, OpenAI, OpenAIError, UnprocessableEntityError
+from openai import APIStatusError, BadRequestError, OpenAIError, UnprocessableEntityError
 
 from doubleback.rewards.types import ConfigError, Problem, RunError
 from doubleback.rl.engines.endpoint.answers import MalformedError, completions_of
-from doubleback.rl.engines.endpoint.keys import headers_for, key_for
+from doubleback.rl.engines.endpoint.connection import CONCURRENCY, TRIES, connected, words_of
 from doubleback.rl.engines.engine import Load, OnGroup
 from doubleback.rl.types import Group, Sampling
 
-CONCURRENCY = 32
-"""Requests that are under way at the same time."""
-TRIES = 5
-"""Of one request."""
-TIMEOUT_SECONDS = 1800.0
-"""For one request."""
 VLLM = "vllm"
 """Who owns a model, as a vLLM server lists it."""
 LOST_WITHOUT = {
@@ -57,9 +50,8 @@ class EndpointEngine:
         """Completions and tokens of each request that was answered; 0 tokens where the server does not count them."""
         self._refused: set[str] = set()
         self._refusing = Lock()
-        key = key_for(url, key_variable, os.environ)
-        self._headers = headers_for(url, key, os.environ)
-        self._client = OpenAI(base_url=url, api_key=key or "", admin_api_key="", max_retries=0, timeout=TIMEOUT_SECONDS)
+        connection = connected(url, key_variable)
+        self._client, self._headers = connection.client, connection.headers
         served = self._served(url)
         if model not in served:
             raise ConfigError(f"--endpoint {url} does not serve {model!r}; it serves {', '.join(served)}")
@@ -74,7 +66,7 @@ class EndpointEngine:
             way_out = "give the address that ends in /v1"
             if isinstance(error, APIStatusError) and error.status_code in NO_RIGHT:
                 way_out = "name the variable that holds its key: --api-key-env NAME"
-            raise ConfigError(f"--endpoint {url} does not answer: {_words(error, 200)}; {way_out}") from error
+            raise ConfigError(f"--endpoint {url} does not answer: {words_of(error)}; {way_out}") from error
         if not isinstance(listed, list):
             raise ConfigError(f"--endpoint {url} lists no models; give the address that ends in /v1")
         return {str(getattr(item, "id", None)): getattr(item, "owned_by", None) for item in listed}
@@ -126,7 +118,7 @@ class EndpointEngine:
                 completions = completions_of(answer, sampling.group_size, seed)
                 break
             except (OpenAIError, MalformedError, ValueError) as error:  # the last of what is no JSON
-                reason = _words(error, 200)
+                reason = words_of(error)
                 if isinstance(error, APIStatusError) and error.status_code in NO_RIGHT:
                     raise ConfigError(f"problem {problem.id}: the endpoint refuses the key: {reason}") from error
                 if attempt == TRIES:
@@ -152,7 +144,7 @@ class EndpointEngine:
                 if not named:
                     hint = self._hint(str(error))
                     raise ConfigError(
-                        f"problem {problem.id}: the endpoint refuses it: {_words(error, 300)}{hint}"
+                        f"problem {problem.id}: the endpoint refuses it: {words_of(error, 300)}{hint}"
                     ) from error
                 for name in named:
                     self._refuse(name, "the endpoint refuses it")
@@ -194,8 +186,3 @@ class EndpointEngine:
         if self._options:
             extra["chat_template_kwargs"] = self._options
         return self._client.chat.completions.create(messages=conversation, **known)
-
-
-def _words(error: Exception, most: int) -> str:
-    """What an error says, in one line of at most so many characters."""
-    return " ".join(str(error).split())[:most]

@@ -1,17 +1,15 @@
 """A teacher behind a vLLM server: what it says of given ids (`prompt_logprobs` of its completions)."""
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from openai import APIConnectionError, APIStatusError, OpenAI, OpenAIError
+from openai import APIConnectionError, APIStatusError, OpenAIError
 
 from doubleback.rewards.types import ConfigError, RunError
 from doubleback.rl.engines.endpoint.answers import MalformedError
-from doubleback.rl.engines.endpoint.engine import CONCURRENCY, TIMEOUT_SECONDS, TRIES
-from doubleback.rl.engines.endpoint.keys import headers_for, key_for
+from doubleback.rl.engines.endpoint.connection import CONCURRENCY, TRIES, connected, words_of
 from doubleback.rl.types import TokenSequence
 
 FIELD = "prompt_logprobs"
@@ -30,9 +28,8 @@ class EndpointScorer:
     ) -> None:
         """`pause`: seconds before the second try; each further one waits twice as long."""
         self._url, self._model, self._say, self._pause = url, model, say, pause
-        key = key_for(url, key_variable, os.environ)
-        self._headers = headers_for(url, key, os.environ)
-        self._client = OpenAI(base_url=url, api_key=key or "", admin_api_key="", max_retries=0, timeout=TIMEOUT_SECONDS)
+        connection = connected(url, key_variable)
+        self._client, self._headers = connection.client, connection.headers
 
     def __call__(self, sequences: Sequence[TokenSequence]) -> list[tuple[float, ...]]:
         """In the order of the sequences, one number for each completion id."""
@@ -53,7 +50,7 @@ class EndpointScorer:
             answer = client.post("/tokenize", body=asked, cast_to=object, options={"headers": self._headers})
         except (OpenAIError, ValueError) as error:
             raise ConfigError(
-                f"distil.teacher={self._url} does not say how it reads a text (/tokenize): {_words(error)}; "
+                f"distil.teacher={self._url} does not say how it reads a text (/tokenize): {words_of(error)}; "
                 "serve the teacher with vLLM, and give the address that ends in /v1"
             ) from error
         there = answer.get("tokens") if isinstance(answer, dict) else None
@@ -76,12 +73,12 @@ class EndpointScorer:
             except APIStatusError as error:
                 if error.status_code < 500 and error.status_code != 429:
                     raise ConfigError(
-                        f"distil.teacher={self._url} refuses to score tokens ({FIELD}): {_words(error)}; serve "
+                        f"distil.teacher={self._url} refuses to score tokens ({FIELD}): {words_of(error)}; serve "
                         f"{self._model} with vLLM, or name the variable that holds its key: distil.api_key_env=NAME"
                     ) from error
-                reason = _words(error)
+                reason = words_of(error)
             except (APIConnectionError, MalformedError, ValueError) as error:  # the last of what is no JSON
-                reason = _words(error)
+                reason = words_of(error)
             if attempt < TRIES:
                 self._say(f"retry: distil.teacher={self._url}: {reason}; try {attempt + 1} of {TRIES}")
                 time.sleep(self._pause * 2.0 ** (attempt - 1))
@@ -117,7 +114,3 @@ def logprobs_of(answer: Any, completion_ids: Sequence[int]) -> tuple[float, ...]
             raise MalformedError(f"its {FIELD} have no number for token {index}")
         values.append(float(value))
     return tuple(values)
-
-
-def _words(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -19,6 +19,7 @@ from support.servers.openai import served_openai
 from doubleback.recipes.commands.progress import standing
 from doubleback.rewards.types import Problem, RunError
 from doubleback.rl.config import SamplingConfig
+from doubleback.rl.engines.endpoint import connection
 from doubleback.rl.engines.endpoint import engine as engine_endpoint
 from doubleback.rl.engines.endpoint.scorer import EndpointScorer
 from doubleback.rl.policy.base import load_base, load_tokenizer
@@ -140,7 +141,7 @@ class Flaky:
 @pytest.mark.parametrize("failures", [2, 9])
 def test_a_failed_request_is_retried_and_named_and_never_dropped(monkeypatch, failures):
     monkeypatch.setattr(engine_endpoint.time, "sleep", lambda seconds: None)
-    monkeypatch.setattr(engine_endpoint, "OpenAI", lambda **options: Flaky(failures))
+    monkeypatch.setattr(connection, "OpenAI", lambda **options: Flaky(failures))
     retries = []
     engine = engine_endpoint.EndpointEngine("http://nowhere/v1", "m", {}, {}, retries.append)
     sample = lambda: engine.sample([Problem("a", "A"), Problem("b", "B")], SamplingConfig(), [1, 2])  # noqa: E731
@@ -166,7 +167,7 @@ def test_a_failed_request_is_retried_and_named_and_never_dropped(monkeypatch, fa
     ],
 )
 def test_how_an_endpoint_stands(monkeypatch, usage, words):
-    monkeypatch.setattr(engine_endpoint, "OpenAI", lambda **options: Flaky(0, usage))
+    monkeypatch.setattr(connection, "OpenAI", lambda **options: Flaky(0, usage))
     engine = engine_endpoint.EndpointEngine("http://nowhere/v1", "m", {}, {}, print)
     before, seen, held, goes_on = engine.load(), [], Event(), Event()
     create = engine._client.create

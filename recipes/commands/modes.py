@@ -11,14 +11,13 @@ from rich.table import Table
 from doubleback.eval.compare import ComparedModes, Evaluated, compare_modes
 from doubleback.eval.show.console import Console
 from doubleback.eval.show.tables import modes_table
-from doubleback.recipes.recipe.policy import Policy
-from doubleback.recipes.recipe.schema import Recipe
+from doubleback.recipes.recipe.policy import Policy, recipe_of
 from doubleback.rewards.nearest import nearest
 from doubleback.rewards.sample_lines import Line
-from doubleback.rewards.settings import read_yaml, validated
 from doubleback.rewards.types import ConfigError
+from doubleback.rl.rollout.strand import id_in_strand, strand_of
 from doubleback.rl.run.files import write_atomically
-from doubleback.rl.run.names import RECIPE, is_run, newest_run
+from doubleback.rl.run.names import is_run, newest_run
 
 MATH = "math"
 """The task of suites that are questions with answers."""
@@ -31,8 +30,7 @@ def modes_of(model: str | Path) -> list[str]:
     path = newest_run(Path(model))
     if not is_run(path):
         return []
-    recipe = validated(Recipe, read_yaml(path / RECIPE, "recipe"), f"recipe {path / RECIPE}: ")
-    return list(recipe.modes)
+    return list(recipe_of(path).modes)
 
 
 def in_mode(policy: Policy, name: str | None, thinking: str | None) -> Policy:
@@ -87,14 +85,12 @@ def conclude(evaluated: Mapping[str, Evaluated], out: Path, console: Console) ->
 def trained_modes_table(summaries: Mapping[str, Mapping[str, Any]], lines: Sequence[Line]) -> Table:
     """The same of a run's own measurement: the summary of each mode, and the samples of all with their columns."""
     samples = {
-        name: [{**line, "problem": line["problem"].partition("/")[2]} for line in lines if _is_of(line, name)]
+        name: [
+            {**line, "problem": id_in_strand(line["problem"])} for line in lines if strand_of(line["problem"]) == name
+        ]
         for name in summaries
     }
     return modes_table(summaries, _compared(samples))
-
-
-def _is_of(line: Line, strand: str) -> bool:
-    return bool(line["problem"].partition("/")[0] == strand)
 
 
 def _with_thinking(evaluated: Evaluated) -> list[Line]:

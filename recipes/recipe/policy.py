@@ -54,6 +54,12 @@ def engine_settings(name: str, kv_cache_mib: int | Literal["auto"]) -> EngineCon
     return validated(EngineConfig, {"name": name, "kv_cache_mib": kv_cache_mib}, f"--engine {name}: ")
 
 
+def recipe_of(run: Path) -> Recipe:
+    """The recipe of a run, as its folder holds it. ConfigError where it cannot be read."""
+    path = run / RECIPE
+    return validated(Recipe, read_yaml(path, "recipe"), f"recipe {path}: ")
+
+
 def find_policy(
     model: str,
     *,
@@ -77,8 +83,7 @@ def find_policy(
         if checkpoint is not None:
             raise ConfigError(f"--checkpoint {checkpoint} is one of a run, and {model} is none; give --adapter DIR")
         return Policy(model, adapter, dtype, engine, endpoint)
-    recipe_path = Path(model) / RECIPE
-    recipe = validated(Recipe, read_yaml(recipe_path, "recipe"), f"recipe {recipe_path}: ")
+    recipe = recipe_of(Path(model))
     if checkpoint is not None:
         adapter = _checkpoint(Path(model), checkpoint, recipe.checkpoint)
     adapter = adapter or newest_adapter(Path(model))

@@ -18,8 +18,8 @@ from doubleback.recipes.tasks.task import Splits, shipped_measures
 from doubleback.rewards.sample_lines import Line
 from doubleback.rewards.types import ConfigError, Problem
 from doubleback.rl.engines.engine import encode_prompts
-from doubleback.rl.rollout.mixture import strand_of
 from doubleback.rl.rollout.scoring import Scorer
+from doubleback.rl.rollout.strand import strand_of
 from doubleback.rl.types import Sampling
 
 

@@ -14,20 +14,8 @@ from doubleback.rl.engines.engine import Engine, Load, OnGroup, Watched
 from doubleback.rl.policy.lora import Adapter
 from doubleback.rl.rollout.problems import ProblemSource
 from doubleback.rl.rollout.scoring import Scorer
+from doubleback.rl.rollout.strand import strand_of
 from doubleback.rl.types import Group, Sampling, TokenSequence
-
-SEPARATOR = "/"
-"""Between the name of a strand and the id that a problem has in it."""
-
-
-def in_strand(problem: Problem, strand: str) -> Problem:
-    """The problem under its name in a mixture."""
-    return replace(problem, id=f"{strand}{SEPARATOR}{problem.id}")
-
-
-def strand_of(problem_id: str) -> str:
-    """The strand that a problem of a mixture belongs to, by its id."""
-    return problem_id.partition(SEPARATOR)[0]
 
 
 class MixedSource:

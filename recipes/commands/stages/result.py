@@ -13,6 +13,7 @@ from doubleback.rewards.jsonl import complete_lines
 from doubleback.rewards.records import read_record
 from doubleback.rewards.settings import read_yaml, validated
 from doubleback.rl.config import CheckpointConfig
+from doubleback.rl.rollout.strand import id_in_strand, strand_of
 from doubleback.rl.run.best import has_stalled
 from doubleback.rl.run.names import (
     COUNTS,
@@ -103,8 +104,9 @@ def _tested(folder: Path, step: int) -> Iterator[tuple[frozenset[str], Summary]]
     for name, summary in Run(folder).evaluations().items():
         suite = summary["suite"]
         if name == evaluation_name(suite, step) and suite.startswith("test"):
-            before = f"{suite.removeprefix('test-')}/" if suite != "test" else ""
-            yield frozenset(it.removeprefix(before) for it in ids if it.startswith(before)), summary
+            strand = suite.removeprefix("test-")
+            own = ids if suite == "test" else {id_in_strand(it) for it in ids if strand_of(it) == strand}
+            yield frozenset(own), summary
 
 
 def _total(lines: list[dict[str, Any]], name: str) -> float:

@@ -11,8 +11,9 @@ from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.tasks.task import Splits
 from doubleback.rewards.types import Problem
 from doubleback.rl.engines.engine import Engine
-from doubleback.rl.rollout.mixture import MixedSource, StrandEngine, strand_of
+from doubleback.rl.rollout.mixture import MixedSource, StrandEngine
 from doubleback.rl.rollout.problems import ProblemSource, Source
+from doubleback.rl.rollout.strand import strand_of
 
 
 @dataclass(frozen=True, slots=True)

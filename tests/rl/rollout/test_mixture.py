@@ -12,9 +12,10 @@ from support.rollouts import make_completion, make_group, make_score
 
 from doubleback.rewards.types import Problem, RunError, Score, Verdict
 from doubleback.rl.config import ProblemsConfig, RolloutConfig
-from doubleback.rl.rollout.mixture import MixedScorer, MixedSource, StrandEngine, in_strand, strand_of
+from doubleback.rl.rollout.mixture import MixedScorer, MixedSource, StrandEngine
 from doubleback.rl.rollout.problems import ProblemSource
 from doubleback.rl.rollout.sampler import RolloutSampler
+from doubleback.rl.rollout.strand import in_strand, strand_of
 from doubleback.rl.run.metrics import METRICS
 from doubleback.rl.types import Sampling
 

@@ -111,7 +111,8 @@ def _pad(samples: Sequence[Sample], rows: tuple[int, ...], device: torch.device,
     target_ids = torch.zeros_like(input_ids)
     loss_mask = torch.zeros(num_rows, width, dtype=torch.bool)
     sampler_logprobs = torch.zeros(num_rows, width)
-    teacher_logprobs = torch.zeros(num_rows, width)
+    is_taught = any(sample.teacher_logprobs is not None for sample in samples)
+    teacher_logprobs = torch.zeros(num_rows, width) if is_taught else None
     weights = torch.zeros(num_rows, width)
     for row, sample in enumerate(samples):
         ids, last = torch.tensor(sample.prompt_ids + sample.completion_ids), sample.num_inputs
@@ -121,11 +122,10 @@ def _pad(samples: Sequence[Sample], rows: tuple[int, ...], device: torch.device,
         loss_mask[row, first:last] = True
         # NaN where nobody sampled it: what would compare with that is then no number either.
         sampler_logprobs[row, first:last] = torch.tensor(sample.sampler_logprobs or math.nan)
-        if sample.teacher_logprobs is not None:
+        if teacher_logprobs is not None and sample.teacher_logprobs is not None:
             teacher_logprobs[row, first:last] = torch.tensor(sample.teacher_logprobs)
         weights[row, first:last] = sample.token_weight
     lengths = [sample.num_inputs for sample in samples]
-    is_taught = any(sample.teacher_logprobs is not None for sample in samples)
     routes = stacked([sample.routes for sample in samples], lengths, width)
     return Microbatch(
         input_ids_BT=input_ids.to(device),
@@ -137,5 +137,5 @@ def _pad(samples: Sequence[Sample], rows: tuple[int, ...], device: torch.device,
         rows=rows,
         placement=layout.place(samples, device),
         routes_BTLK=None if routes is None else routes.to(device),
-        teacher_logprobs_BT=teacher_logprobs.to(device) if is_taught else None,
+        teacher_logprobs_BT=None if teacher_logprobs is None else teacher_logprobs.to(device),
     )

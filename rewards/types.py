@@ -22,6 +22,11 @@ def first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
+def lines_of(error: BaseException, prefix: str = "") -> list[str]:
+    """The lines of what an error says, a finding each, behind `prefix`, which tells where it was found."""
+    return [f"{prefix}{line}" for line in str(error).splitlines()]
+
+
 def shortened(value: Any) -> str:
     """The value as Python writes it, cut where it is long."""
     try:

@@ -7,7 +7,6 @@ from typing import Any
 from rich.table import Table
 
 from doubleback.eval.compare import ComparedEvaluations, ComparedModes
-from doubleback.eval.statistics.intervals import Estimate
 from doubleback.eval.summarise import UNDEFINED, as_json
 from doubleback.rl.objective.balance import from_layers, over_layers
 
@@ -130,7 +129,7 @@ def comparison_table(first: Mapping[str, Any], second: Mapping[str, Any], compar
         difference, p = paired.get(label), ""
         change = change_of(estimate, other, digits)
         if difference is not None:
-            change, p = cell(_as_dict(difference.difference), digits, "+"), f"{difference.p_value:.2g}"
+            change, p = cell(as_json(difference.difference), digits, "+"), f"{difference.p_value:.2g}"
         table.add_row(label, f"{estimate['value']:.{digits}f}", f"{other['value']:.{digits}f}", change, p)
     table.add_row("better in", f"{compared.only_first}", f"{compared.only_second}", "problems", "")
     table.caption = f"intervals of 95 % and p paired by problem: {compared.pass_at_1.method}"
@@ -147,7 +146,7 @@ def equal_tokens_table(compared: ComparedEvaluations) -> Table:
         table.add_column(column, justify="right")
     values = ["-" if math.isnan(value) else f"{value:.3f}" for value in (found.searcher, found.guesser)]
     p_value = "-" if math.isnan(found.p_value) else f"{found.p_value:.2g}"
-    table.add_row(*values, cell(_as_dict(found.difference), 3, "+"), p_value)
+    table.add_row(*values, cell(as_json(found.difference), 3, "+"), p_value)
     few = f"{names[1]} has too few samples a problem for as many tokens; evaluate both with a larger --n"
     table.caption = "95 % over problems, k found anew in each resample" if is_known else few
     return table
@@ -213,8 +212,3 @@ def _phrases(summary: Mapping[str, Any]) -> str | None:
     rates = [reflection["accuracy_with_phrase"], reflection["accuracy_without_phrase"]]
     right = " and ".join("-" if rate is None else f"{rate:.3f}" for rate in rates)
     return f"in {reflection['share_with_phrase']:.1%} of completions; right with and without: {right}"
-
-
-def _as_dict(estimate: Estimate) -> dict[str, float | None]:
-    ends = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
-    return {name: None if math.isnan(value) else value for name, value in ends.items()}

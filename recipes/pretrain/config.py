@@ -1,5 +1,6 @@
 """Settings of a base that is made from scratch. Loads without torch."""
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal, Self
 
@@ -99,9 +100,9 @@ class PretrainConfig(Section):
     """Shape of the model."""
 
     @property
+    @abstractmethod
     def longest_prompt(self) -> int:
         """Tokens that a prompt has at most."""
-        raise NotImplementedError
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -13,7 +13,7 @@ from doubleback.rewards.checks.golds import Unscorable, refuse_unscorable, unsco
 from doubleback.rewards.compose.reward import Reward
 from doubleback.rewards.jsonl import refuse
 from doubleback.rewards.settings import validated
-from doubleback.rewards.types import ConfigError, Problem
+from doubleback.rewards.types import ConfigError, Problem, lines_of
 from doubleback.rl.engines.engine import encode_prompt
 
 OVERLONG = "task.overlong=skip"
@@ -66,7 +66,7 @@ def _put(splits: Splits, task: Task, prompt: PromptConfig, tokenizer: Any) -> Sp
         except ConfigError as error:
             raise ConfigError(_placed(str(error), splits.places)) from error
 
-    return _each(splits, put)
+    return splits.each(put)
 
 
 def _placed(message: str, places: Mapping[str, str]) -> str:
@@ -80,11 +80,7 @@ def _prompt(task: Task) -> PromptConfig:
     try:
         return read_prompt(task.prompt)
     except ConfigError as error:
-        raise ConfigError("\n".join(f"task.prompt: {line}" for line in str(error).splitlines())) from None
-
-
-def _each(splits: Splits, change: Callable[[Sequence[Problem]], Sequence[Problem]]) -> Splits:
-    return replace(splits, train=change(splits.train), validation=change(splits.validation), test=change(splits.test))
+        raise ConfigError("\n".join(lines_of(error, "task.prompt: "))) from None
 
 
 def fitting(splits: Splits, recipe: Recipe, tokenizer: Any) -> tuple[Splits, int]:
@@ -103,7 +99,7 @@ def fitting(splits: Splits, recipe: Recipe, tokenizer: Any) -> tuple[Splits, int
     ways_out = "raise model.max_length, lower sampling.max_tokens"
     if lines and recipe.task.overlong == "refuse":
         refuse(list(lines.values()), f"; {ways_out}, or leave such rows out with task.overlong=skip")
-    kept = _each(splits, lambda problems: [problem for problem in problems if problem.id not in lines])
+    kept = splits.each(lambda problems: [problem for problem in problems if problem.id not in lines])
     parts = {"train": kept.train, "validation": kept.validation, "test": kept.test}
     if lines and (empty := [name for name, part in parts.items() if not part]):
         raise ConfigError(f"task.overlong=skip leaves no problem for {' and '.join(empty)}; {ways_out}")

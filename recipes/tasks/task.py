@@ -8,7 +8,7 @@ a folder beside this file, `package.module:attr`, `path.py:attr`, or an entry po
 import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
@@ -54,6 +54,10 @@ class Splits:
     def everything(self) -> list[Problem]:
         """All of them, in this order."""
         return [*self.train, *self.validation, *self.test]
+
+    def each(self, change: Callable[[Sequence[Problem]], Sequence[Problem]]) -> "Splits":
+        """The splits with the problems that `change` makes of those of each."""
+        return replace(self, train=change(self.train), validation=change(self.validation), test=change(self.test))
 
 
 def split_of(identity: str, bounds: Sequence[tuple[int, str]] = SPLIT_BOUNDS) -> str:

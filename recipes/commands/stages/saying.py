@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from doubleback.recipes.recipe.stages.road import Road, Stage
-from doubleback.rewards.types import ConfigError, RunError
+from doubleback.rewards.types import ConfigError, RunError, lines_of
 from doubleback.rl.stopping import STOP, Interrupted
 
 
@@ -19,7 +19,7 @@ def described(road: Road, stage: Stage) -> str:
 
 def named(stage: Stage, error: Exception) -> list[str]:
     """The lines of the error, each with the stage before it."""
-    return [f"stage {stage.name}: {line}" for line in str(error).splitlines()]
+    return lines_of(error, f"stage {stage.name}: ")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from doubleback.eval.prompts.prompt import read_prompt
 from doubleback.recipes.tasks.task import Task
 from doubleback.rewards.compose.config import RewardConfig
 from doubleback.rewards.settings import Section
-from doubleback.rewards.types import ConfigError
+from doubleback.rewards.types import ConfigError, lines_of
 
 if TYPE_CHECKING:  # the schema holds these sections
     from doubleback.recipes.recipe.schema import Recipe
@@ -124,7 +124,7 @@ def _prompts(recipe: "Recipe") -> Iterator[str]:
         try:
             kind = read_prompt(recipe.task.prompt if mode.prompt is None else mode.prompt).kind
         except ConfigError as error:
-            yield from (f"modes.{name}.prompt: {line}" for line in str(error).splitlines())
+            yield from lines_of(error, f"modes.{name}.prompt: ")
             continue
         # A text of its own says the mode by itself; for chat models the switch may.
         key = (mode.prompt or recipe.task.prompt, thinking_of_mode(name, mode) if kind == "chat" else None)

@@ -12,9 +12,10 @@ from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.tasks.task import Splits
 from doubleback.rewards.checks.golds import Unscorable
 from doubleback.rewards.compose.reward import Reward, load_reward
-from doubleback.rewards.types import ConfigError, Problem
-from doubleback.rl.rollout.mixture import MixedScorer, in_strand
+from doubleback.rewards.types import ConfigError, Problem, lines_of
+from doubleback.rl.rollout.mixture import MixedScorer
 from doubleback.rl.rollout.scoring import Scorer
+from doubleback.rl.rollout.strand import in_strand
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,7 @@ def _graded(strand: Strand, stack: ExitStack, observe: Callable[[float], None]) 
         reward = stack.enter_context(load_reward(recipe.reward, recipe.sampling.max_tokens))
         splits, dropped = scorable(_told(asked(recipe.task), strand), recipe.task, reward, observe)
     except ConfigError as error:
-        prefix = f"{strand.name}: " if strand.name else ""
-        raise ConfigError("\n".join(f"{prefix}{line}" for line in str(error).splitlines())) from error
+        raise ConfigError("\n".join(lines_of(error, f"{strand.name}: " if strand.name else ""))) from error
     return Graded(strand, splits, dropped, reward)
 
 
@@ -89,11 +89,11 @@ def told(problems: Sequence[Problem], thinking: bool | None) -> list[Problem]:
 
 
 def _told(splits: Splits, strand: Strand) -> Splits:
-    return _each(splits, lambda problems: told(problems, strand.thinking))
+    return splits.each(lambda problems: told(problems, strand.thinking))
 
 
 def _renamed(splits: Splits, strand: Strand) -> Splits:
-    named = _each(splits, lambda problems: [in_strand(problem, strand.name) for problem in problems])
+    named = splits.each(lambda problems: [in_strand(problem, strand.name) for problem in problems])
     skipped = {key: [f"{strand.name}: {line}" for line in lines] for key, lines in splits.skipped.items()}
     places = {in_strand(Problem(name, ""), strand.name).id: place for name, place in splits.places.items()}
     return replace(named, skipped=skipped, places=places)
@@ -113,10 +113,6 @@ def _merged(parts: Sequence[Splits]) -> Splits:
 def _in_turns(parts: Sequence[Sequence[Problem]]) -> list[Problem]:
     """One of each as long as there are any, so that the first few are of every strand."""
     return [problem for turn in zip_longest(*parts) for problem in turn if problem is not None]
-
-
-def _each(splits: Splits, change: Callable[[Sequence[Problem]], Sequence[Problem]]) -> Splits:
-    return replace(splits, train=change(splits.train), validation=change(splits.validation), test=change(splits.test))
 
 
 def _refuse_equal_prompts(put: Sequence[tuple[Strand, Splits]]) -> None:

@@ -11,7 +11,7 @@ from doubleback.recipes.recipe.stages.road import BASE, TRAINS_NOTHING, Road, St
 from doubleback.recipes.recipe.stages.taken import Taken, take_out, with_value
 from doubleback.rewards.nearest import nearest
 from doubleback.rewards.settings import Overrides, on_top_of, override
-from doubleback.rewards.types import ConfigError, shortened
+from doubleback.rewards.types import ConfigError, lines_of, shortened
 
 STAGES = "stages"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
@@ -42,7 +42,7 @@ def read_road(data: Mapping[str, Any], overrides: Overrides, build: Build) -> Ro
             settings = override(settings, for_one[name], Recipe)
             stages.append(_stage(number, name, settings, earlier, build))
         except ConfigError as error:
-            findings += [f"stage {name}: {line}" for line in str(error).splitlines()]
+            findings += lines_of(error, f"stage {name}: ")
     if not findings:
         findings += findings_between(stages)
     if findings:
@@ -104,7 +104,7 @@ def _stage(number: int, name: str, settings: dict[str, Any], earlier: list[str],
         given, taken = take_out(given)
         recipe = build(given)
     except ConfigError as error:
-        findings += str(error).splitlines()
+        findings += lines_of(error)
     findings += [
         f"{key}.stage={value.stage}: {_no_earlier(value.stage, earlier)}"
         for key, value in taken.items()

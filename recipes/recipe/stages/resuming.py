@@ -6,7 +6,7 @@ from typing import Any
 from doubleback.recipes.recipe.inputs import NEW_RUN, changed_settings
 from doubleback.recipes.recipe.stages.road import Road, Stage
 from doubleback.recipes.recipe.stages.taken import take_out, with_value
-from doubleback.rewards.types import ConfigError
+from doubleback.rewards.types import ConfigError, lines_of
 
 FROZEN = ("steps", "harvest")
 """Keys that a resumed run may change, but no stage that is finished: who starts from it would start elsewhere."""
@@ -45,5 +45,5 @@ def _changed(stored: Mapping[str, Any], stage: Stage, is_finished: bool) -> list
         try:
             changed_settings(settings, with_value(stage.recipe, "lora.init", None))
         except ConfigError as error:
-            lines += str(error).splitlines()
+            lines += lines_of(error)
     return lines

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from doubleback.recipes.recipe.imitation.harvest import HarvestOptions
 from doubleback.rewards.settings import Section, validated
-from doubleback.rewards.types import ConfigError
+from doubleback.rewards.types import ConfigError, lines_of
 
 Settings = TypeVar("Settings", bound=Section)
 
@@ -50,7 +50,7 @@ def take_out(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Taken]]
         try:
             taken[key] = validated(section, value, f"{key}.")
         except ConfigError as error:
-            findings += str(error).splitlines()
+            findings += lines_of(error)
         settings = _with(settings, key, f"stage:{value.get('stage')}")
     if findings:
         raise ConfigError("\n".join(findings))

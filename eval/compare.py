@@ -151,6 +151,12 @@ def compare(first: Evaluated, second: Evaluated, force: bool = False) -> Compare
     )
 
 
+def paired_change(before: Sequence[Line], after: Sequence[Line]) -> PairedDifference | None:
+    """pass@1 after minus before, paired by problem. None where no problem is common to both."""
+    paired = _paired(before, after)
+    return paired_difference(*paired.rates, paired.n) if paired.common else None
+
+
 def compare_modes(on: Sequence[Line], off: Sequence[Line]) -> ComparedModes | None:
     """What thinking brings and costs: the samples of one policy that thought against those that did not, paired by
     problem. None where no problem is common to both.

@@ -19,11 +19,10 @@ from doubleback.recipes.commands.samples.harvest import show_kept
 from doubleback.recipes.recipe.results import Run
 from doubleback.recipes.tasks.task import find_task
 from doubleback.rewards.jsonl import complete_lines
-from doubleback.rewards.records import Record, records
+from doubleback.rewards.records import Record
 from doubleback.rewards.sample_lines import read_problems, with_columns
-from doubleback.rewards.settings import read_yaml
-from doubleback.rl.run.names import COUNTS, EVALUATIONS, METRICS, RECIPE, SAMPLES_END, checkpoint_steps, evaluation_name
-from doubleback.rl.run.owner import owner_of
+from doubleback.rl.run.names import EVALUATIONS, METRICS, RECIPE, SAMPLES_END, evaluation_name
+from doubleback.rl.run.state import RunState, state_of, stored_recipe
 
 CURVE = "learning_curve.png"
 NUM_MEASURED = 12
@@ -33,55 +32,49 @@ NUM_MEASURED = 12
 def show_run(path: Path, console: Console) -> None:
     """How a run stands: step, newest figures, what was measured, its curve, and what to do next."""
     run = Run(path)
-    recipe = _recipe(path)
-    lines, owner = complete_lines(path / METRICS), owner_of(path)
+    recipe = stored_recipe(path)
+    lines, state = complete_lines(path / METRICS), state_of(path)
     if recipe["kind"] == "sample":
-        _show_sampled(path, recipe, owner, console)
+        _show_sampled(path, recipe, state, console)
         return
-    step = lines[-1]["step"] if lines else 0
-    is_finished = step == recipe["steps"] and evaluation_name("test", step) in run.evaluations()
-    state = f"live: {owner}" if owner else "finished" if is_finished else "stopped"
     console.print(f"run         {path}: {recipe['description']}", soft_wrap=True)
-    console.print(f"state       {state}", soft_wrap=True)
-    console.print(f"step        {step} of {recipe['steps']}{_saved(path)}")
+    console.print(f"state       {_in_words(state)}", soft_wrap=True)
+    console.print(f"step        {state.step} of {state.steps}{_saved(state)}")
     if lines:
         known = {name: math.nan if value is None else value for name, value in lines[-1].items()}
         console.print(f"newest      {figures(known)}", soft_wrap=True)
-    if is_finished:
+    if state.is_finished:
         show_result(path, console)
     else:
         _show_measured(run, console)
         if os.access(path, os.W_OK):  # somebody else's run can be looked at too
             learning_curve(lines, list(run.evaluations().values()), recipe["description"], path / CURVE)
             console.print(f"curve       {path / CURVE}", soft_wrap=True)
-    console.print(f"next        {_next(path, recipe, owner, is_finished)}", soft_wrap=True)
+    console.print(f"next        {_next(path, recipe, state)}", soft_wrap=True)
 
 
-def _recipe(path: Path) -> Record:
-    return records(read_yaml(path / RECIPE, "recipe"), path / RECIPE)
+def _in_words(state: RunState) -> str:
+    return state.word if state.owner is None else f"{state.word}: {state.owner}"
 
 
-def _saved(path: Path) -> str:
-    steps = checkpoint_steps(path)
-    return f", of which {steps[-1]} is saved" if steps else ", none is saved yet"
+def _saved(state: RunState) -> str:
+    return ", none is saved yet" if state.saved_step is None else f", of which {state.saved_step} is saved"
 
 
-def _show_sampled(path: Path, recipe: Record, owner: str | None, console: Console) -> None:
+def _show_sampled(path: Path, recipe: Record, state: RunState, console: Console) -> None:
     """How a run stands that samples alone."""
-    is_finished = (path / COUNTS).exists() and owner is None
-    state = f"live: {owner}" if owner else "finished" if is_finished else "stopped"
-    console.print(f"state       {state}", soft_wrap=True)
+    console.print(f"state       {_in_words(state)}", soft_wrap=True)
     console.print(f"sampled     {len(complete_lines(path / SAMPLES)):,} completions")
-    if is_finished:
+    if state.is_finished:
         show_kept(path, console)
     else:
-        console.print(f"next        {_next(path, recipe, owner, is_finished)}", soft_wrap=True)
+        console.print(f"next        {_next(path, recipe, state)}", soft_wrap=True)
 
 
-def _next(path: Path, recipe: dict[str, Any], owner: str | None, is_finished: bool) -> str:
-    if owner:
+def _next(path: Path, recipe: dict[str, Any], state: RunState) -> str:
+    if state.owner is not None:
         return "it goes on by itself; Ctrl-C or SIGTERM there stops and saves it"
-    if is_finished:
+    if state.is_finished:
         return f"measure it: {shlex.join(['doubleback', 'eval', str(path), '--suite'])} SUITE"
     if recipe["trainer"] == "trl":
         return "trainer=trl cannot go on; start anew in another folder"
@@ -123,7 +116,7 @@ def show_result(out: Path, console: Console) -> None:
     """The table before and after, a pair of samples, the learning curve, and where everything lies; of what samples
     alone, what it kept.
     """
-    recipe = _recipe(out)
+    recipe = stored_recipe(out)
     if recipe["kind"] == "sample":
         show_kept(out, console)
         return

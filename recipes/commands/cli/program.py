@@ -270,6 +270,7 @@ def compare_evaluations(
 
 app.command()(models.pretrain)
 app.command()(runs.verify)
+app.command()(runs.report)
 
 
 def main() -> None:

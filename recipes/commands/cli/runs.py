@@ -15,3 +15,13 @@ def verify(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's fold
     from doubleback.recipes.commands.verify import show_verified
 
     show_verified(run, console)
+
+
+def report(
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN|EVAL ...", help="A run or evaluation, or several.")],
+    out: Annotated[Path | None, typer.Option(help="The file. Default: report.html in the folder.")] = None,
+) -> None:
+    """Write one HTML file that shows a run, several side by side, an evaluation or a pair: it opens from disk."""
+    from doubleback.recipes.commands.reports.on_demand import report as write_report
+
+    write_report(folders, out, console)

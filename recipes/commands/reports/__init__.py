@@ -1,0 +1,1 @@
+"""When a report is written: on demand, while a run trains, and after an evaluation."""

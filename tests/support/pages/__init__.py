@@ -1,0 +1,1 @@
+"""What opens pages as their readers do."""

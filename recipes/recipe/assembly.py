@@ -30,6 +30,7 @@ from doubleback.rl.engines.delivery import choose
 from doubleback.rl.engines.engine import Engine
 from doubleback.rl.engines.setup import Strategy
 from doubleback.rl.free_memory import free_memory
+from doubleback.rl.learner.gradient.shards import Here
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.memory import Memory, Plan, Sizes, estimate, sizes, verdict
 from doubleback.rl.policy import lora
@@ -161,6 +162,7 @@ def assemble(
             recipe.optim,
             recipe.learned_sampling,
             recipe.steps,
+            Here(recipe.scale.shards),
         )
         targets = lora.targets(learner.model)
         family, kind = family_of(base.config), recipe.engine.name

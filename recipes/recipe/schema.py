@@ -29,6 +29,7 @@ from doubleback.rl.config import (
 from doubleback.rl.engines.config import EngineConfig
 from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.objective.presets import DISTIL, PRESETS, SFT
+from doubleback.rl.scale import ScaleConfig
 from doubleback.rl.types import Sampling
 
 TINY_FOLDER = "tiny"
@@ -96,6 +97,7 @@ class Recipe(Section):
     sync: SyncConfig = SyncConfig()
     eval: EvalConfig = EvalConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
+    scale: ScaleConfig = ScaleConfig()
     trackers: Annotated[list[str], Field(default_factory=list), MayChange()]
     """Experiment trackers that get every step's metrics: `tensorboard` and `trackio` (local, without an account),
     `wandb`. docs/trackers.md says where each keeps them."""
@@ -198,6 +200,15 @@ class Recipe(Section):
                 f"rollout.prompts_per_step={self.rollout.prompts_per_step} * sampling.group_size="
                 f"{self.sampling.group_size} are {number:,} completions a step, which holds "
                 f"{MOST_COMPLETIONS:,} at most; lower one of the two"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _every_shard_has_a_group(self) -> "Recipe":
+        if self.scale.shards > self.rollout.prompts_per_step:
+            raise ValueError(
+                f"scale.shards={self.scale.shards} cuts a step by whole groups, and rollout.prompts_per_step="
+                f"{self.rollout.prompts_per_step} are fewer; lower the first or raise the second"
             )
         return self
 

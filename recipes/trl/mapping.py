@@ -35,6 +35,7 @@ ONLY: dict[str, tuple[Any, str]] = {
     "sampling.stop": ([], "cannot pass it on to its generation"),
     "modes": ({}, NONE),
     "mix": ({}, NONE),
+    "scale.shards": (1, NONE),
 }
 """Keys of which TRL honours one value alone: that value, and what TRL does instead."""
 NAMED = {

@@ -1,7 +1,7 @@
-"""The learner: frozen base + LoRA adapter + AdamW. One `update` is one step. Shapes: B completions, T tokens."""
+"""The learner: frozen base + LoRA adapter + AdamW. One `update` is one step."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,11 +12,10 @@ from peft import PeftModel
 from torch import Tensor
 
 from doubleback.rl.config import OptimConfig
-from doubleback.rl.learner.batching import Microbatch, assign, make_batch, microbatches, sample_of
+from doubleback.rl.learner.batching import assign, make_batch, sample_of
 from doubleback.rl.learner.finite import diverged, require_finite, require_finite_groups, spoiled
-from doubleback.rl.learner.forward import Forward
-from doubleback.rl.learner.layouts import layout_of
-from doubleback.rl.learner.loss import TokenValues, loss_terms
+from doubleback.rl.learner.gradient.passes import Passes
+from doubleback.rl.learner.gradient.shards import Gradients, Here, Shard, added, cut
 from doubleback.rl.learner.penalty import penalise
 from doubleback.rl.learner.rounding import rounded_anew
 from doubleback.rl.learner.tally import Tally
@@ -28,6 +27,7 @@ from doubleback.rl.policy import lora
 from doubleback.rl.types import Batch, Group, Sample, Sampling, TokenSequence
 
 ALL_PARTS = frozenset(lora.PARTS)
+HERE = Here()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,11 @@ class Learner:
         optim: OptimConfig,
         sampling: Sampling,
         num_steps: int | None = None,
+        gradients: Gradients = HERE,
     ) -> None:
-        """`num_steps` is how many will be trained, over which `optim.schedule` may let the rate fall."""
+        """`num_steps` is how many will be trained, over which `optim.schedule` may let the rate fall; `gradients` who
+        computes the gradient, in how many shards.
+        """
         if num_steps is None and optim.schedule != "constant":
             raise ValueError(
                 f"a learner with optim.schedule={optim.schedule} needs num_steps, over which its rate falls"
@@ -63,12 +66,8 @@ class Learner:
         self._entropy_coef = EntropyCoefficient(
             algorithm.entropy_coef, algorithm.entropy_target, algorithm.entropy_delta, algorithm.entropy_max
         )
-        self._forward = Forward(model, optim.logits_mib, optim.gradient_checkpointing)
-        self._layout = layout_of(optim)
-        self._layout.require(model.get_base_model())
-        self._parameters: list[torch.nn.Parameter] = [
-            parameter for parameter in model.parameters() if parameter.requires_grad
-        ]
+        self._passes, self._gradients = Passes(model, algorithm, optim), gradients
+        self._parameters = self._passes.parameters
         self.optimiser = torch.optim.AdamW(
             self._parameters, lr=optim.lr, betas=(optim.beta1, optim.beta2), weight_decay=optim.weight_decay
         )
@@ -76,7 +75,7 @@ class Learner:
     @property
     def device(self) -> torch.device:
         """Where the adapter is, and with it every batch."""
-        return self._parameters[0].device
+        return self._passes.device
 
     def adapter(self) -> lora.Adapter:
         """A copy of the current adapter."""
@@ -103,10 +102,13 @@ class Learner:
         self.step += 1
         started = time.perf_counter()
         tally = Tally()
-        old_logprobs: list[Tensor] | None = None
         rate = self._optim.lr * self.share_of_peak(self.step)
-        for _ in range(self._algorithm.updates_per_batch if batch.samples else 0):
-            old_logprobs = self._accumulate(batch, old_logprobs, tally)
+        shards = [
+            Shard(samples, batch.temperature, self._entropy_coef.applied)
+            for samples in cut(batch.samples, self._gradients.num_shards)
+        ]
+        for _ in range(self._algorithm.updates_per_batch if shards else 0):
+            shards = self._differentiate(shards, tally)
             for group in self.optimiser.param_groups:
                 group["lr"] = rate
             norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, self._optim.max_grad_norm))
@@ -140,40 +142,28 @@ class Learner:
         """The learning rate of a step, the first being 1, as a share of `optim.lr`."""
         return share_of_peak(step, self._optim.schedule, self._optim.warmup_steps, self._num_steps)
 
-    def _accumulate(self, batch: Batch, old_logprobs: list[Tensor] | None, tally: Tally) -> list[Tensor]:
-        """Gradients of the whole batch, microbatch by microbatch. Returns each microbatch's log-probabilities.
+    def _differentiate(self, shards: Sequence[Shard], tally: Tally) -> list[Shard]:
+        """Put the gradient of all shards, summed in their order, into the parameters.
 
-        In the first pass the policy is still the one before the step: its own values, detached, are `old_logprobs`.
+        Returns the shards as a further pass takes them: with the log-probabilities before the step.
         """
-        old_logprobs_of_all = []
-        has_bonus = self._algorithm.has_entropy_bonus
-        for index, micro in enumerate(self._microbatches(batch.samples)):
-            ref_BT = self._reference(micro, batch.temperature) if self._algorithm.has_kl_loss else None
-            with self._forward.within(micro, self._algorithm.routing_replay):
-                logprobs_BT, entropy_BT = self._forward.logprobs(micro, batch.temperature, has_bonus)
-                tally.add_routes(micro, self._forward)
-                old_BT = logprobs_BT.detach() if old_logprobs is None else old_logprobs[index]
-                values = TokenValues(logprobs_BT, entropy_BT, old_BT, ref_BT)
-                terms = loss_terms(micro, values, self._algorithm, self._entropy_coef.applied)
-                torch.autograd.backward(terms.loss)
-            tally.add(micro, values, terms)
-            old_logprobs_of_all.append(old_BT)
-        return old_logprobs_of_all
-
-    def _microbatches(self, samples: Sequence[Sample]) -> Iterator[Microbatch]:
-        return microbatches(samples, self._optim.most_tokens, self.device, self._layout)
-
-    @torch.no_grad()
-    def _reference(self, micro: Microbatch, temperature: float) -> Tensor:
-        with self.model.disable_adapter(), self._forward.within(micro, is_replayed=False):
-            return self._forward.logprobs(micro, temperature, has_entropy_gradient=False)[0]
+        gradients = self._gradients.compute(self._passes, shards)
+        total: tuple[Tensor | None, ...] = (None,) * len(self._parameters)
+        further = list[Shard]()
+        for shard, gradient in zip(shards, gradients, strict=True):
+            total = added(total, gradient.tensors)
+            tally.extend(gradient.tally)
+            further.append(replace(shard, old_logprobs=gradient.old_logprobs))
+        for parameter, tensor in zip(self._parameters, total, strict=True):
+            parameter.grad = None if tensor is None else tensor.to(parameter.device)
+        return further
 
     def score(
         self, sequences: Sequence[TokenSequence], parts: frozenset[str] = ALL_PARTS, temperature: float = 1.0
     ) -> list[tuple[float, ...]]:
         """Log-probability at `temperature` of each completion id, with only those `parts` of the adapter at work."""
         samples = [Sample(prompt, completion, (0.0,) * len(completion), 0.0, 0.0) for prompt, completion in sequences]
-        return self._score(samples, temperature, parts, Tally())
+        return self._passes.score(samples, temperature, parts, Tally())
 
     def score_rounded_anew(
         self, sequences: Sequence[TokenSequence], parts: frozenset[str] = ALL_PARTS
@@ -186,23 +176,9 @@ class Learner:
         """The engine's log-probabilities and routes of `groups` against the trainer's own."""
         samples = [sample_of(group, row) for group in groups for row in group.rows()]
         tally = Tally()
-        scores = self._score(samples, temperature, parts, tally)
+        scores = self._passes.score(samples, temperature, parts, tally)
         reported = [sample.sampler_logprobs for sample in samples]
         return Comparison(gap_between(scores, reported), tally.experts_differ)
-
-    @torch.no_grad()
-    def _score(
-        self, samples: Sequence[Sample], temperature: float, parts: frozenset[str], tally: Tally
-    ) -> list[tuple[float, ...]]:
-        scores: dict[int, tuple[float, ...]] = {}
-        with lora.only_parts(self.model, parts):
-            for micro in self._microbatches(samples):
-                with self._forward.within(micro, is_replayed=False):
-                    logprobs_BT, _ = self._forward.logprobs(micro, temperature, has_entropy_gradient=False)
-                tally.add_routes(micro, self._forward)
-                for row, logprobs_T, mask_T in zip(micro.rows, logprobs_BT, micro.loss_mask_BT, strict=True):
-                    scores[row] = tuple(logprobs_T[mask_T].tolist())
-        return [scores[row] for row in range(len(samples))]
 
     def state(self) -> dict[str, Any]:
         """What exact resume needs besides the adapter: step, entropy coefficient, a copy of the optimiser's moments."""

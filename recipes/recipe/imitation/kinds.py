@@ -56,6 +56,7 @@ def _unfit_for_sampling(recipe: "Recipe") -> Iterator[str]:
         f"rollout.max_rounds={recipe.rollout.max_rounds}": recipe.rollout.max_rounds > 1,
         "algorithm": recipe.algorithm != AlgorithmConfig(),
         "problems": recipe.problems != ProblemsConfig(),
+        f"scale.shards={recipe.scale.shards}": recipe.scale.shards > 1,
         f"checkpoint.best={recipe.checkpoint.best}": recipe.checkpoint.best is not None,
     }
     for key in unfit:

@@ -28,6 +28,10 @@ class EvalConfig(Section):
     k: Annotated[list[int], Field(min_length=1)] = [1, 16]  # noqa: RUF012  (frozen, validated, never shared)
     """The k of pass@k on the test problems; none may exceed n."""
 
+    def is_due(self, step: int, steps: int) -> bool:
+        """Whether validation problems are measured after `step` of `steps`."""
+        return step in (0, steps) or step % self.every == 0
+
     @field_validator("suites")
     @classmethod
     def _names_differ(cls, suites: list[str]) -> list[str]:

@@ -13,6 +13,8 @@ MOST_TOKENS = 8192
 """Most tokens of a microbatch on `auto`: larger ones take memory and gain no time."""
 MOST_SAMPLES = 1 << 16
 """Most completions of one problem."""
+MOST_LAG = 8
+"""Most steps of rollout.max_lag: what learns from older samples than that is another method."""
 Rank = Annotated[int, Field(ge=1, le=1 << 16)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 LAST_BITS = MayChange("the same sums in another order: last bits differ")
@@ -169,15 +171,22 @@ class RolloutConfig(Section):
     """Rounds of sampling in a step. Above 1, groups without spread are replaced by other problems, until all have one
     or the rounds are used up (DAPO's dynamic sampling)."""
     ahead: bool = False
-    """Sample the next batch while the current one is learned, in a process of its own: one step off-policy. Before a
-    checkpoint nothing is sampled ahead, so that a resumed run is the same run."""
-    max_lag: Annotated[int, Field(ge=0)] = 1
-    """Most steps by which the adapter that sampled may be older than the one that learns from it."""
+    """Sample the next batches while the current one is learned, in a process of its own: up to max_lag steps
+    off-policy. Before a checkpoint nothing is sampled ahead, so that a resumed run is the same run."""
+    max_lag: Annotated[int, Field(ge=0, le=MOST_LAG)] = 1
+    """Most steps by which the adapter that sampled may be older than the one that learns from it. Above 1, with
+    rollout.ahead, several steps are sampled of one adapter, so that neither side waits for the other's slowest step;
+    which adapter samples which step is fixed beforehand (docs/overlap.md)."""
 
     @model_validator(mode="after")
     def _ahead_lags(self) -> "RolloutConfig":
         if self.ahead and self.max_lag < 1:
             raise ValueError("rollout.ahead=true samples one step ahead, rollout.max_lag=0 forbids it; set it to 1")
+        if not self.ahead and self.max_lag > 1:
+            raise ValueError(
+                f"rollout.max_lag={self.max_lag} has no effect with rollout.ahead=false, where nothing lags; set the "
+                "second to true or leave the first out"
+            )
         return self
 
 

@@ -5,7 +5,7 @@ on, samples from another policy, and nothing says so. Here it stops at once and 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from statistics import mean
@@ -63,15 +63,29 @@ class Receipt:
         names = ("mean_abs", "max_abs", "moved", "from_base", "bound")
         return {f"sync/{name}": getattr(self, name) for name in names}
 
+    def kept(self) -> "Receipt":
+        """That of a step whose adapter stays with the learner: the engine keeps this one, and nothing was measured."""
+        nan, seconds = math.nan, {"sync": 0.0, "receipt": 0.0}
+        return replace(self, mean_abs=nan, max_abs=nan, moved=nan, from_base=nan, seconds=seconds)
+
 
 class AdapterSync:
-    """Pushes adapters and checks that they arrived. Create it before the first push, with canaries of the base."""
+    """Pushes adapters and checks that they arrived. Create it before the first push, with canaries of the base.
+
+    `is_due`: whether the adapter of a step is needed in the engine; one that is not stays where it is. The first is.
+    """
 
     def __init__(
-        self, engine: Engine, learner: Learner, canaries: Sequence[TokenSequence], config: SyncConfig, dtype: str
+        self,
+        engine: Engine,
+        learner: Learner,
+        canaries: Sequence[TokenSequence],
+        config: SyncConfig,
+        dtype: str,
+        is_due: Callable[[int], bool] = lambda step: True,
     ) -> None:
         self._engine, self._learner, self._canaries = engine, learner, canaries
-        self._config, self._dtype = config, dtype
+        self._config, self._dtype, self._is_due = config, dtype, is_due
         self._bound = measured_bound(engine, learner, canaries, config, dtype, parts=frozenset())
         self._base = learner.score(self._canaries, parts=frozenset())
         self._before = self._base
@@ -82,8 +96,11 @@ class AdapterSync:
         """Send the learner's adapter; RunError unless the engine then computes the learner's log-probabilities.
 
         An adapter under which the learner's own are not finite is not sent at all, and one that has not moved since the
-        last receipt (its hash is the same) is not measured again.
+        last receipt (its hash is the same) is not measured again. Of an adapter that is not due the receipt is that of
+        the one that the engine keeps, and has measured nothing.
         """
+        if self._last is not None and not self._is_due(self._learner.step):
+            return self._last.kept()
         watch = Stopwatch()
         with watch.phase("sync"):
             adapter = self._learner.adapter()

@@ -33,6 +33,7 @@ from doubleback.rl.learner.learner import Learner
 from doubleback.rl.objective.balance import by_layer
 from doubleback.rl.policy.base import load_tokenizer
 from doubleback.rl.rollout.given import Given
+from doubleback.rl.rollout.pace import Pace
 from doubleback.rl.rollout.prefetch import Rollouts
 from doubleback.rl.rollout.sampler import RolloutSampler
 from doubleback.rl.rollout.taught import Taught
@@ -103,8 +104,9 @@ def _train(
         learner, engine, splits = assembled.learner, assembled.engine, prepared.splits
         sizes = recipe.step_completions, recipe.sampling.max_tokens
         canaries = draw_canaries(engine, splits.validation, recipe.sync, recipe.seed, *sizes)
-        sync = AdapterSync(engine, learner, canaries, recipe.sync, prepared.model.dtype)
         start = learner.step
+        pace = paced(recipe, start)
+        sync = AdapterSync(engine, learner, canaries, recipe.sync, prepared.model.dtype, pace.delivers)
         if start == 0 and recipe.lora.init is not None:
             record_start(out, initial_adapter(recipe, prepared.model.path), learner.adapter().hash)
         if start == 0:
@@ -122,8 +124,17 @@ def _train(
                     sampling = recipe.learned_sampling
                     drawn = RolloutSampler(source, problems, prepared.reward, sampling, recipe.rollout, recipe.seed)
                     with _saved_when_stopped(journal, run, recipe.steps):
-                        train_adapter(learner, Rollouts(drawn, recipe.rollout), sync, journal, journal.steps())
+                        train_adapter(learner, Rollouts(drawn, pace), sync, journal, journal.steps())
         _say_where_it_stands(run, recipe, console)
+
+
+def paced(recipe: Recipe, start: int) -> Pace:
+    """Which adapter samples which step of a run that goes on behind `start`."""
+
+    def saves(step: int) -> bool:
+        return recipe.checkpoint.is_due(step, recipe.steps)
+
+    return Pace(recipe.rollout, start, saves, lambda step: recipe.eval.is_due(step, recipe.steps))
 
 
 @contextmanager
@@ -206,7 +217,7 @@ def evaluator(
 
     def measure_if_due(step: int) -> dict[str, float]:
         is_end = step in (0, recipe.steps)
-        due = regular if is_end or step % settings.every == 0 else []
+        due = regular if settings.is_due(step, recipe.steps) else []
         metrics = {name: value for suite in due for name, value in measure(suite, step).items()}
         if metrics and best is not None and best not in metrics:
             raise ConfigError(f"checkpoint.best={best} is not measured; {nearest(best, metrics)}")

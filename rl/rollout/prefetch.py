@@ -1,7 +1,9 @@
-"""The rollouts of the steps, one by one: sampled when a step begins, or while the step before is still learned.
+"""The rollouts of the steps, one by one: sampled when a step begins, or while earlier ones are still learned.
 
-Ahead, a batch comes of the adapter one step older than the one that learns from it: one step off-policy. With
-algorithm.old_logprobs=sampler the clip bounds what that does; `require_lag` bounds the lag itself.
+Ahead, a batch comes of an adapter up to rollout.max_lag steps older than the one that learns from it, and of which one
+is fixed beforehand (`rl.rollout.pace`). Batches are sampled in the order of their steps, finished ones wait in a queue,
+and none is thrown away. With algorithm.old_logprobs=sampler the clip bounds what lag does; `require_lag` bounds the
+lag itself.
 """
 
 import time
@@ -10,33 +12,41 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 
 from doubleback.rewards.types import RunError
-from doubleback.rl.config import RolloutConfig
+from doubleback.rl.rollout.pace import Pace
 from doubleback.rl.rollout.sampler import Rollout
 from doubleback.rl.stopping import STOP
 from doubleback.rl.types import Group
 
 
 class Rollouts:
-    """`sample` makes the rollout of a step; with `config.ahead` its engine must bear being used from another thread."""
+    """`sample` makes the rollout of a step; ahead its engine must bear being used from another thread."""
 
-    def __init__(self, sample: Callable[[int], Rollout], config: RolloutConfig) -> None:
-        self._sample, self._config = sample, config
+    def __init__(self, sample: Callable[[int], Rollout], pace: Pace) -> None:
+        self._sample, self._pace = sample, pace
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="rollout")
-        self._pending: tuple[int, Future[Rollout]] | None = None
+        self._queue: dict[int, Future[Rollout]] = {}
+        """Step -> its rollout, finished or not, in the order of sampling."""
+        self._step = 0
+        """The step that was taken last."""
 
     def begin(self, step: int, *, unless: bool) -> None:
-        """Start to sample `step` beside the update, and return at once; nothing without rollout.ahead.
+        """Start to sample what `Pace` allows from `step` on beside the update, and return at once; nothing without
+        rollout.ahead.
 
         `unless`: a checkpoint comes first. It must not know of what is ahead, or a resumed run would be another.
         """
-        if self._config.ahead and not unless:
-            self._pending = step, self._pool.submit(self._sample, step)
+        for ahead in [] if unless else self._pace.ready(step - 1):
+            if ahead not in self._queue:
+                before = list(self._queue.values())[-1:]
+                self._queue[ahead] = self._pool.submit(self._sample_behind, before, ahead)
 
     def wait(self) -> float:
-        """Return when nothing is being sampled, the seconds that took: the engine may take a new adapter now."""
+        """Return when the engine may take the adapter of the step, the seconds that took: at once where it keeps the
+        one that it has, else when all that is sampled of that one is.
+        """
         started = time.perf_counter()
-        if self._pending is not None:
-            wait([self._pending[1]])
+        if self._pace.delivers(self._step):
+            wait(self._queue.values())
         return time.perf_counter() - started
 
     def take(self, step: int) -> Rollout:
@@ -44,16 +54,20 @@ class Rollouts:
 
         Interrupted where the command is asked to stop meanwhile: the learner has not seen the step yet.
         """
+        self._step = step
         with STOP.droppable():
-            if self._pending is None or self._pending[0] != step:
-                rollout = self._sample(step)
-            else:
-                rollout, self._pending = self._pending[1].result(), None
-        return replace(rollout, lag=require_lag(rollout.groups, step - 1, self._config.max_lag))
+            rollout = self._queue.pop(step).result() if step in self._queue else self._sample(step)
+        return replace(rollout, lag=require_lag(rollout.groups, step - 1, self._pace.config.max_lag))
 
     def close(self) -> None:
         """Throw away what is being sampled; it is waited for, unless the command was asked to stop."""
         self._pool.shutdown(wait=STOP.asked is None, cancel_futures=True)
+
+    def _sample_behind(self, before: Sequence[Future[Rollout]], step: int) -> Rollout:
+        """The rollout of `step`; where the one `before` it failed, that error: an engine is not asked again."""
+        for earlier in before:
+            earlier.result()
+        return self._sample(step)
 
 
 def require_lag(groups: Sequence[Group], learner_step: int, max_lag: int) -> float:

@@ -33,11 +33,36 @@ def test_ahead_lags_by_one_but_behind_a_checkpoint(loop):
     ]
 
 
-def test_no_adapter_is_pushed_while_the_engine_samples(loop):
-    run = loop(rollout={"ahead": True}, checkpoint={"every": 4}, hold_seconds=0.3)
-    run.train(range(1, 4))
+def test_further_ahead_several_steps_are_sampled_of_one_adapter_and_those_between_stay(loop):
+    """max_lag=3: adapters 2, 4 and 6 are of no use to the engine, but that of step 4 is measured."""
+    measured = {}
+    run = loop(
+        rollout={"ahead": True, "max_lag": 3},
+        checkpoint={"every": 8},
+        last_step=9,
+        measured_at=(4,),
+        evaluate=lambda step: measured.update({step: run.engine.serves}) or {},
+    )
+    lines = run.train(range(1, 10))
+    assert [line["rollout/lag"] for line in lines[1:]] == [0, 1, 2, 2, 3, 2, 3, 2, 0]
+    assert run.engine.events == [
+        *("push 0", "sample of 0", "sample of 0", "sample of 0", "push 1", "sample of 1", "sample of 1", "push 3"),
+        *("sample of 3", "sample of 3", "push 4", "push 5", "sample of 5", "push 8", "sample of 8", "push 9"),
+    ]
+    assert (measured[0], measured[4], measured[8], measured[9]) == (0, 4, 8, 9)
+    unmeasured = [line["step"] for line in lines if line["sync/mean_abs"] is None]
+    assert unmeasured == [2, 6, 7]
+    assert [line["seconds/sync"] for line in lines if line["step"] in unmeasured] == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("max_lag", [1, 3])
+def test_no_adapter_is_pushed_while_the_engine_samples_and_how_long_that_takes_changes_no_bit(loop, max_lag):
+    settings = {"rollout": {"ahead": True, "max_lag": max_lag}, "checkpoint": {"every": 5}}
+    run = loop(**settings, hold_seconds=0.2)
+    lines = run.train(range(1, 4))
     assert "push while sampling" not in run.engine.events
-    assert run.engine.events.count("sample of 0") == 2
+    assert run.engine.events.count("sample of 0") == {1: 2, 3: 3}[max_lag]
+    assert list(map(untimed, loop("at once", **settings).train(range(1, 4)))) == list(map(untimed, lines))
 
 
 def test_more_lag_than_is_allowed_stops_the_run(loop):
@@ -96,6 +121,18 @@ def test_a_run_that_goes_on_forgets_what_came_after_its_checkpoint_and_is_the_sa
     lines = resumed.train(range(3, 7))
     assert resumed.seen == [3, 4, 5, 6]  # step 0 is not measured again
     assert list(map(untimed, lines)) == list(map(untimed, whole))
+
+
+def test_a_run_far_ahead_that_is_cut_off_goes_on_as_the_one_that_was_not(loop):
+    """Cut off at step 7, with 8 and 9 in the queue; the checkpoint of step 5 knows nothing of 6 and what follows."""
+    settings = {"rollout": {"ahead": True, "max_lag": 3}, "checkpoint": {"every": 5}, "last_step": 10}
+    whole = loop("whole", **settings).train(range(1, 11))
+    assert max(line["rollout/lag"] for line in whole[6:]) == 3
+    loop("stopped", **settings).train(range(1, 8))
+    resumed = loop("stopped", **settings)
+    start = resumed.run.restore_latest(resumed.learner, resumed.problems)
+    assert start == 5
+    assert list(map(untimed, resumed.train(range(start + 1, 11)))) == list(map(untimed, whole))
 
 
 @pytest.mark.parametrize("rollout", [{}, {"ahead": True}])

@@ -8,6 +8,7 @@ from doubleback.rewards.types import Problem
 from doubleback.rl.config import CheckpointConfig, OptimConfig, ProblemsConfig, RolloutConfig, SyncConfig
 from doubleback.rl.learner.learner import ALL_PARTS, Learner
 from doubleback.rl.objective.config import AlgorithmConfig
+from doubleback.rl.rollout.pace import Pace
 from doubleback.rl.rollout.prefetch import Rollouts
 from doubleback.rl.rollout.problems import ProblemSource
 from doubleback.rl.rollout.sampler import RolloutSampler
@@ -33,6 +34,11 @@ class LoopEngine(FakeEngine):
         self._parts, self._version, self._adapter_hash = frozenset(), 0, "base"
         self._is_sampling = False
         self._pushed = threading.Event()
+
+    @property
+    def serves(self):
+        """The step of the adapter that was loaded last."""
+        return self._version
 
     def load_adapter(self, adapter, version):
         self.events.append("push while sampling" if self._is_sampling else f"push {version}")
@@ -85,6 +91,7 @@ class Loop:
         num_problems=7,
         optim=None,
         evaluate=lambda step: {"eval/test/pass@1": step / 10},
+        measured_at=(),
     ):
         algorithm = AlgorithmConfig(**algorithm or {})
         self.learner = Learner(
@@ -95,10 +102,10 @@ class Loop:
         self.run = RunDirectory(folder)
         self.seen = []
         config = RolloutConfig(prompts_per_step=3, **rollout or {})
-        self.rollouts = Rollouts(
-            RolloutSampler(self.engine, self.problems, FakeReward(_pay), SAMPLING, config, run_seed=0), config
-        )
-        checkpoints = Checkpoints(self.learner, CheckpointConfig(**checkpoint or {}), last_step)
+        saved = CheckpointConfig(**checkpoint or {})
+        self._sampler = RolloutSampler(self.engine, self.problems, FakeReward(_pay), SAMPLING, config, run_seed=0)
+        self._pace = Pace(config, 0, lambda step: saved.is_due(step, last_step), lambda step: step in measured_at)
+        checkpoints = Checkpoints(self.learner, saved, last_step)
         self.journal = Journal(
             self.run,
             checkpoints,
@@ -109,7 +116,9 @@ class Loop:
     def train(self, steps):
         """Through `steps`, counted from 1. The canaries are drawn before the first push."""
         canaries = draw_canaries(self.engine, PROBLEMS[:2], SyncConfig(), seed=0, num_completions=1000, max_tokens=10)
-        sync = AdapterSync(self.engine, self.learner, canaries, SyncConfig(), "float32")
+        pace = replace(self._pace, start=self.learner.step)
+        self.rollouts = Rollouts(self._sampler, pace)
+        sync = AdapterSync(self.engine, self.learner, canaries, SyncConfig(), "float32", pace.delivers)
         self.engine.events.clear()
         train(self.learner, self.rollouts, sync, self.journal, steps)
         return self.run.metrics_lines()

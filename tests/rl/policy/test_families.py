@@ -29,6 +29,7 @@ from doubleback.rl.policy import lora
 from doubleback.rl.policy.base import base_tensors, load_base, load_tokenizer
 from doubleback.rl.policy.families import FAMILIES, family_of
 from doubleback.rl.policy.merged_checkpoint import merge_checkpoint
+from doubleback.rl.rollout.pace import Pace
 from doubleback.rl.rollout.prefetch import Rollouts
 from doubleback.rl.rollout.problems import ProblemSource
 from doubleback.rl.rollout.sampler import RolloutSampler
@@ -81,9 +82,10 @@ class Trained:
             run = RunDirectory(tmp_path / "run")
             problems, config = ProblemSource(PROBLEMS, ProblemsConfig(), run_seed=0), RolloutConfig(prompts_per_step=3)
             sampler = RolloutSampler(engine, problems, Luck(), sampling.sampling(), config, run_seed=0)
+            pace = Pace(config, 0, saves=lambda step: step == 5, measures=lambda step: False)
             checkpoints = Checkpoints(self.learner, CheckpointConfig(), last_step=5)
             journal = Journal(run, checkpoints, lambda step: {}, [])
-            train(self.learner, Rollouts(sampler, config), sync, journal, range(1, 6))
+            train(self.learner, Rollouts(sampler, pace), sync, journal, range(1, 6))
         finally:
             engine.close()
         self.lines, self.adapter = run.metrics_lines(), run.path / "checkpoints" / "step-00005"

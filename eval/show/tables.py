@@ -56,10 +56,15 @@ def experts_table(before: Mapping[str, Any], after: Mapping[str, Any]) -> Table 
     table.add_column("measure")
     for summary in (before, after):
         table.add_column(f"step {summary['step']}", justify="right")
-    first, second = (over_layers(from_layers(summary["experts"])) for summary in (before, after))
+    first, second = balance_of(before), balance_of(after)
     for name, label in BALANCE_LABELS.items():
         table.add_row(label, *("-" if math.isnan(it[name]) else f"{it[name]:.3f}" for it in (first, second)))
     return table
+
+
+def balance_of(summary: Mapping[str, Any]) -> dict[str, float]:
+    """The figures of `BALANCE_LABELS` of an evaluation that reports experts."""
+    return over_layers(from_layers(summary["experts"]))
 
 
 def measured_rows(
@@ -102,22 +107,45 @@ def evaluation_table(summary: Mapping[str, Any], ks: Sequence[int] = ()) -> Tabl
     table = Table(title=title, title_justify="left")
     table.add_column("measure")
     table.add_column("value", justify="right")
-    for label, estimate, digits in _rows(summary, ks):
-        if estimate is not None and estimate["value"] is not None:
-            table.add_row(label, cell(estimate, digits))
-    if phrases := _phrases(summary):
-        table.add_row("reflection phrases", phrases)
-    verdicts = ", ".join(f"{name} {share:.1%}" for name, share in summary["verdicts"].items() if share)
-    table.add_row("verdicts", verdicts)
+    for row in evaluation_rows(summary, ks):
+        table.add_row(*row)
     return table
+
+
+def evaluation_rows(summary: Mapping[str, Any], ks: Sequence[int] = ()) -> list[tuple[str, str]]:
+    """(label, value and interval) of everything that was measured; phrases and verdicts at the end."""
+    rows = [
+        (label, cell(estimate, digits))
+        for label, estimate, digits in _rows(summary, ks)
+        if estimate is not None and estimate["value"] is not None
+    ]
+    if phrases := _phrases(summary):
+        rows.append(("reflection phrases", phrases))
+    verdicts = ", ".join(f"{name} {share:.1%}" for name, share in summary["verdicts"].items() if share)
+    return [*rows, ("verdicts", verdicts)]
+
+
+COMPARED = ("measure", "A", "B", "B - A", "p")
+"""Columns of two evaluations side by side."""
 
 
 def comparison_table(first: Mapping[str, Any], second: Mapping[str, Any], compared: ComparedEvaluations) -> Table:
     """Two evaluations side by side, with the paired difference of what decides."""
     title = f"{first['suite']}: {compared.num_problems} problems in both, paired by problem"
     table = Table(title=title, title_justify="left")
-    for column in ("measure", "A", "B", "B - A", "p"):
+    for column in COMPARED:
         table.add_column(column, justify="left" if column == "measure" else "right")
+    for row in compared_rows(first, second, compared):
+        table.add_row(*row)
+    table.caption = f"intervals of 95 % and p paired by problem: {compared.pass_at_1.method}"
+    return table
+
+
+def compared_rows(
+    first: Mapping[str, Any], second: Mapping[str, Any], compared: ComparedEvaluations
+) -> list[tuple[str, str, str, str, str]]:
+    """The rows of `COMPARED`: what both have measured, and how many problems each is better in."""
+    table = list[tuple[str, str, str, str, str]]()
     ks = sorted({1, *map(int, set(first["pass_at_k"]) & set(second["pass_at_k"]))})
     rows = [_rows(summary, (ks[0], ks[-1])) for summary in (first, second)]
     others = {label: estimate for label, estimate, _ in rows[1]}
@@ -130,26 +158,32 @@ def comparison_table(first: Mapping[str, Any], second: Mapping[str, Any], compar
         change = change_of(estimate, other, digits)
         if difference is not None:
             change, p = cell(as_json(difference.difference), digits, "+"), f"{difference.p_value:.2g}"
-        table.add_row(label, f"{estimate['value']:.{digits}f}", f"{other['value']:.{digits}f}", change, p)
-    table.add_row("better in", f"{compared.only_first}", f"{compared.only_second}", "problems", "")
-    table.caption = f"intervals of 95 % and p paired by problem: {compared.pass_at_1.method}"
-    return table
+        table.append((label, f"{estimate['value']:.{digits}f}", f"{other['value']:.{digits}f}", change, p))
+    return [*table, ("better in", f"{compared.only_first}", f"{compared.only_second}", "problems", "")]
 
 
 def equal_tokens_table(compared: ComparedEvaluations) -> Table:
     """pass@1 of the one with longer completions against pass@k of the other, k samples being as many tokens."""
+    title, row, caption = at_equal_tokens(compared)
+    table = Table(title=title, title_justify="left", caption=caption)
+    for column in row:
+        table.add_column(column, justify="right")
+    table.add_row(*row.values())
+    return table
+
+
+def at_equal_tokens(compared: ComparedEvaluations) -> tuple[str, dict[str, str], str]:
+    """(title, column -> figure, what is to be known of them)."""
     found, names = compared.equal_tokens, ("B", "A") if compared.is_second_longer else ("A", "B")
     is_known = not math.isnan(found.k)
-    table = Table(title=f"at equal tokens, {found.tokens:.1f} a problem", title_justify="left")
     guessed = f"pass@{found.k:.2f}" if is_known else "pass@k"
-    for column in (f"pass@1 of {names[0]}", f"{guessed} of {names[1]}", f"{names[0]} - {names[1]}", "p"):
-        table.add_column(column, justify="right")
     values = ["-" if math.isnan(value) else f"{value:.3f}" for value in (found.searcher, found.guesser)]
     p_value = "-" if math.isnan(found.p_value) else f"{found.p_value:.2g}"
-    table.add_row(*values, cell(as_json(found.difference), 3, "+"), p_value)
+    columns = (f"pass@1 of {names[0]}", f"{guessed} of {names[1]}", f"{names[0]} - {names[1]}", "p")
+    figures = (*values, cell(as_json(found.difference), 3, "+"), p_value)
     few = f"{names[1]} has too few samples a problem for as many tokens; evaluate both with a larger --n"
-    table.caption = "95 % over problems, k found anew in each resample" if is_known else few
-    return table
+    caption = "95 % over problems, k found anew in each resample" if is_known else few
+    return f"at equal tokens, {found.tokens:.1f} a problem", dict(zip(columns, figures, strict=True)), caption
 
 
 def modes_table(summaries: Mapping[str, Mapping[str, Any]], compared: ComparedModes | None) -> Table:

@@ -13,6 +13,7 @@ from doubleback.eval.measures.measure import Measure
 from doubleback.eval.show.console import Console, panel, visible
 from doubleback.recipes.commands.progress import progress_bar, ticking
 from doubleback.rewards.types import Verdict
+from doubleback.rl.objective.balance import COLLAPSED_SHARE
 
 FIGURES = (
     ("reward", "reward/mean", "{:.3f}"),
@@ -22,9 +23,6 @@ FIGURES = (
 )
 
 SHARE = "experts/largest_share"
-COLLAPSED_SHARE = 0.75
-"""Of a layer's tokens with one and the same expert; beyond it a router that is trained is said to collapse. Balanced it
-is experts a token / experts of the layer: .25 in the bundled countdown base, whose busiest expert has .42."""
 
 
 def figures(metrics: Mapping[str, float]) -> str:

@@ -20,6 +20,7 @@ from doubleback.eval.suites.suite import Suite, load_suite
 from doubleback.eval.summarise import summary
 from doubleback.recipes.commands.modes import for_suite
 from doubleback.recipes.commands.progress import EvalProgress, Standing
+from doubleback.recipes.commands.reports.while_training import write_at_the_end
 from doubleback.recipes.models.bundled import bundled_path
 from doubleback.recipes.recipe.mixture.gather import told
 from doubleback.recipes.recipe.policy import Policy, adapter_hash, open_policy, policy_tokenizer
@@ -61,6 +62,7 @@ def evaluate_policy(policy: Policy, options: Options, thinking: bool | None, out
         if suite.bad:
             console.print(left_out(suite.bad), soft_wrap=True)
         _evaluate(for_suite(policy, suite.task_name), options, suite, thinking, out, console)
+    write_at_the_end(out, console)
 
 
 def parse_ks(text: str, n: int) -> tuple[int, ...]:

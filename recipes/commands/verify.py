@@ -18,11 +18,11 @@ from doubleback.rl.run.names import (
     EVALUATIONS,
     KEPT,
     METRICS,
-    RECIPE,
     SAMPLES_END,
     checkpoint_folder,
     checkpoint_steps,
     is_road,
+    stage_folders,
     step_name,
 )
 
@@ -67,7 +67,7 @@ def verify(run: str | Path) -> Verified:
 
 def show_verified(run: Path, console: Console) -> None:
     """A line for a run; of a recipe of stages one for each of its runs. ConfigError as of `verify`."""
-    folders = sorted(path.parent for path in run.glob(f"[0-9][0-9]-*/{RECIPE}")) if is_road(run) else [run]
+    folders = stage_folders(run) if is_road(run) else [run]
     for folder in folders:
         found = verify(folder)
         counted = (

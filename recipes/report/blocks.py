@@ -28,6 +28,8 @@ class Chart:
     """A drawing, what it shows in a sentence, and the same figures as a table."""
 
     title: str
+    of: str
+    """What its vertical axis is of."""
     picture: Markup
     says: str
     """For who does not see it."""
@@ -93,6 +95,27 @@ class Findings:
 
 
 @dataclass(frozen=True, slots=True)
+class Cell:
+    """One of a strip."""
+
+    level: str
+    """wrong, look or fine."""
+    sign: str
+    """What tells it without its colour."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """Small cells in a row, and what they say together."""
+
+    says: str
+    cells: Sequence[Cell]
+
+    kind: ClassVar[str] = "strip"
+
+
+@dataclass(frozen=True, slots=True)
 class Texts:
     """Two texts side by side, each with a label, under what they answer."""
 
@@ -122,7 +145,7 @@ class Charts:
     kind: ClassVar[str] = "charts"
 
 
-Block = Table | Chart | Note | Code | Cards | Findings | Texts | Folded | Charts
+Block = Table | Chart | Note | Code | Cards | Findings | Strip | Texts | Folded | Charts
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ No line is told by its colour alone: each has dashes and a marker of its own.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
@@ -17,6 +17,8 @@ from doubleback.recipes.report.svg import FRAME, GRID, SERIES, TEXT, part_of_the
 SIZE = (5.6, 2.7)
 """Inches; the page scales it."""
 MOST_POINTS, MOST_ROWS, MOST_LINES = 240, 40, 6
+LEGEND_WIDTH, SYMBOL, LONGEST_LABEL = 70, 9, 40
+"""Of the legend, of what stands before a label, and of a label, in characters."""
 DASHES = ("-", (0, (5, 1.6)), (0, (1.2, 1.4)), (0, (6, 1.5, 1.2, 1.5)), (0, (9, 2)), (0, (3, 1.2, 1.2, 1.2, 1.2, 1.2)))
 MARKERS = "osD^vP"
 NOT_MEASURED = "-"
@@ -41,6 +43,7 @@ class Axes:
 
     over: str = "step"
     of: str = ""
+    """What the vertical one is of, with its unit."""
     limits: tuple[float | None, float | None] = (None, None)
     is_log: bool = False
     is_log2: bool = False
@@ -49,103 +52,126 @@ class Axes:
     """Of a figure in the table."""
 
 
+Paint = Callable[[Any, Line, int], None]
+"""Called with matplotlib's axes, a line, and which of the chart's it is."""
+
+
 def line_chart(title: str, lines: Sequence[Line], axes: Axes) -> Chart | None:
     """The lines that have a value, each with its own marker and dashes; None where none has."""
-    drawn = [line for line in lines if any(map(math.isfinite, line.values))][:MOST_LINES]
-    if not drawn:
-        return None
-    with _drawing(axes) as (axis, out):
-        for number, line in enumerate(drawn):
-            _draw(axis, _thinned(line, MOST_POINTS), number)
-        _limits(axis, axes)
-        _legend(axis, len(drawn))
-    return Chart(title, part_of_the_page(out.getvalue(), title), _in_words(drawn, axes), _table(title, drawn, axes))
+    return _chart(title, lines, axes, _paint_line)
 
 
 def area_chart(title: str, lines: Sequence[Line], axes: Axes) -> Chart | None:
     """The lines on one another, each a part of the whole; None where none has a value. All are at the same steps."""
+    return _chart(title, lines, axes, _painted_on())
+
+
+def _chart(title: str, lines: Sequence[Line], axes: Axes, paint: Paint) -> Chart | None:
     drawn = [line for line in lines if any(map(math.isfinite, line.values))][:MOST_LINES]
     if not drawn:
         return None
-    thinned = [_thinned(line, MOST_POINTS) for line in drawn]
-    with _drawing(axes) as (axis, out):
-        bottom = [0.0] * len(thinned[0].at)
-        for number, line in enumerate(thinned):
-            top = [
-                low + (value if math.isfinite(value) else 0.0) for low, value in zip(bottom, line.values, strict=True)
-            ]
-            ink = SERIES[number]
-            axis.fill_between(line.at, bottom, top, color=ink, alpha=0.35, lw=0)
-            every = max(1, len(top) // 12)
-            style = {"color": ink, "ls": DASHES[number], "marker": MARKERS[number], "markevery": every}
-            axis.plot(line.at, top, lw=1.2, ms=3.2, label=visible(line.label), **style)
-            bottom = top
-        axis.set_ylim(bottom=0)
-        _legend(axis, len(drawn))
-    return Chart(title, part_of_the_page(out.getvalue(), title), _in_words(drawn, axes), _table(title, drawn, axes))
+    labels = [line.label for line in drawn]
+    named = labels if [label.casefold() for label in labels] != [title.casefold()] else []
+    with _drawing(axes, named) as (axis, out):
+        for number, line in enumerate(drawn):
+            paint(axis, _thinned(line, MOST_POINTS), number)
+        _limit(axis, axes)
+    return Chart(title, axes.of, part_of_the_page(out.getvalue(), title), _in_words(drawn, axes), _table(drawn, axes))
+
+
+def _paint_line(axis: Any, line: Line, number: int) -> None:
+    is_log = axis.get_yscale() == "log"  # which has no place for 0
+    axis.plot(
+        line.at, [math.nan if is_log and value <= 0 else value for value in line.values], lw=1.6, **_style(line, number)
+    )
+    if line.low:
+        axis.fill_between(line.at, line.low, line.high, color=SERIES[number], alpha=0.16, lw=0)
+
+
+def _painted_on() -> Paint:
+    """What paints each line on those before."""
+    bottom: list[float] = []
+
+    def paint(axis: Any, line: Line, number: int) -> None:
+        heights = [value if math.isfinite(value) else 0.0 for value in line.values]
+        low = bottom or [0.0] * len(heights)
+        top = [start + height for start, height in zip(low, heights, strict=True)]
+        axis.fill_between(line.at, low, top, color=SERIES[number], alpha=0.3, lw=0)
+        axis.plot(line.at, top, lw=1.2, **_style(line, number))
+        bottom[:] = top
+
+    return paint
+
+
+def _style(line: Line, number: int) -> dict[str, Any]:
+    every = max(1, len(line.at) // 12)
+    return {"color": SERIES[number], "ls": DASHES[number], "marker": MARKERS[number], "ms": 3.4, "markevery": every}
 
 
 @contextmanager
-def _drawing(axes: Axes) -> Iterator[tuple[Any, StringIO]]:
-    """Axes to draw on; at the end of the block the stream holds the SVG."""
+def _drawing(axes: Axes, labels: Sequence[str]) -> Iterator[tuple[Any, StringIO]]:
+    """Axes to draw on, the legend above where there are labels; at the end of the block the stream holds the SVG."""
     import matplotlib
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import MaxNLocator, NullLocator
 
-    out = StringIO()
+    out, shown = StringIO(), [visible(shortened_to(label, LONGEST_LABEL)) for label in labels]
+    columns = _columns(shown)
+    rows = math.ceil(len(shown) / columns)
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "report", "font.size": 9}):
         figure = Figure(figsize=SIZE)
-        axis = figure.add_axes((0.11, 0.16, 0.87, 0.68))
+        axis = figure.add_axes((0.105, 0.155, 0.875, 0.81 - 0.075 * rows))
         axis.patch.set_visible(False)
+        axis.set_yscale("log" if axes.is_log else "linear")
         yield axis, out
+        if axes.is_log:
+            axis.yaxis.set_minor_locator(NullLocator())
         axis.set_xlabel(visible(axes.over), color=TEXT, parse_math=False, labelpad=2)
-        if axes.of:  # above the axis, where it is read without turning the head
-            axis.text(0, 1.03, visible(axes.of), transform=axis.transAxes, color=TEXT, parse_math=False, fontsize=8)
         if axes.is_log2:
             axis.set_xscale("log", base=2)
             axis.xaxis.set_major_formatter("{x:g}")
+            axis.xaxis.set_minor_locator(NullLocator())
         else:
-            axis.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+            axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axis.margins(x=0.02)
         axis.grid(color=GRID, lw=0.6)
         axis.set_axisbelow(True)
         for side in ("top", "right", "left"):
             axis.spines[side].set_visible(False)
         axis.spines["bottom"].set_color(FRAME)
         axis.tick_params(colors=TEXT, length=0, which="both")
+        if rows:
+            _legend(axis, shown, columns)
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
 
 
-def _draw(axis: Any, line: Line, number: int) -> None:
-    ink = SERIES[number]
-    every = max(1, len(line.at) // 12)
-    style = {"color": ink, "ls": DASHES[number], "marker": MARKERS[number], "markevery": every}
-    axis.plot(line.at, line.values, lw=1.6, ms=3.6, label=visible(line.label), **style)
-    if line.low:
-        axis.fill_between(line.at, line.low, line.high, color=ink, alpha=0.16, lw=0)
-
-
-def _limits(axis: Any, axes: Axes) -> None:
-    if axes.is_log:
-        axis.set_yscale("log")
-        axis.yaxis.set_minor_locator(_no_ticks())
+def _limit(axis: Any, axes: Axes) -> None:
     low, high = axes.limits
-    if low is not None or high is not None:
-        axis.set_ylim(low, high)
-    axis.margins(x=0.02)
+    if low is not None:
+        axis.set_ylim(low, high if high is not None else axis.dataLim.y1 * 1.06 or 1)
 
 
-def _no_ticks() -> Any:
-    from matplotlib.ticker import NullLocator
-
-    return NullLocator()
-
-
-def _legend(axis: Any, count: int) -> None:
-    place = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "ncols": 3 if count > 4 else count}
-    legend = axis.legend(frameon=False, fontsize=8, handlelength=2.6, columnspacing=1.2, borderaxespad=0.1, **place)
-    for text in legend.get_texts():
+def _legend(axis: Any, labels: Sequence[str], columns: int) -> None:
+    place = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1.0), "ncols": columns, "handles": axis.get_lines()}
+    style = {"frameon": False, "fontsize": 8, "handlelength": 2.6, "columnspacing": 1.4, "borderaxespad": 0.1}
+    for text in axis.legend(labels=labels, **place, **style).get_texts():
         text.set_parse_math(False)  # a dollar sign in a name is a dollar sign
         text.set_color(TEXT)
+
+
+def _columns(labels: Sequence[str]) -> int:
+    """As many columns of the legend as fit; it fills them one after the other."""
+    for columns in range(len(labels), 1, -1):
+        rows = math.ceil(len(labels) / columns)
+        widths = [max(map(len, labels[start : start + rows])) for start in range(0, len(labels), rows)]
+        if sum(widths) + SYMBOL * len(widths) <= LEGEND_WIDTH:
+            return columns
+    return 1
+
+
+def shortened_to(text: str, most: int) -> str:
+    """The text, cut where it is longer than `most` characters."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def _thinned(line: Line, most: int) -> Line:
@@ -166,13 +192,15 @@ def spread(length: int, most: int) -> list[int]:
     return sorted({round(place * (length - 1) / (most - 1)) for place in range(most)})
 
 
-def _table(title: str, lines: Sequence[Line], axes: Axes) -> Table:
+def _table(lines: Sequence[Line], axes: Axes) -> Table:
     cells = [dict(zip(line.at, _cells(line, axes.form), strict=True)) for line in lines]
     places = sorted({at for line in lines for at in line.at})
     kept = spread(len(places), MOST_ROWS)
     rows = [(f"{places[at]:g}", *(of.get(places[at], NOT_MEASURED) for of in cells)) for at in kept]
     note = f"{len(kept)} of {len(places)} {axes.over}s; the run's files have all." if len(kept) < len(places) else ""
-    return Table(title, (axes.over, *(line.label for line in lines)), rows, note=note)
+    return Table(
+        f"Figures, {axes.of}" if axes.of else "Figures", (axes.over, *(line.label for line in lines)), rows, note=note
+    )
 
 
 def _cells(line: Line, form: str) -> Iterator[str]:

@@ -20,6 +20,8 @@ from doubleback.rl.run.names import ENVIRONMENT, EVALUATIONS, INPUTS, METRICS, S
 from doubleback.rl.run.state import RunState, state_of, stored_recipe
 
 Summary = Mapping[str, Any]
+PER_TOKEN = ("token_ids", "sampler_logprobs", "teacher_logprobs")
+"""Keys of a sample that no figure of the page is made of."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,9 @@ class RunContent:
         return [item for item in self.summaries if item["suite"] == suite]
 
     def samples(self, summary: Summary) -> list[dict[str, Any]]:
-        """The samples behind a summary; none where they are gone."""
+        """The samples behind a summary, without what is of each token; none where they are gone."""
         name = evaluation_name(summary["suite"], summary["step"])
-        return complete_lines(self.path / EVALUATIONS / f"{name}{SAMPLES_END}")
+        return complete_lines(self.path / EVALUATIONS / f"{name}{SAMPLES_END}", PER_TOKEN)
 
     def total(self, metric: str) -> float:
         """The sum of a metric over the steps that have it; NaN where none has."""

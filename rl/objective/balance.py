@@ -9,6 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+COLLAPSED_SHARE = 0.75
+"""Of a layer's tokens with one and the same expert; beyond it the routing is said to collapse. Balanced it is experts a
+token / experts of the layer: .25 in the bundled countdown base, whose busiest expert has .42."""
+
 
 @dataclass(frozen=True, slots=True)
 class Balance:

@@ -43,8 +43,13 @@ def is_road(folder: Path) -> bool:
 
 def newest_run(folder: Path) -> Path:
     """The folder; of a road that of the last stage with a checkpoint, or where there is none of the last that began."""
-    runs = sorted(path.parent for path in folder.glob(f"[0-9][0-9]-*/{RECIPE}")) if is_road(folder) else []
+    runs = stage_folders(folder) if is_road(folder) else []
     return next((run for run in reversed(runs) if checkpoint_steps(run)), runs[-1] if runs else folder)
+
+
+def stage_folders(road: Path) -> list[Path]:
+    """The runs of the stages that have begun, in their order."""
+    return sorted(path.parent for path in road.glob(f"[0-9][0-9]-*/{RECIPE}"))
 
 
 def step_name(step: int) -> str:

@@ -19,3 +19,13 @@ def commands_in(text):
         for character in text
         if character not in "\n\t" and (ord(character) < 32 or 127 <= ord(character) < 160)
     }
+
+
+HTML = (
+    *("<script>alert(1)</script>", "</script><script>alert(2)</script>", "<img src=x onerror=alert(3)>", "</style><b>"),
+    *("<!--", "-->", "<![CDATA[", "]]>", "<svg onload=alert(4)>", "\"><a href='javascript:alert(5)'>", "' onclick='x"),
+    *("{{ 7 * 7 }}", "{% include '/etc/passwd' %}", "{# x #}", "&lt;b&gt;", "&#x202e;", "http://example.org/x", "<"),
+    *("<base href=http://example.org>", "<meta http-equiv=refresh content=0>", "</main></body></html>", "<textarea>"),
+    *("\u200e\u200f\u061c", "a\u200bb\ufeff", "\u2028\u2029", "\u00ad", "\U000e0041\U000e007f", "<iframe src=//x>"),
+)
+"""Texts that a browser would take for more than text, or that it would not show."""

@@ -5,10 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from doubleback.eval.show.console import Console
-from doubleback.recipes.report.report import runs_report
+from doubleback.recipes.commands.stages.result import results, stored_road
+from doubleback.recipes.commands.stages.tables import titled_tables
+from doubleback.recipes.report.blocks import Table
+from doubleback.recipes.report.report import report_of
 from doubleback.rewards.settings import require_folder
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.run.files import write_atomically
+from doubleback.rl.run.names import is_road, stage_folders
 
 REPORT = "report.html"
 """Its name in the folder that it is of."""
@@ -21,8 +25,26 @@ def report(folders: Sequence[Path], out: Path | None, console: Console) -> None:
     out = out or _default(folders)
     if not os.access(out.parent, os.W_OK):
         raise ConfigError(f"{out.parent} cannot be written; say with --out FILE where the report goes")
-    write_atomically(out, runs_report(folders))
+    write(folders, out)
     console.print(f"report  {out}", soft_wrap=True)
+
+
+def write(folders: Sequence[Path], out: Path) -> None:
+    """Write the page into the file `out`; of the folder of a recipe of stages its stages side by side."""
+    opened, tables = list[Path](), list[Table]()
+    for folder in folders:
+        opened += stage_folders(folder) if is_road(folder) else [folder]
+        tables += _stages(folder) if is_road(folder) else []
+    if not opened:
+        raise ConfigError(f"{folders[0]} has no stage that has begun; there is nothing to report yet")
+    of_a_road = folders[0].absolute().name if len(folders) == 1 and tables else None
+    write_atomically(out, report_of(opened, tables, of_a_road))
+
+
+def _stages(folder: Path) -> list[Table]:
+    """What each stage brought, and what it cost."""
+    found = results(stored_road(folder), folder)
+    return [Table(title.capitalize(), head, rows) for title, (head, *rows) in titled_tables(found)]
 
 
 def _default(folders: Sequence[Path]) -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from doubleback.recipes.commands.stages.clock import stage_seconds
+from doubleback.recipes.recipe.loading import load_recipe
 from doubleback.recipes.recipe.results import Run
 from doubleback.recipes.recipe.stages.road import TRAINS_NOTHING, Road, Stage
 from doubleback.rewards.jsonl import complete_lines
@@ -21,6 +22,7 @@ from doubleback.rl.run.names import (
     METRICS,
     RECIPE,
     SAMPLES_END,
+    STAGES,
     UNMEASURED,
     checkpoint_steps,
     evaluation_name,
@@ -69,6 +71,13 @@ def is_finished(run: Path) -> bool:
         return False
     config = validated(CheckpointConfig, recipe["checkpoint"], "checkpoint.")
     return lines[-1]["step"] == recipe["steps"] or has_stalled(lines, config)
+
+
+def stored_road(path: Path) -> Road:
+    """The recipe of stages in whose folder its runs lie. ConfigError where it cannot be read."""
+    road = load_recipe(str(path / STAGES))
+    assert isinstance(road, Road), f"{path / STAGES} has stages, since train wrote it"
+    return road
 
 
 def results(road: Road, out: Path) -> list[StageResult]:

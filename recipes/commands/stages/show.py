@@ -5,10 +5,8 @@ from pathlib import Path
 
 from doubleback.eval.show.console import Console
 from doubleback.recipes.commands.show import show_result, show_run
-from doubleback.recipes.commands.stages.result import results
+from doubleback.recipes.commands.stages.result import results, stored_road
 from doubleback.recipes.commands.stages.tables import MARKDOWN, show_stages, write_stages
-from doubleback.recipes.recipe.loading import load_recipe
-from doubleback.recipes.recipe.stages.road import Road
 from doubleback.rl.run.names import STAGES, is_road
 from doubleback.rl.run.owner import owner_of
 
@@ -18,7 +16,7 @@ def show(path: Path, console: Console) -> None:
     if not is_road(path):
         show_run(path, console)
         return
-    road, owner = _road(path), owner_of(path)
+    road, owner = stored_road(path), owner_of(path)
     found = results(road, path)
     num_finished = sum(it.is_finished for it in found)
     is_over = num_finished == len(found)
@@ -40,15 +38,9 @@ def show_outcome(out: Path, console: Console) -> None:
     if not is_road(out):
         show_result(out, console)
         return
-    road = _road(out)
+    road = stored_road(out)
     console.print()
     show_stages(road, out, console)
     write_stages(road, out)
     console.print(f"tables        {out / MARKDOWN}", soft_wrap=True)
     console.print(f"stages in     {out}", soft_wrap=True)
-
-
-def _road(path: Path) -> Road:
-    road = load_recipe(str(path / STAGES))
-    assert isinstance(road, Road), f"{path / STAGES} has stages, since train wrote it"
-    return road

@@ -22,7 +22,7 @@ Rows = list[list[str]]
 
 def show_stages(road: Road, out: Path, console: Console) -> None:
     """Print both tables."""
-    for title, rows in _titled(results(road, out)):
+    for title, rows in titled_tables(results(road, out)):
         table = Table(*rows[0], title=title, title_justify="left")
         for column in table.columns[1:]:
             column.justify = "right"
@@ -33,7 +33,7 @@ def show_stages(road: Road, out: Path, console: Console) -> None:
 
 def write_stages(road: Road, out: Path) -> None:
     """Write both tables as Markdown."""
-    pages = [f"{title}\n\n{_markdown(rows)}" for title, rows in _titled(results(road, out))]
+    pages = [f"{title}\n\n{_markdown(rows)}" for title, rows in titled_tables(results(road, out))]
     write_atomically(out / MARKDOWN, "\n".join(pages).encode())
 
 
@@ -67,7 +67,8 @@ def costs(found: Sequence[StageResult]) -> Rows:
     return [*rows, ["all", "", "", "", *map(_number, totals)]]
 
 
-def _titled(found: Sequence[StageResult]) -> list[tuple[str, Rows]]:
+def titled_tables(found: Sequence[StageResult]) -> list[tuple[str, Rows]]:
+    """Both tables with their titles; that of the costs alone while no stage is measured."""
     tables = [("what each stage cost", costs(found))]
     if measured := _measured(found):
         first = measured[0][1]

@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 
 from doubleback.eval.show.console import Console
+from doubleback.recipes.commands.reports.while_training import write_at_the_end
 from doubleback.recipes.commands.stages.check import require_prepared
 from doubleback.recipes.commands.stages.clock import timed
 from doubleback.recipes.commands.stages.giving import given
@@ -55,6 +56,7 @@ def train(
                     whole = given(recipe, stage, out, console)
                     is_begun = is_run(out / stage.folder)
                     train_run(whole, out / stage.folder, resume=is_begun, callbacks=callbacks, console=console)
+    write_at_the_end(out, console)
     return Run(out / recipe.stages[-1].folder)
 
 

@@ -17,7 +17,7 @@ INTERVALS = "Intervals are 95 %, over problems."
 def headline(runs: Sequence[RunContent]) -> Section:
     """Before and after of one run; of several a table with one of them a column."""
     blocks = _one(runs[0]) if len(runs) == 1 else _several(runs)
-    return Section("headline", "What came of it", blocks)
+    return Section("headline", "Result", blocks)
 
 
 def _one(run: RunContent) -> list[Block]:
@@ -48,11 +48,11 @@ def _change_cards(run: RunContent, ends: tuple[Summary | None, Summary | None]) 
     size = f"{first['num_problems']} {first['suite']} problems x {first['n']} samples"
     before = first["pass_at_k"].get("1", UNDEFINED)
     if last is None:
-        return [Card(f"pass@1 at step {first['step']}", cell(before, 3), size)]
+        return [value_card(f"pass@1 at step {first['step']}", before, size)]
     after = last["pass_at_k"].get("1", UNDEFINED)
     cards = [
-        Card(f"pass@1 before, step {first['step']}", *_value_and_interval(before, size)),
-        Card(f"pass@1 after, step {last['step']}", *_value_and_interval(after, size)),
+        value_card(f"pass@1 before, step {first['step']}", before, size),
+        value_card(f"pass@1 after, step {last['step']}", after, size),
     ]
     change = paired_change(run.samples(first), run.samples(last))
     return [*cards, paired_card(change, "after - before")]
@@ -71,12 +71,13 @@ def p_value(value: float) -> str:
     return "-" if math.isnan(value) else "< 0.001" if value < 0.001 else f"= {value:.2g}"
 
 
-def _value_and_interval(estimate: Any, size: str) -> tuple[str, str]:
+def value_card(label: str, estimate: Any, size: str) -> Card:
+    """A value, its interval and what it was measured on."""
     value, low, high = estimate["value"], estimate["low"], estimate["high"]
     if value is None:
-        return "-", f"undefined; {size}"
+        return Card(label, "-", f"undefined; {size}")
     interval = "no interval" if low is None else f"95 % [{low:.3f}, {high:.3f}]"
-    return f"{value:.3f}", f"{interval}, {size}"
+    return Card(label, f"{value:.3f}", f"{interval}, {size}")
 
 
 def cost_cards(run: RunContent) -> list[Card]:
@@ -85,13 +86,12 @@ def cost_cards(run: RunContent) -> list[Card]:
     if math.isnan(seconds):
         return []
     machine = ", ".join(machine_of(run)) or "a machine that was not written down"
-    steps = f"{len(run.trained)} steps; evaluations, start and checkpoints apart"
+    steps = f"for {len(run.trained)} steps on {machine}; start, evaluations and checkpoints apart"
     return [
         Card("training took", duration(seconds), steps),
         Card(
             "tokens sampled to learn from", count(tokens), f"{count(tokens / max(seconds, 1e-9))} a second of training"
         ),
-        Card("on", machine_of(run)[0] if machine_of(run) else "-", machine),
     ]
 
 
@@ -99,22 +99,18 @@ def machine_of(run: RunContent) -> list[str]:
     """The kind of machine, most telling first."""
     known = run.environment
     named = [str(known[key]) for key in ("gpu", "processor") if known.get(key)]
-    platform = [str(known["platform"]).partition("-with-")[0]] if known.get("platform") else []
-    threads = [f"{known['threads']} threads"] if known.get("threads") else []
-    return [*named, *platform, *threads]
+    platform = [] if named or not known.get("platform") else [str(known["platform"]).partition("-with-")[0]]
+    counted = [f"{known[key]} {key}" for key in ("cores", "threads") if known.get(key)]
+    return [*named, *platform, *counted]
 
 
 def duration(seconds: float) -> str:
     """`52 s`, `4.2 min`, `3.1 h`."""
     if math.isnan(seconds):
         return "-"
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 120
-        else f"{seconds / 60:.1f} min"
-        if seconds < 7200
-        else f"{seconds / 3600:.1f} h"
-    )
+    if seconds < 120:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def count(number: float) -> str:

@@ -20,6 +20,8 @@ from doubleback.eval.show.pictures import learning_curve
         ("\x9b", "\\x9b"),
         ("\ud800", "\\ud800"),
         ("\u202eabc", "\\u202eabc"),
+        ("a\u200bb\u00ad\u2028\u061c\U000e0041", "a\\u200bb\\xad\\u2028\\u061c\\U000e0041"),
+        ("\u0646\u200c\u0645 \U0001f469\u200d\U0001f4bb", "\u0646\u200c\u0645 \U0001f469\u200d\U0001f4bb"),
         ("naïve 数 [/INST] :smile:", "naïve 数 [/INST] :smile:"),
     ],
 )

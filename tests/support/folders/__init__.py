@@ -1,1 +1,1 @@
-"""Servers on loopback that stand in for others, and answer as they do."""
+"""Folders as our commands leave them, for who reads them."""

@@ -1,0 +1,75 @@
+"""When a report is written, what that may cost, and that no fault in it ends what it is of."""
+
+import pytest
+
+from doubleback.eval.show.console import Console
+from doubleback.recipes.commands.reports import while_training
+from doubleback.recipes.commands.reports.while_training import ReportWriter, write_at_the_end
+
+
+class Clock:
+    """A clock of the test's; each look at it while a report is written costs `cost`."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def written(monkeypatch):
+    calls = []
+    monkeypatch.setattr(while_training, "write", lambda folders, out: calls.append(out))
+    return calls
+
+
+def test_it_is_written_at_evaluations_that_leave_it_its_share(tmp_path, written, monkeypatch):
+    clock = Clock()
+
+    def write(folders, out):
+        written.append(clock.now)
+        clock.now += 2.0
+
+    monkeypatch.setattr(while_training, "write", write)
+    writer = ReportWriter(tmp_path, Console(), clock)
+    for now in range(0, 3000, 100):
+        clock.now = max(clock.now, float(now))
+        writer.observe(now, {"reward/mean": 0.5} if now % 200 else {"eval/validation/pass@1": 0.5})
+    # 1 s is guessed at first: due at 200. Then 2 s are spent and 2 more to come: at 800; then 6 at 1200, and so on.
+    assert written == [200.0, 800.0, 1200.0, 1600.0, 2000.0, 2400.0, 2800.0]
+
+
+def test_a_step_without_an_evaluation_writes_nothing(tmp_path, written):
+    clock = Clock()
+    writer = ReportWriter(tmp_path, Console(), clock)
+    clock.now = 1e6
+    writer.observe(1, {"reward/mean": 0.5})
+    assert written == []
+    writer.observe(2, {"eval/validation/pass@1": 0.5})
+    assert written == [tmp_path / "report.html"]
+
+
+@pytest.mark.parametrize(
+    "fault", [KeyError("x"), MemoryError(), OSError(28, "No space left on device"), ZeroDivisionError("a\nb")]
+)
+def test_a_fault_in_it_is_one_line(tmp_path, monkeypatch, capsys, fault):
+    def write(folders, out):
+        raise fault
+
+    monkeypatch.setattr(while_training, "write", write)
+    write_at_the_end(tmp_path, Console(width=200))
+    out = capsys.readouterr().out
+    assert out.startswith(f"report  not written ({type(fault).__name__}: ")
+    assert out.count("\n") == 1
+
+
+def test_a_signal_is_no_fault(tmp_path, monkeypatch):
+    from doubleback.rl.stopping import Interrupted
+
+    def write(folders, out):
+        raise Interrupted
+
+    monkeypatch.setattr(while_training, "write", write)
+    with pytest.raises(Interrupted):
+        write_at_the_end(tmp_path, Console())

@@ -90,9 +90,9 @@ def trained(rng, step, texts=()):
         **{f"reward/part/{key}": value for key, value in part.items()},
         **{f"reward/weighted/{key}": value * 0.5 for key, value in part.items()},
         **{f"reward/length_correlation/{key}": 0.1 if key != "overlong" else -0.8 for key in part},
-        "verdict/correct": 0.2 + 0.1 * step,
+        "verdict/correct": min(0.9, 0.2 + 0.1 * step),
         **{f"verdict/{name}": 0.0 for name in Verdict if name not in ("correct", "wrong")},
-        "verdict/wrong": 0.8 - 0.1 * step,
+        "verdict/wrong": max(0.1, 0.8 - 0.1 * step),
         "rollout/num_completions": 16.0,
         "rollout/tokens": 640.0,
         "rollout/mean_tokens": 40.0,
@@ -100,11 +100,11 @@ def trained(rng, step, texts=()):
         "rollout/cut_off": 0.02,
         "rollout/zero_variance": 0.25,
         "rollout/unusable": 0.0,
-        **{f"experts/{key}": value for key, value in over_layers([balance([4, 3, 2, 1], 5)]).items()},
+        **{f"experts/{key}": value for key, value in over_layers([balance([4, 3, 2, 1], 10)]).items()},
         "learner/loss": 0.01,
         "learner/grad_norm": 0.003,
         "learner/lr": 1e-3,
-        "learner/entropy": 0.2 - 0.01 * step,
+        "learner/entropy": 0.2 * 0.98**step,
         "learner/tokens": 640.0,
         "gap/mean_abs": 1e-7,
         "gap/max_abs": 1e-5,
@@ -135,7 +135,7 @@ def sampled(problem, index, step, rng, texts=(), share=None):
 def measure(folder, suite, step, problems, rng, texts):
     lines = samples(problems, 4, step, rng, texts)
     found = summary(lines, {"suite": suite, "step": step, "adapter_hash": "aa"}, [1, 4])
-    found["experts"] = by_layer([balance([4, 3, 2, 1], 5)] * 2)
+    found["experts"] = by_layer([balance([4, 3, 2, 1], 10)] * 2)
     write_json(folder / f"eval/{suite}-step-{step:05d}.json", found)
     (folder / f"eval/{suite}-step-{step:05d}.jsonl.gz").write_bytes(to_lines(lines, is_gzipped=True))
     return headline(found, [1, 4])

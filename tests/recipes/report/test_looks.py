@@ -1,0 +1,101 @@
+"""What is said to deserve a look: each threshold from both sides."""
+
+import json
+
+import pytest
+from support.folders.written import write_run
+
+from doubleback.recipes.report.content import read_runs
+from doubleback.recipes.report.sections.looks import looks
+from doubleback.rl.run.owner import LOCK, owned
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_run(tmp_path_factory.mktemp("looked-at") / "run", steps=4)
+
+
+def found(folder, change=None, environment=None):
+    """(level, title) of the findings, with the metrics of each step changed and the environment's keys put in."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    kept = (folder / "metrics.jsonl").read_bytes(), (folder / "environment.json").read_bytes()
+    for line in lines:
+        if line["step"] > 0:
+            line.update({} if change is None else change(line["step"]))
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    known = json.loads(kept[1]) | (environment or {})
+    (folder / "environment.json").write_text(json.dumps(known), encoding="utf-8")
+    try:
+        section = looks(read_runs([folder]))
+    finally:
+        (folder / "metrics.jsonl").write_bytes(kept[0])
+        (folder / "environment.json").write_bytes(kept[1])
+    return {(item.level, item.title): item.text for item in section.blocks[0].findings}
+
+
+def test_nothing_stands_out_in_a_healthy_run(folder):
+    assert list(found(folder)) == [("fine", "Nothing stood out")]
+
+
+CASES = [
+    ("verdict/timeout", 0.0, 0.25, ("wrong", "16 completions timed out")),
+    ("verdict/grader_error", 0.0, 0.0625, ("wrong", "4 completions made their grader fail")),
+    ("rollout/cut_off", 0.049, 0.05, ("look", "Completions are cut off")),
+    ("rollout/cut_off", 0.049, 0.25, ("wrong", "Completions are cut off")),
+    ("rollout/zero_variance", 0.49, 0.5, ("look", "Most groups are flat")),
+    ("gap/k3", 1e-3, 1.1e-3, ("look", "Engine and trainer compute different policies")),
+    ("gap/experts_differ", 0.01, 0.02, ("look", "Experts differ between engine and trainer")),
+    ("sync/max_abs", 1e-5, 1.1e-5, ("look", "Single canary tokens were beyond the bound")),
+    ("experts/largest_share", 0.75, 0.76, ("look", "One expert takes most tokens")),
+    ("experts/largest_share", 0.75, None, ("look", "One expert takes most tokens")),
+    ("experts/unused", 0.0, 0.1, ("look", "Some experts are never used")),
+    ("learner/importance_capped", 0.05, 0.06, ("look", "Many importance ratios are capped")),
+    ("reward/length_correlation/countdown", 0.49, 0.5, ("look", "A part of the reward pays for length")),
+    ("learner/loss", 0.0, None, ("wrong", "learner/loss is undefined")),
+    ("gap/mean_abs", 0.0, None, ("wrong", "gap/mean_abs is undefined")),
+]
+
+
+@pytest.mark.parametrize(("metric", "healthy", "bad", "finding"), CASES, ids=[f"{case[0]}={case[2]}" for case in CASES])
+def test_a_threshold_from_both_sides(folder, metric, healthy, bad, finding):
+    assert list(found(folder, lambda step: {metric: healthy})) == [("fine", "Nothing stood out")]
+    assert finding in found(folder, lambda step: {metric: bad})
+
+
+def test_what_drifts_is_measured_against_the_first_steps(folder):
+    def change(first, last, metric):
+        return found(folder, lambda step: {metric: first if step == 1 else last})
+
+    # Of four steps the first and the newest ten are the same; a longer run has both ends.
+    assert ("fine", "Nothing stood out") in change(1.0, 1.2, "experts/max_violation")
+
+
+def test_both_ends_of_a_long_run(tmp_path):
+    folder = write_run(tmp_path / "long", steps=24)
+    drifted = found(folder, lambda step: {"experts/max_violation": 0.5 if step <= 12 else 0.76})
+    assert "went from 0.50 in the first steps to 0.76" in drifted["look", "The load of the experts drifts apart"]
+    assert list(found(folder, lambda step: {"experts/max_violation": 0.5 if step <= 12 else 0.75})) == [
+        ("fine", "Nothing stood out")
+    ]
+    certain = found(folder, lambda step: {"learner/entropy": 1.0 if step <= 12 else 0.09})
+    assert ("look", "The policy has become certain") in certain
+
+
+def test_how_a_run_ended(tmp_path):
+    folder = write_run(tmp_path / "run", steps=4, finished=False)
+    assert found(folder)["look", "The run has not ended"] == "It stopped at step 3 of 4; step 2 is saved."
+    (folder / LOCK).touch()
+    assert found(folder)["wrong", "The run's process was killed"] == "It had written step 3 of 4; step 2 is saved."
+    (folder / LOCK).unlink()
+    with owned(folder):
+        assert list(found(folder)) == [("fine", "Nothing stood out")]
+    sittings = [{"began": "2026-11-27 10:00:00", "step": 0}, {"began": "2026-11-27 11:00:00", "step": 2}]
+    resumed = found(folder, environment={"sittings": sittings})
+    assert resumed["look", "Resumed once"] == "from step 2 on 2026-11-27 11:00:00."
+
+
+def test_findings_of_several_runs_say_of_which(tmp_path):
+    first = write_run(tmp_path / "first", steps=2)
+    second = write_run(tmp_path / "second", steps=4, finished=False)
+    titles = [item.title for item in looks(read_runs([first, second])).blocks[0].findings]
+    assert titles == ["second: The run has not ended", "Nothing else stood out"]

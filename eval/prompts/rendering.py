@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from doubleback.eval.prompts.apart import apart
 from doubleback.eval.prompts.prompt import PromptConfig, conversation, fill, words_for
 from doubleback.eval.prompts.template import SWITCHES, ChatTemplate
 from doubleback.eval.suites.suite import Item
@@ -42,11 +43,17 @@ def prompted(
         named = None if convention is None else find_convention(convention)
         return Prompted(_problems(items, [_filled(prompt, item, named) for item in items], thinking, named), None)
     template = ChatTemplate(tokenizer, convention)
-    switch = None if thinking is None else template.switch
-    words = words_for(prompt, thinking) if thinking is not None and switch is None else None
-    texts = [_rendered(template, prompt, item, thinking, words) for item in items]
-    name = template.convention.name if template.convention else None
-    return Prompted(_problems(items, texts, thinking, template.convention), switch, name)
+
+    def asked() -> tuple[str | None, str | None, list[str]]:
+        """The switch, the convention, and the prompts: all that comes of running the template."""
+        switch = None if thinking is None else template.switch
+        words = words_for(prompt, thinking) if thinking is not None and switch is None else None
+        texts = [_rendered(template, prompt, item, thinking, words) for item in items]
+        return switch, template.convention.name if template.convention else None, texts
+
+    switch, name, texts = apart("the chat template of the model's tokenizer", asked, len(items))
+    named = None if name is None else find_convention(name)
+    return Prompted(_problems(items, texts, thinking, named), switch, name)
 
 
 def prompted_for_endpoint(items: Sequence[Item], prompt: PromptConfig, thinking: bool | None) -> Prompted:

@@ -122,7 +122,12 @@ def show_result(out: Path, console: Console) -> None:
         return
     summaries = list(Run(out).evaluations().values())
     # A run that was resumed with more steps has been measured at its former end too.
-    before, *_, after = [summary for summary in summaries if summary["suite"] == "test"]
+    tested = [summary for summary in summaries if summary["suite"] == "test"]
+    if len(tested) < 2:
+        gone = out / EVALUATIONS / f"{evaluation_name('test', 0)}.json"
+        console.print(f"there is nothing to compare with: {gone} is gone", soft_wrap=True)
+        return
+    before, *_, after = tested
     console.print()
     console.print(before_after(before, after, recipe["eval"]["k"]))
     if (experts := experts_table(before, after)) is not None:
@@ -136,7 +141,8 @@ def show_result(out: Path, console: Console) -> None:
     first, last = (with_columns(complete_lines(out / EVALUATIONS / f"{name}{SAMPLES_END}"), problems) for name in names)
     if trained_in := {name: apart[name][-1] for name in recipe.get("modes", {}) if name in apart}:
         console.print(trained_modes_table(trained_in, last))
-    console.print(sample_pair(first, last, next(iter(measures.values()), None)))
+    if first and last:
+        console.print(sample_pair(first, last, next(iter(measures.values()), None)))
     lines = complete_lines(out / METRICS)
     learning_curve(lines, summaries, recipe["description"], out / CURVE)
     console.print(f"learning curve  {out / CURVE}")

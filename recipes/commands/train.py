@@ -41,7 +41,8 @@ from doubleback.rl.rollout.taught import Taught
 from doubleback.rl.run.best import best_so_far, has_stalled
 from doubleback.rl.run.directory import RunDirectory
 from doubleback.rl.run.experts import expert_balance
-from doubleback.rl.run.files import write_atomically
+from doubleback.rl.run.files import private_files, write_atomically
+from doubleback.rl.run.history import lost_history
 from doubleback.rl.run.journal import Checkpoints, Journal, Observe
 from doubleback.rl.run.names import EVALUATIONS, SAMPLES_END, evaluation_name
 from doubleback.rl.run.owner import owned
@@ -72,7 +73,7 @@ def train(
     out, console = Path(out), console or Console()
     if resume:
         require_folder(out, "--resume --out ")
-    with owned(out), sharing_cores(1 + recipe.num_engine_processes):
+    with private_files(recipe.private), owned(out), sharing_cores(1 + recipe.num_engine_processes):
         refuse_another_run(recipe, out, resume, console)
         if recipe.lora.init is not None and not resume:
             require_folder(recipe.lora.init, "lora.init=")
@@ -99,7 +100,11 @@ def _train(
     run = open_run(recipe, settings, prepared, out)
 
     def restore(learner: Learner) -> int:
-        return run.restore_latest(learner, problems) if resume else 0
+        if not resume:
+            return 0
+        for line in lost_history(run.path, max(run.checkpoint_steps(), default=-1)):
+            console.print(f"--resume: {line}", highlight=False, soft_wrap=True)
+        return run.restore_latest(learner, problems)
 
     settings = trl_trainer.with_peft_experts(settings) if is_trl else settings
     with assemble(settings, prepared.model, console, restore) as assembled:

@@ -9,10 +9,11 @@ from typing import Any
 from doubleback.eval.show.console import Console
 from doubleback.eval.summarise import summary
 from doubleback.recipes.recipe.results import Run
-from doubleback.rewards.jsonl import complete_lines, content
+from doubleback.rewards.jsonl import complete_lines
 from doubleback.rewards.records import read_record
 from doubleback.rewards.sample_lines import ROLLOUTS, Line, num_tokens
 from doubleback.rewards.types import ConfigError
+from doubleback.rl.run.history import NUM_COMPLETIONS, is_torn
 from doubleback.rl.run.manifest import verified
 from doubleback.rl.run.names import (
     EVALUATIONS,
@@ -51,7 +52,7 @@ def verify(run: str | Path) -> Verified:
     path = Run(run).path
     lines, findings = _metrics(path)
     checkpoints = [partial(_checkpoint, path, step) for step in checkpoint_steps(path)]
-    sampled = [line for line in lines if line.get("rollout/num_completions") is not None]
+    sampled = [line for line in lines if line.get(NUM_COMPLETIONS) is not None]
     rollouts = [partial(_rollouts, path, line) for line in sampled]
     evaluations = [partial(_evaluation, file) for file in sorted((path / EVALUATIONS).glob("*.json"))]
     checks: list[Callable[[], list[str]]] = [*checkpoints, *rollouts, *evaluations]
@@ -88,10 +89,10 @@ def _metrics(run: Path) -> tuple[list[dict[str, Any]], list[str]]:
     if not path.exists() and (run / KEPT).exists():  # kind=sample has no steps
         return [], []
     try:
-        is_torn, lines = not content(path).endswith(b"\n"), complete_lines(path)
+        torn, lines = is_torn(path), complete_lines(path)
     except ConfigError as error:
         return [], [str(error)]
-    findings = [f"{path} ends in the middle of a line; --resume mends it"] if is_torn else []
+    findings = [f"{path} ends in the middle of a line; --resume mends it"] if torn else []
     wrong = [(number, line.get("step")) for number, line in enumerate(lines) if line.get("step") != number]
     return lines, findings + [f"{path}:{number + 1} is of step {step!r}, not {number}" for number, step in wrong[:1]]
 
@@ -100,7 +101,7 @@ def _rollouts(run: Path, metrics: Mapping[str, Any]) -> list[str]:
     """Of a step: as many samples and tokens as its metrics count, and none of another step."""
     path = run / ROLLOUTS / f"{step_name(metrics['step'])}{SAMPLES_END}"
     lines = _samples(path)
-    counted = {"rollout/num_completions": len(lines), "rollout/tokens": sum(num_tokens(line) or 0 for line in lines)}
+    counted = {NUM_COMPLETIONS: len(lines), "rollout/tokens": sum(num_tokens(line) or 0 for line in lines)}
     steps = {str(line.get("step")) for line in lines} - {str(metrics["step"])}
     return [
         *(

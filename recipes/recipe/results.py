@@ -58,7 +58,7 @@ class Run:
 
     def evaluations(self) -> dict[str, dict[str, Any]]:
         """What was measured on the way, by name: `test-step-00000` is the test set before the first step."""
-        paths = sorted((self.path / EVALUATIONS).glob("*.json"))
+        paths = sorted((self.path / EVALUATIONS).glob("*-step-*.json"))
         return {path.stem: read_record(path) for path in paths}
 
 

@@ -70,6 +70,8 @@ class Recipe(Section):
     """Of the memory that base and adapter leave free, what the sizes on `auto` (optim.microbatch_tokens,
     engine.kv_cache_mib) may fill, by an estimate that a process can exceed. A run states the sizes that it took, and
     keeps them when it is resumed."""
+    private: Annotated[bool, MayChange()] = True
+    """The run's files are for the user alone to read and to write (umask 077); `false`: as the shell's umask says."""
     tiny: bool = False
     """Replace the base by a random one of the same architecture and a few hundred thousand parameters, to try the
     recipe anywhere in seconds. It learns nothing."""

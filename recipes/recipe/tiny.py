@@ -13,6 +13,7 @@ from doubleback.recipes.models.tokenizers import tokenizer_for, train_tokenizer
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.policy.base import load_tokenizer
 from doubleback.rl.policy.tiny import write_tiny
+from doubleback.rl.run.files import whole_folder
 from doubleback.rl.types import ModelSource
 
 
@@ -32,8 +33,9 @@ def make_tiny(model: ModelSource, texts: Sequence[str], seed: int, folder: Path,
             stand_in = tokenizer_for(model.path, is_chat)
             tokenizer = train_tokenizer(texts, model.max_length, stand_in)
             ends = list(map(tokenizer.convert_tokens_to_ids, stand_in.ends))
-        tokenizer.save_pretrained(folder)
-        write_tiny(config, tokenizer, model.max_length, seed, folder)
-        if len(ends) > 1:
-            GenerationConfig(eos_token_id=ends, pad_token_id=tokenizer.pad_token_id).save_pretrained(folder)
+        with whole_folder(folder) as made:  # a run that was killed in between would find half a model
+            tokenizer.save_pretrained(made)
+            write_tiny(config, tokenizer, model.max_length, seed, made)
+            if len(ends) > 1:
+                GenerationConfig(eos_token_id=ends, pad_token_id=tokenizer.pad_token_id).save_pretrained(made)
     return replace(model, path=str(folder), dtype="float32", head_dtype="float32")

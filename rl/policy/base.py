@@ -14,12 +14,14 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING
 from transformers.utils import logging as transformers_logging
 
 from doubleback.rewards.settings import require_folder
-from doubleback.rewards.types import ConfigError, first_line
+from doubleback.rewards.types import ConfigError, first_line, shortened
 from doubleback.rl.policy.families import refuse_unsupported
 from doubleback.rl.policy.logprobs import head_in_float32
+from doubleback.rl.policy.stored.model import require_plain_model
 from doubleback.rl.types import ModelSource
 
 transformers_logging.disable_progress_bar()  # loading is quick; the bar would stand between the user's lines
@@ -76,6 +78,8 @@ def _generation_ends(path: str) -> list[int]:
 def load_configuration(path: str) -> PretrainedConfig:
     """The configuration that lies beside the model. ConfigError where it cannot be read."""
     config: PretrainedConfig = _or_config_error(path, "configuration", AutoConfig.from_pretrained, path, **_NO_CODE)
+    # A folder may name a kernel of the hub, which is code. Unnamed it is PyTorch's, or eager where the model has none.
+    config._attn_implementation = config._experts_implementation = None
     return config
 
 
@@ -91,7 +95,14 @@ def load_base(source: ModelSource) -> PreTrainedModel:
         raise ConfigError(
             f"model.max_length={source.max_length} exceeds the context of {source.path}, {context} tokens; lower it"
         )
-    options = {"dtype": DTYPES[source.dtype], "use_safetensors": True, **_NO_CODE}
+    quantized = getattr(settings, "quantization_config", None)
+    method = quantized.get("quant_method") if isinstance(quantized, dict) else quantized
+    if method is not None and str(method) not in AUTO_QUANTIZATION_CONFIG_MAPPING:
+        # transformers would say so in its log, and read the weights as if they were plain.
+        raise ConfigError(f"model.path={source.path}: transformers knows no quant_method={shortened(method)}")
+    if Path(source.path).is_dir():
+        require_plain_model(Path(source.path), settings)
+    options = {"config": settings, "dtype": DTYPES[source.dtype], "use_safetensors": True, **_NO_CODE}
     model: PreTrainedModel = _or_config_error(
         source.path, "weights", AutoModelForCausalLM.from_pretrained, source.path, **options
     )
@@ -123,7 +134,7 @@ def _or_config_error(path: str, what: str, load: Any, *args: Any, **kwargs: Any)
         raise ConfigError(f"model.path={path} has no config.json; give a folder with a transformers model, or a hub id")
     try:
         return load(*args, **kwargs)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except Exception as error:  # what lies in a folder of somebody's makes a library stumble in whatever way
         if "trust_remote_code" in str(error):
             raise ConfigError(
                 f"model.path={path}: its {what} needs Python code that comes with it (auto_map), which is never run; "

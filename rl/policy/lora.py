@@ -15,7 +15,6 @@ from pathlib import Path
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.tuners.lora.layer import LoraLayer, ParamWrapper
-from safetensors import SafetensorError
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -24,9 +23,10 @@ from doubleback.rewards.types import ConfigError, first_line
 from doubleback.rl.config import LoraSettings
 from doubleback.rl.policy.experts import compute_low_rank_apart
 from doubleback.rl.policy.families import Family, expert_rank, family_of
+from doubleback.rl.policy.stored.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS, require_plain_adapter
 
 PREFIX = "base_model.model."
-WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+WEIGHTS, CONFIG = ADAPTER_WEIGHTS, ADAPTER_CONFIG
 """PEFT's names of the files with an adapter's tensors and settings."""
 PARTS = ("attention", "experts", "mlp", "router")
 """What an adapter may sit on: attention, routed experts, dense feed-forward layers (shared experts too), routers."""
@@ -278,9 +278,10 @@ def save(model: PeftModel, folder: Path) -> None:
 
 def restore(base: PreTrainedModel, folder: Path) -> PeftModel:
     """`base` with the adapter that lies in `folder` in PEFT's layout, in float32. ConfigError where it does not fit."""
+    require_plain_adapter(folder)
     try:
         model = PeftModel.from_pretrained(base, str(folder), is_trainable=True, autocast_adapter_dtype=True)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+    except Exception as error:
         raise ConfigError(f"the adapter in {folder} cannot be attached to this model: {first_line(error)}") from error
     if not targets(model):
         raise ConfigError(f"the adapter in {folder} adapts no attention and no experts of this model")

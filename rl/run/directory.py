@@ -1,12 +1,15 @@
 """A run on disk, by the names of `rl.run.names`: every file appears whole or not at all."""
 
+import gzip
+import json
 import math
-import shutil
+import re
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from doubleback.rewards.jsonl import complete_lines, to_lines
+from doubleback.rewards.jsonl import GZIPPED, complete_lines, to_lines
 from doubleback.rewards.sample_lines import PROBLEMS, ROLLOUTS, problem_line
 from doubleback.rewards.types import Problem
 from doubleback.rl.config import CheckpointConfig
@@ -14,7 +17,15 @@ from doubleback.rl.learner.learner import Learner
 from doubleback.rl.rollout.problems import Source
 from doubleback.rl.run import checkpoint
 from doubleback.rl.run.best import best_step
-from doubleback.rl.run.files import append, remove_unfinished, to_json, write_atomically
+from doubleback.rl.run.files import (
+    append,
+    explained,
+    make_folder,
+    remove_folder,
+    remove_unfinished,
+    to_json,
+    write_atomically,
+)
 from doubleback.rl.run.names import (
     CHECKPOINTS,
     EVALUATIONS,
@@ -24,10 +35,12 @@ from doubleback.rl.run.names import (
     checkpoint_folder,
     checkpoint_steps,
     step_name,
-    step_of,
 )
 from doubleback.rl.run.samples import write_rollouts
 from doubleback.rl.types import Group
+
+WRITTEN = re.compile(r"(?:(?P<suite>.+)-)?step-(?P<step>\d{5,})(?:\.json|\.jsonl\.gz)")
+"""Names of the files that a run writes for a step."""
 
 
 class RunDirectory:
@@ -36,7 +49,8 @@ class RunDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path
         for name in (ROLLOUTS, CHECKPOINTS, EVALUATIONS):
-            (path / name).mkdir(parents=True, exist_ok=True)
+            with explained(path / name):
+                make_folder(path / name)
 
     def write_problems(self, problems: Sequence[Problem]) -> None:
         """What sample lines leave out: prompt and columns of every problem, once."""
@@ -62,7 +76,7 @@ class RunDirectory:
         best = best_step(self.metrics_lines(), config)
         for step in self.checkpoint_steps()[: -config.keep]:
             if step != best:
-                shutil.rmtree(checkpoint_folder(self.path, step))
+                remove_folder(checkpoint_folder(self.path, step))
 
     def restore_latest(self, learner: Learner, problems: Source) -> int:
         """Load the newest checkpoint, forget everything after it, return its step: 0 where there is none."""
@@ -78,10 +92,12 @@ class RunDirectory:
             kept = [line for line in self.metrics_lines() if line["step"] <= step]
             write_atomically(self.metrics_path, _to_lines(kept))
         for path in [*(self.path / ROLLOUTS).iterdir(), *(self.path / EVALUATIONS).iterdir()]:
-            written_at = step_of(path.name)
-            if written_at is None or written_at > step:
-                path.unlink()
-        remove_unfinished(self.path / CHECKPOINTS)
+            written_at = step_written(path)
+            if written_at is not None and written_at > step:
+                with explained(path):
+                    path.unlink()
+        for folder in (self.path, *(self.path / name for name in (ROLLOUTS, EVALUATIONS, CHECKPOINTS))):
+            remove_unfinished(folder)
 
     def take_unmeasured(self, step: int) -> dict[str, Any] | None:
         """The metrics of `step` where its evaluation was interrupted, out of the file; else None."""
@@ -104,6 +120,25 @@ class RunDirectory:
     def metrics_path(self) -> Path:
         """The file of metrics, one line a step."""
         return self.path / METRICS
+
+
+def step_written(path: Path) -> int | None:
+    """The step of which a run wrote this file of samples or summary; None of anything else that lies beside it.
+
+    It is one of a run where name and content say the same: `test-step-00004.json` has the suite `test` and the step 4.
+    """
+    match = WRITTEN.fullmatch(path.name)
+    if match is None or path.is_symlink() or not path.is_file():
+        return None
+    step = int(match["step"])
+    try:
+        if path.suffix == GZIPPED:
+            with gzip.open(path) as file:
+                return step if json.loads(file.readline()).get("step") == step else None
+        said = json.loads(path.read_bytes())
+        return step if (said.get("suite"), said.get("step")) == (match["suite"], step) else None
+    except (OSError, EOFError, ValueError, AttributeError, zlib.error):  # a damaged one is written anew in its turn
+        return None
 
 
 def _to_lines(metrics: Sequence[dict[str, Any]]) -> bytes:

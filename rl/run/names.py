@@ -74,6 +74,6 @@ def checkpoint_folder(run: Path, step: int) -> Path:
 
 
 def checkpoint_steps(run: Path) -> list[int]:
-    """Steps of the finished checkpoints, ascending."""
-    names = [path.name for path in (run / CHECKPOINTS).glob("step-*")]
-    return sorted(int(name.removeprefix("step-")) for name in names if re.fullmatch(r"step-\d+", name))
+    """Steps of the finished checkpoints, ascending. What else lies there, a file or `step-00008-copy`, is none."""
+    steps = [(path, step_of(path.name)) for path in (run / CHECKPOINTS).glob("step-*")]
+    return sorted(step for path, step in steps if step is not None and path.name == step_name(step) and path.is_dir())

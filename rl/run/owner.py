@@ -15,6 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from doubleback.rewards.types import ConfigError, RunError
+from doubleback.rl.run.files import make_folder, private_files
 
 LOCK = ".owner"
 """The lock's name in an owned folder; beside a file or a folder yet to be made, `.NAME.owner`."""
@@ -28,7 +29,7 @@ def owned(folder: Path) -> Iterator[None]:
     in it meanwhile.
     """
     with _explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     try:
         with _locked(folder / LOCK, folder), _explained_within(folder):
             yield
@@ -44,7 +45,7 @@ def owned_output(path: Path) -> Iterator[None]:
     Errors as of `owned`.
     """
     with _explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
     with _locked(path.with_name(f".{path.name}{LOCK}"), path), _explained_within(path.parent):
         yield
 
@@ -62,10 +63,14 @@ def require_new_file(out: Path, force: bool) -> None:
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[Path]:
-    """A new folder of this name; where somebody was quicker, of this name and a number. Left empty, it is removed."""
+def claimed(folder: Path, is_private: bool = False) -> Iterator[Path]:
+    """A new folder of this name; where somebody was quicker, of this name and a number. Left empty, it is removed.
+
+    `is_private`: nobody else can look into it, whatever the folders above it let through.
+    """
     with _explained(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(folder.parent)
+    with _explained(folder), private_files(is_private):
         made = next(path for path in _numbered(folder) if _is_made(path))
     try:
         yield made
@@ -92,7 +97,7 @@ def _locked(lock: Path, path: Path) -> Iterator[None]:
     try:
         with _explained(path):
             held.acquire()
-            lock.write_text(json.dumps(_myself()), encoding="utf-8")
+            _sign(lock)
     except Timeout:
         raise ConfigError(f"--out {path} is in use by {_owner(lock)}; end that, or choose another --out") from None
     try:
@@ -116,6 +121,13 @@ def _is_made(folder: Path) -> bool:
     except FileExistsError:
         return False
     return True
+
+
+def _sign(lock: Path) -> None:
+    """Write into the lock who holds it; one that has meanwhile become a link is not followed."""
+    descriptor = os.open(lock, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        json.dump(_myself(), file)
 
 
 def _myself() -> dict[str, object]:

@@ -27,11 +27,11 @@ CheckpointName = Annotated[
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[key.path=value ...]", help="Settings to change.")]
 
 
-def folder_for(out: Path | None, name: str) -> AbstractContextManager[Path]:
+def folder_for(out: Path | None, name: str, is_private: bool = False) -> AbstractContextManager[Path]:
     """The folder asked for, or a new one under runs, of this name and the time, that no other command has."""
     from doubleback.rl.run.owner import claimed
 
-    return nullcontext(out) if out else claimed(dated(name))
+    return nullcontext(out) if out else claimed(dated(name), is_private)
 
 
 def dated(name: str) -> Path:

@@ -154,8 +154,10 @@ def train(
         raise ConfigError("--resume needs --out RUN: the run directory to continue")
     from doubleback.recipes.commands.stages.show import show_outcome
     from doubleback.recipes.commands.stages.train import train as train_recipe
+    from doubleback.rl.run.files import private_files
 
-    with options.folder_for(out, loaded.name or Path(recipe).stem) as folder:
+    name = loaded.name or Path(recipe).stem
+    with options.folder_for(out, name, loaded.private) as folder, private_files(loaded.private):
         console.print(f"folder  {folder}", soft_wrap=True)
         go_on_in(folder, is_resumed=loaded.trainer != "trl")
         train_recipe(loaded, folder, resume=resume, console=console)

@@ -19,7 +19,7 @@ from doubleback.recipes.recipe.stages.resuming import require_same_road
 from doubleback.recipes.recipe.stages.road import Road
 from doubleback.rewards.settings import read_yaml, require_folder
 from doubleback.rewards.types import ConfigError
-from doubleback.rl.run.files import write_atomically
+from doubleback.rl.run.files import private_files, write_atomically
 from doubleback.rl.run.journal import Observe
 from doubleback.rl.run.names import RECIPE, STAGES, is_road, is_run
 from doubleback.rl.run.owner import owned
@@ -47,7 +47,7 @@ def train(
         return train_run(recipe, out, resume=resume, callbacks=callbacks, console=console)
     if resume:
         require_folder(out, "--resume --out ")
-    with owned(out):
+    with private_files(recipe.private), owned(out):
         _open(recipe, out, resume, console)
         for stage in recipe.stages:
             if not is_finished(out / stage.folder):

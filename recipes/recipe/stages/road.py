@@ -58,6 +58,11 @@ class Road:
     """What the whole is called in its default folder."""
     stages: tuple[Stage, ...]
 
+    @property
+    def private(self) -> bool:
+        """Whether its files are the user's alone: unless a stage says otherwise."""
+        return all(stage.recipe.private for stage in self.stages)
+
     trainer: ClassVar[str] = "doubleback"
     """Who trains every stage: no other goes on exactly where it stopped."""
 

@@ -91,7 +91,8 @@ def _address_space() -> int:
 
 def _read(reading: int) -> bytes | None:
     """All that comes; None where it is too much, or too long in coming."""
-    parts, size = [], 0
+    parts: list[bytes] = []
+    size = 0
     while select([reading], [], [], SILENT_SECONDS)[0]:
         part = os.read(reading, 1 << 16)
         if not part:

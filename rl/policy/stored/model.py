@@ -39,7 +39,7 @@ def _files(folder: Path) -> list[Path]:
         return [folder / WEIGHTS]
     try:
         shards = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"]
-        names = sorted(set(shards.values())) if isinstance(shards, Mapping) else [None]
+        names: list[Any] = sorted(set(shards.values())) if isinstance(shards, Mapping) else [None]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigError(f"model.path={folder}: {INDEX} cannot be read: {type(error).__name__}") from error
     for name in names:

@@ -11,7 +11,7 @@ PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
 
 def tensor_names(path: Path, named: str) -> list[str]:
-    """The names of the tensors in a safetensors file. ConfigError, of which `named` is the subject, where it is none."""
+    """The names of the tensors in a safetensors file. ConfigError, about `named`, where it is none."""
     try:
         with safe_open(path, "pt") as stored:
             return list(stored.keys())

@@ -42,11 +42,11 @@ from doubleback.rl.run.best import best_so_far, has_stalled
 from doubleback.rl.run.directory import RunDirectory
 from doubleback.rl.run.experts import expert_balance
 from doubleback.rl.run.files import private_files, write_atomically
-from doubleback.rl.run.history import lost_history
 from doubleback.rl.run.journal import Checkpoints, Journal, Observe
 from doubleback.rl.run.names import EVALUATIONS, SAMPLES_END, evaluation_name
 from doubleback.rl.run.owner import owned
 from doubleback.rl.run.samples import sample_lines, write_rollouts
+from doubleback.rl.run.state import lost_history
 from doubleback.rl.stopping import STOP, Interrupted
 from doubleback.rl.sync import AdapterSync, draw_canaries
 from doubleback.rl.threads import sharing_cores

@@ -13,7 +13,6 @@ from doubleback.rewards.jsonl import complete_lines
 from doubleback.rewards.records import read_record
 from doubleback.rewards.sample_lines import ROLLOUTS, Line, num_tokens
 from doubleback.rewards.types import ConfigError
-from doubleback.rl.run.history import NUM_COMPLETIONS, is_torn
 from doubleback.rl.run.manifest import verified
 from doubleback.rl.run.names import (
     EVALUATIONS,
@@ -26,6 +25,7 @@ from doubleback.rl.run.names import (
     stage_folders,
     step_name,
 )
+from doubleback.rl.run.state import NUM_COMPLETIONS, is_torn
 
 MUST_HAVE = ("adapter_model.safetensors", "adapter_config.json", "learner.pt", "problems.json")
 """What a checkpoint is resumed, measured and merged from."""

@@ -7,8 +7,8 @@ import pytest
 
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.run.directory import RunDirectory
-from doubleback.rl.run.history import in_words, lost_history
 from doubleback.rl.run.names import checkpoint_steps
+from doubleback.rl.run.state import in_words, lost_history
 
 LAST = 4
 

@@ -58,6 +58,13 @@ class Memory:
     logits: int
     merge: int
     num_engines: int = 1
+    num_in_experts: int = 0
+    """Of the base's parameters, those in routed experts."""
+
+    @property
+    def learning(self) -> int:
+        """The learner's alone: its base, the adapter with its moments, and what an update takes besides."""
+        return self.weights + self.adapter + self.gradients + self.activations + self.logits
 
     @property
     def resident(self) -> int:
@@ -119,6 +126,7 @@ def estimate(config: PretrainedConfig, plan: Plan, has_cuda: bool) -> Memory:
     adapted = [sizes[target.parameter] for target in targets]
     delivery = choose(plan.strategy, targets, family_of(config), plan.engine.name, has_cuda, plan.dtype)
     width = DTYPES[plan.dtype].itemsize
+    in_experts = [size for name, size in sizes.items() if name.endswith(family_of(config).experts)]
     return Memory(
         num_parameters=num_parameters,
         num_adapter=num_adapter,
@@ -130,6 +138,7 @@ def estimate(config: PretrainedConfig, plan: Plan, has_cuda: bool) -> Memory:
         logits=_logits(config, plan),
         merge=sum(adapted) * width + 2 * 4 * max(adapted) if delivery.name == "merged" else 0,
         num_engines=plan.engine.processes,
+        num_in_experts=sum(in_experts),
     )
 
 

@@ -115,12 +115,12 @@ def prepare(
 
 def recipe_memory(recipe: Recipe, config: PretrainedConfig, dtype: str) -> Memory:
     """The estimate of `rl.memory`, with the delivery that this machine will choose."""
-    return estimate(config, _plan(recipe, dtype), is_cuda())
+    return estimate(config, memory_plan(recipe, dtype), is_cuda())
 
 
 def sized(recipe: Recipe, config: PretrainedConfig, dtype: str, kept: Sizes | None = None) -> Recipe:
     """The recipe with numbers in the place of sizes on `auto`: those `kept`, else what the free memory has room for."""
-    chosen = kept or sizes(config, _plan(recipe, dtype), is_cuda(), free_memory(), recipe.memory_share)
+    chosen = kept or sizes(config, memory_plan(recipe, dtype), is_cuda(), free_memory(), recipe.memory_share)
     optim, engine = recipe.optim, recipe.engine
     if optim.microbatch_tokens == "auto":
         optim = optim.model_copy(update={"microbatch_tokens": chosen.microbatch_tokens})
@@ -135,7 +135,8 @@ def kept_sizes(out: Path) -> Sizes | None:
     return None if stored is None else Sizes(stored["microbatch_tokens"], stored["kv_cache_mib"])
 
 
-def _plan(recipe: Recipe, dtype: str) -> Plan:
+def memory_plan(recipe: Recipe, dtype: str) -> Plan:
+    """What the recipe says that takes memory."""
     length, tokens, head = recipe.model.max_length, recipe.held_tokens, recipe.model.head_dtype
     return Plan(dtype, recipe.lora, recipe.optim, recipe.engine, recipe.sync.strategy, length, tokens, head)
 

@@ -62,6 +62,14 @@ def check(
     memory: Annotated[
         bool, typer.Option("--memory", help="Only estimate the memory, from the model's configuration alone.")
     ] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only estimate a step on 1 to 512 GPUs, from the configuration alone.")
+    ] = False,
+    gpu: Annotated[str, typer.Option(help="With --plan: H100, H200, A100 or L40S.")] = "H100",
+    mean_tokens: Annotated[
+        int | None, typer.Option(min=1, help="With --plan: a completion's. Default: half of sampling.max_tokens.")
+    ] = None,
+    prompt_tokens: Annotated[int | None, typer.Option(min=1, help="With --plan: a prompt's. Default: 200.")] = None,
 ) -> None:
     """Validate a recipe, grade the gold answers, measure the prompts; or try a reward. Starts no training."""
     if (recipe is None) == (reward is None):
@@ -76,10 +84,13 @@ def check(
     from doubleback.recipes.recipe.loading import load_recipe
 
     loaded = load_recipe(str(recipe), overrides or [])
-    from doubleback.recipes.commands.stages.check import check_all, show_memory_of_all
+    from doubleback.recipes.commands.planning.show import Asked
+    from doubleback.recipes.commands.stages.check import check_all, show_memory_of_all, show_plan_of_all
 
     STOP.done = "nothing was written"
-    if memory:
+    if plan:
+        show_plan_of_all(loaded, Asked(gpu, mean_tokens, prompt_tokens), console)
+    elif memory:
         show_memory_of_all(loaded, console)
     else:
         check_all(loaded, console)

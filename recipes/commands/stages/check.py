@@ -1,9 +1,11 @@
 """What can be known of a recipe's stages before the first has run; `doubleback check` of any recipe."""
 
 from collections.abc import Callable
+from functools import partial
 
 from doubleback.eval.show.console import Console
 from doubleback.recipes.commands.check import check_recipe, show_memory
+from doubleback.recipes.commands.planning.show import Asked, show_plan
 from doubleback.recipes.commands.stages.saying import described, in_stage, named
 from doubleback.recipes.recipe.assembly import prepare
 from doubleback.recipes.recipe.schema import Recipe
@@ -25,6 +27,11 @@ def check_all(recipe: Recipe | Road, console: Console) -> None:
 def show_memory_of_all(recipe: Recipe | Road, console: Console) -> None:
     """Parameters and memory of each stage, from the configuration alone."""
     _each(recipe, show_memory, console)
+
+
+def show_plan_of_all(recipe: Recipe | Road, asked: Asked, console: Console) -> None:
+    """What each stage would take on more GPUs, from the configuration alone."""
+    _each(recipe, partial(show_plan, asked), console)
 
 
 def _each(recipe: Recipe | Road, show: Callable[[Recipe, Console], None], console: Console) -> None:

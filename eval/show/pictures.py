@@ -47,10 +47,11 @@ def learning_curve(
     for axes in (upper, lower):
         axes.grid(alpha=0.3)
         _legend(axes)
-    _save(figure, path)
+    save(figure, path)
 
 
-def _save(figure: Any, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Write the figure as a PNG that appears whole."""
     picture = BytesIO()
     figure.savefig(picture, dpi=120, format="png")
     write_atomically(path, picture.getvalue())
@@ -90,5 +91,5 @@ def pass_at_k_curves(curves: Sequence[tuple[str, Mapping[str, Any]]], path: Path
     axes.set(xlabel="k", ylabel="pass@k, 95 % interval over problems", ylim=(0, 1.02))
     axes.grid(alpha=0.3)
     _legend(axes)
-    _save(figure, path)
+    save(figure, path)
     return True

@@ -13,6 +13,7 @@ from doubleback.eval.compare import SAMPLES
 from doubleback.eval.show.console import Console
 from doubleback.eval.show.pictures import learning_curve
 from doubleback.eval.show.tables import before_after, experts_table
+from doubleback.eval.show.timeline import ENGINE, LEARNER, timeline, waited
 from doubleback.recipes.commands.display import figures, sample_pair
 from doubleback.recipes.commands.modes import trained_modes_table
 from doubleback.recipes.commands.samples.harvest import show_kept
@@ -24,7 +25,7 @@ from doubleback.rewards.sample_lines import read_problems, with_columns
 from doubleback.rl.run.names import EVALUATIONS, METRICS, RECIPE, SAMPLES_END, evaluation_name
 from doubleback.rl.run.state import RunState, state_of, stored_recipe
 
-CURVE = "learning_curve.png"
+CURVE, TIMELINE = "learning_curve.png", "timeline.png"
 NUM_MEASURED = 12
 """Steps in the table of an unfinished run: the first, and the newest."""
 
@@ -50,6 +51,7 @@ def show_run(path: Path, console: Console) -> None:
         if os.access(path, os.W_OK):  # somebody else's run can be looked at too
             learning_curve(lines, list(run.evaluations().values()), recipe["description"], path / CURVE)
             console.print(f"curve       {path / CURVE}", soft_wrap=True)
+            _show_timeline(lines, path, console)
     console.print(f"next        {_next(path, recipe, state)}", soft_wrap=True)
 
 
@@ -146,4 +148,13 @@ def show_result(out: Path, console: Console) -> None:
     lines = complete_lines(out / METRICS)
     learning_curve(lines, summaries, recipe["description"], out / CURVE)
     console.print(f"learning curve  {out / CURVE}")
+    _show_timeline(lines, out, console)
     console.print(f"run directory   {out}")
+
+
+def _show_timeline(lines: Sequence[dict[str, Any]], out: Path, console: Console) -> None:
+    """Draw who did what in the newest steps, and say who waited for whom; nothing where no times were written."""
+    if shares := waited(timeline(lines, out / TIMELINE)):
+        engine, learner = (f"{shares[row]:.0%}".replace("%", " %") for row in (ENGINE, LEARNER))
+        words = f"the learner waited for the engine {learner} of the time, the engine for the learner {engine}"
+        console.print(f"timeline        {out / TIMELINE}: {words}", soft_wrap=True)

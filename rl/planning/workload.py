@@ -42,7 +42,7 @@ class Shape:
         """Share of a layer's experts that tokens are sent to, each at random."""
         if not self.num_experts:
             return 1.0
-        return 1 - (1 - self.experts_per_token / self.num_experts) ** num_tokens
+        return 1 - math.pow(1 - self.experts_per_token / self.num_experts, num_tokens)
 
     def forward_flops(self, length: float) -> float:
         """Operations of a forward pass for one token of a sequence of `length`: parameters, and attention to half of

@@ -55,9 +55,11 @@ class Rollouts:
         Interrupted where the command is asked to stop meanwhile: the learner has not seen the step yet.
         """
         self._step = step
+        began, is_ahead = time.perf_counter(), step in self._queue
         with STOP.droppable():
-            rollout = self._queue.pop(step).result() if step in self._queue else self._sample(step)
-        return replace(rollout, lag=require_lag(rollout.groups, step - 1, self._pace.config.max_lag))
+            rollout = self._queue.pop(step).result() if is_ahead else self._sample_behind([], step)
+        lag = require_lag(rollout.groups, step - 1, self._pace.config.max_lag)
+        return replace(rollout, lag=lag, queue_seconds=time.perf_counter() - began if is_ahead else 0.0)
 
     def close(self) -> None:
         """Throw away what is being sampled; it is waited for, unless the command was asked to stop."""
@@ -67,7 +69,8 @@ class Rollouts:
         """The rollout of `step`; where the one `before` it failed, that error: an engine is not asked again."""
         for earlier in before:
             earlier.result()
-        return self._sample(step)
+        began = time.perf_counter()
+        return replace(self._sample(step), sampled_at=began)
 
 
 def require_lag(groups: Sequence[Group], learner_step: int, max_lag: int) -> float:

@@ -1,5 +1,6 @@
 """The rollouts of one step: sampled and scored, in one round or until every group has something to teach."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,6 +38,10 @@ class Rollout:
     """Phase -> what it took: rollout, reward."""
     source_state: Mapping[str, Any] = field(default_factory=dict)
     """`Source.state()` after these groups: what a checkpoint of the step holds, though more is sampled ahead."""
+    sampled_at: float = math.nan
+    """`time.perf_counter()` when the sampling began."""
+    queue_seconds: float = 0.0
+    """How long the step had to wait for it, though it was begun before the step."""
 
 
 class RolloutSampler:

@@ -42,14 +42,20 @@ class StepReport:
         """All that was sampled: what the step learned from, then what was replaced."""
         return [*self.batch.groups, *self.rollout.replaced]
 
-    def metrics(self, step_seconds: float) -> dict[str, float]:
-        """Every metric of the step but those of its evaluation. The one place where they come together."""
+    def metrics(self, step_seconds: float, began: float, origin: float) -> dict[str, float]:
+        """Every metric of the step but those of its evaluation. The one place where they come together.
+
+        `began` and `origin`: `time.perf_counter()` when the step began, and when this process began to train.
+        """
         seconds = {
             **self.rollout.seconds,
             "reward": self.rollout.seconds["reward"] + self.batch.seconds,
+            "queue": self.rollout.queue_seconds,
             "wait": self.waited_seconds,
             **self.receipt.seconds,
             "step": step_seconds,
+            "began_at": began - origin,
+            "sampled_at": self.rollout.sampled_at - origin,
         }
         rollout = rollout_metrics(self.groups, self.batch, self.rollout.num_rounds)
         return {
@@ -81,7 +87,7 @@ class Journal:
         self, run: RunDirectory, checkpoints: Checkpoints, evaluate: Evaluate, observers: Sequence[Observe]
     ) -> None:
         self._run, self._checkpoints, self._evaluate, self._observers = run, checkpoints, evaluate, observers
-        self._step_began = time.perf_counter()
+        self._origin = self._step_began = time.perf_counter()
         self._unsaved: tuple[int, Mapping[str, Any]] | None = None
         """A step that is written down and not in a checkpoint yet, and the source's state after it."""
 
@@ -92,7 +98,7 @@ class Journal:
             self._write(0, [], receipt.metrics())
         elif (metrics := self._run.take_unmeasured(step)) is not None:
             self._write(step, [], metrics)
-        self._step_began = time.perf_counter()
+        self._origin = self._step_began = time.perf_counter()
 
     def steps(self) -> Iterator[int]:
         """The steps that are left: those behind the learner's own, to the last or until patience ends."""
@@ -111,7 +117,8 @@ class Journal:
     def record(self, report: StepReport) -> None:
         """The step on disk: its rollouts, then its line of metrics, then a checkpoint where one is due."""
         self._unsaved = report.step, report.rollout.source_state
-        self._write(report.step, report.groups, report.metrics(time.perf_counter() - self._step_began))
+        began = self._step_began
+        self._write(report.step, report.groups, report.metrics(time.perf_counter() - began, began, self._origin))
         if self.saves(report.step):
             self.save()
         self._step_began = time.perf_counter()

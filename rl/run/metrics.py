@@ -95,12 +95,15 @@ METRICS: dict[str, str] = {
     "speed/rollout_tokens_per_s": "rollout/tokens over seconds/rollout",
     "speed/update_tokens_per_s": "learner/tokens over the seconds of the update",
     "seconds/rollout": "generation, with the scoring that goes on meanwhile",
+    "seconds/queue": "before the update, for a batch that is still being sampled ahead; 0 without rollout.ahead",
     "seconds/wait": "after the update, for what is sampled meanwhile; 0 without rollout.ahead",
     "seconds/reward": "waiting for the scores that are left, and advantages",
     "seconds/update": "forward, backward, optimiser",
     "seconds/sync": "the adapter's way into the engine: export, merge and load; 0 where it stays (`rollout.max_lag`)",
     "seconds/receipt": "proof that it arrived: the canaries in trainer and engine; 0 where it has not moved",
     "seconds/step": "the whole step, evaluation and checkpoint apart",
+    "seconds/began_at": "when the step began, since this process began to train",
+    "seconds/sampled_at": "when its sampling began, on the same clock: before the step with rollout.ahead",
 }
 """Name -> what it is. Shares are of 1. NaN (`null` in the file) where nothing was measured, never 0."""
 

@@ -151,9 +151,19 @@ def test_a_problem_that_stands_twice_in_a_step_is_sampled_anew_and_resumes_exact
     assert list(map(untimed, resumed.train(range(3, 5)))) == list(map(untimed, lines))
 
 
+MOMENTS = {"began_at", "sampled_at"}
+
+
+def test_what_is_sampled_ahead_is_on_the_clock_of_the_steps(loop):
+    lines = loop(rollout={"ahead": True}, checkpoint={"every": 3}).train(range(1, 4))[1:]
+    began, sampled = ([line[f"seconds/{name}"] for line in lines] for name in ("began_at", "sampled_at"))
+    assert began[0] <= sampled[0] < sampled[1] < began[1] < sampled[2] < began[2]  # each beside the step before
+
+
 def test_a_step_is_timed_by_phase(loop):
     (_, line) = loop().train(range(1, 2))
     phases = {key.removeprefix("seconds/") for key in line if key.startswith("seconds/")}
-    assert phases == {"rollout", "reward", "update", "wait", "sync", "receipt", "step"}
-    assert sum(line[f"seconds/{phase}"] for phase in phases - {"step"}) <= line["seconds/step"]
+    assert phases == {"rollout", "reward", "queue", "update", "wait", "sync", "receipt", "step", *MOMENTS}
+    assert sum(line[f"seconds/{phase}"] for phase in phases - {"step", *MOMENTS}) <= line["seconds/step"]
+    assert 0 <= line["seconds/began_at"] <= line["seconds/sampled_at"] < line["seconds/step"]
     assert line["speed/update_tokens_per_s"] == pytest.approx(line["learner/tokens"] / line["seconds/update"])

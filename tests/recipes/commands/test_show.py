@@ -42,6 +42,21 @@ def test_a_stopped_run_says_where_it_stands_and_the_command_that_goes_on(run, un
     assert load_recipe(str(unfinished / "recipe.yaml"), []) == load_recipe("countdown", ["steps=40"])
 
 
+def test_who_waited_for_whom_is_said_where_the_times_are_known(run, unfinished):
+    """In turns: 4 s of sampling and 4 s of the update in each step."""
+    assert "timeline" not in run("show", unfinished)[1]
+    taken = {"rollout": 4, "reward": 0, "queue": 0, "update": 4, "wait": 0, "sync": 0, "receipt": 0, "step": 8}
+    seconds = {f"seconds/{name}": value for name, value in taken.items()}
+    lines = [
+        {"step": step, **seconds, "seconds/began_at": 8 * step, "seconds/sampled_at": 8 * step} for step in range(24)
+    ]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (unfinished / "metrics.jsonl").write_text(text, encoding="utf-8")
+    _, out, _ = run("show", unfinished)
+    assert "the learner waited for the engine 50 % of the time, the engine for the learner 46 %" in out
+    assert (unfinished / "timeline.png").stat().st_size > 5_000
+
+
 def test_a_live_run_says_who_is_at_work(run, unfinished):
     with owned(unfinished):
         code, out, _ = run("show", unfinished)

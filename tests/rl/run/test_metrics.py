@@ -49,7 +49,8 @@ def curriculum_metrics():
 
 def report(learned, groups, batch, **rollout):
     """The report of a step: half a second of sampling, a quarter and an eighth of scoring, a sixteenth of sync."""
-    rollout = Rollout(tuple(groups), seconds={"rollout": 0.5, "reward": 0.25}, **rollout)
+    seconds = {"rollout": 0.5, "reward": 0.25}
+    rollout = Rollout(tuple(groups), seconds=seconds, sampled_at=16.75, queue_seconds=0.125, **rollout)
     seconds = {"sync": 0.0625, "receipt": 0.25}
     figures = {"mean_abs": 1e-6, "max_abs": 2e-6, "moved": 0.1, "from_base": 0.2, "bound": 1e-5}
     receipt = Receipt(1, "hash", **figures, seconds=seconds)
@@ -68,7 +69,7 @@ def test_every_metric_is_documented(make_policy, algorithm, rewards):
     groups = assign(random_groups(rewards), algorithm)
     batch = make_batch(groups, algorithm, SAMPLING)
     learned = Learner(make_policy(), algorithm, OptimConfig(), SAMPLING.sampling()).update(batch)
-    names = report(learned, groups, batch).metrics(2.0)
+    names = report(learned, groups, batch).metrics(2.0, 16.5, 16.0)
     assert [name for name in names if not is_documented(name)] == []
     assert {name.split("/")[0] for name in names} >= {
         "learner",
@@ -87,7 +88,7 @@ def test_every_documented_metric_of_a_step_is_reported(make_policy):
     batch = make_batch(groups, EVERYTHING, SAMPLING)
     learned = Learner(make_policy(), EVERYTHING, OptimConfig(), SAMPLING.sampling()).update(batch)
     batch = replace(batch, groups=tuple(replace(group, routes=to_one_expert(group)) for group in groups))
-    names = report(learned, groups, batch, problem_metrics=curriculum_metrics()).metrics(2.0)
+    names = report(learned, groups, batch, problem_metrics=curriculum_metrics()).metrics(2.0, 16.5, 16.0)
     # What a teacher says is of kind distil alone: tests/recipes/recipe/imitation/test_distil.py.
     expected = {name for name in METRICS if not name.startswith(("eval/", "strand/", "learner/kl_teacher"))}
     assert expected - {name.replace("/task", "/NAME") for name in names} == set()
@@ -110,8 +111,9 @@ def test_times_and_speeds_of_a_report_by_hand():
     groups = assign(random_groups([[1.0, 0.0]]), AlgorithmConfig())
     batch = make_batch(groups, AlgorithmConfig(), SAMPLING)
     learned = {"learner/tokens": 50.0, "seconds/update": 0.25}
-    metrics = report(learned, groups, batch).metrics(step_seconds=2.0)
-    seconds = {"rollout": 0.5, "reward": 0.375, "update": 0.25, "wait": 0.03125, "sync": 0.0625, "step": 2.0}
+    metrics = report(learned, groups, batch).metrics(step_seconds=2.0, began=16.5, origin=16.0)
+    seconds = {"rollout": 0.5, "reward": 0.375, "queue": 0.125, "update": 0.25, "wait": 0.03125, "sync": 0.0625}
+    seconds |= {"step": 2.0, "began_at": 0.5, "sampled_at": 0.75}
     assert {name: metrics[f"seconds/{name}"] for name in seconds} == seconds
     num_tokens = sum(len(item.token_ids) for group in groups for item in group.completions)
     assert metrics["speed/rollout_tokens_per_s"] == 2 * num_tokens

@@ -11,7 +11,7 @@
 # make interpret   vLLM's Triton kernels for adapters on experts, in Triton's interpreter on a CPU (1 GB in .venv/triton)
 # make lint        ruff, mypy, import-linter
 # make docs        write docs/metrics.md and docs/keys.md anew from the code
-# make lock        write requirements/cpu.lock anew (UPGRADE=1: with the newest versions)
+# make lock        write requirements/cpu.lock and cuda.lock anew (UPGRADE=1: with the newest versions)
 # make clean       remove .venv, caches and build output; runs/ stays
 
 JOBS ?= 2

@@ -6,4 +6,6 @@ not import all of it.
 
 import lazy_loader
 
+import doubleback.rewards.telemetry  # noqa: F401 (it acts when it is imported)
+
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

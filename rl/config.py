@@ -26,8 +26,9 @@ class ModelConfig(Section):
     short_for = "path"
 
     path: str
-    """Base model: a folder, a Hugging Face id, `bundled:NAME` for one that is shipped with doubleback; in a recipe also
-    a name of the table of models (doubleback list), which says where it starts from. `model=NAME` is short for it."""
+    """Base model: a folder, a Hugging Face id (`OWNER/NAME@REVISION` for one of its commits, tags or branches),
+    `bundled:NAME` for one that is shipped with doubleback; in a recipe also a name of the table of models (doubleback
+    list), which says where it starts from. `model=NAME` is short for it."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Precision of the frozen base in trainer and engine. Adapter, optimiser and log-softmax are always float32."""
     max_length: Annotated[int, Field(ge=2, le=1 << 24)] = 256

@@ -79,22 +79,34 @@ is_torch_missing() {
     grep -qF "No matching distribution found for $torch" "$log" && ! grep -qF 'Retrying (Retry(' "$log"
 }
 
+# Wheels alone, each with a hash of the lock: no index, the ordinary one included, can put another file in a package's
+# place, and nothing is built, so that no code of a package runs before it is compared.
+pip_install_locked() { pip_install --no-deps --only-binary :all: --require-hashes "$@"; }
+
 # torch goes first and alone: a missing wheel shows at once, and PyTorch's index, should it be needed, serves nothing
 # else. It is not named on the first try: where it cannot be reached, pip waits for it for minutes.
 install_cpu() {
-    if ! pip_install --no-deps "$torch"; then
+    [ -n "$plan" ] || sed -n '/^torch==/,/[^\\]$/p' requirements/cpu.lock >.venv/torch.lock
+    if ! pip_install_locked -r .venv/torch.lock; then
         is_torch_missing || fail "Fix what it names and run make install again."
         say "pip's sources have no $torch; trying again with PyTorch's own CPU index, $cpu_index"
-        pip_install --no-deps --retries 1 --extra-index-url "$cpu_index" "$torch" ||
+        pip_install_locked --retries 1 --extra-index-url "$cpu_index" -r .venv/torch.lock ||
             fail "$torch for Python $version was not to be had from $cpu_index either;" \
                 "PIP_FIND_LINKS can name a folder that has it."
     fi
-    pip_install --no-deps -r requirements/cpu.lock || fail "Fix what it names and run make install again."
-    pip_install --no-deps --no-build-isolation -e . || fail "Fix what it names and run make install again."
+    pip_install_locked -r requirements/cpu.lock || fail "Fix what it names and run make install again."
+    install_ourselves
 }
 
 install_cuda() {
-    pip_install -e ".[cuda,trackers,dev]" || fail "Fix what it names, or install for the CPU: make install DEVICE=cpu"
+    pip_install_locked -r requirements/cuda.lock ||
+        fail "Fix what it names, or install for the CPU: make install DEVICE=cpu"
+    install_ourselves
+}
+
+# With the setuptools of the lock, and from nowhere but this folder.
+install_ourselves() {
+    pip_install --no-deps --no-index --no-build-isolation -e . || fail "Fix what it names and run make install again."
 }
 
 check_platform
@@ -102,7 +114,7 @@ python=$(find_python)
 version=$(version_of "$python")
 device=$(choose_device)
 made_for="$device Python $version $PWD"
-made_from=$(cat pyproject.toml requirements/cpu.lock scripts/install.sh | sha256sum)
+made_from=$(cat pyproject.toml requirements/*.lock scripts/install.sh | sha256sum)
 
 if is_venv_ours; then
     if [ "$(cat .venv/made-from 2>/dev/null)" = "$made_from" ]; then

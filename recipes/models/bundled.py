@@ -1,7 +1,8 @@
-"""The bases that come with doubleback as files."""
+"""Where a base lies: those that come with doubleback as files, and those of the hub at one revision."""
 
 from pathlib import Path
 
+from doubleback.recipes.models.pinned import pinned_path
 from doubleback.rewards.nearest import nearest
 from doubleback.rewards.types import ConfigError
 
@@ -10,9 +11,12 @@ BUNDLED = "bundled:"
 
 
 def bundled_path(path: str) -> str:
-    """`bundled:NAME` as the folder it stands for; anything else as it is. ConfigError for an unknown name."""
+    """`bundled:NAME` and `OWNER/NAME@REVISION` as the folder that each stands for; anything else as it is.
+
+    ConfigError for an unknown one.
+    """
     if not path.startswith(BUNDLED):
-        return path
+        return pinned_path(path)
     name = path.removeprefix(BUNDLED)
     names = sorted(folder.name for folder in FOLDER.iterdir() if (folder / "config.json").is_file())
     if name not in names:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from doubleback.recipes.models.bundled import BUNDLED, bundled_path
+from doubleback.recipes.models.pinned import PINNED
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 SNAPSHOT = re.compile(r"models--([\w.-]+?)--([\w.-]+)/snapshots/(\w+)$", re.ASCII)
@@ -35,6 +36,8 @@ def base_of(path: str, given: str | None, inputs: Mapping[str, str]) -> Base:
     hub_id = given
     if (snapshot := SNAPSHOT.search(path)) and given is None:
         hub_id, commit = f"{snapshot[1]}/{snapshot[2]}", snapshot[3]
+    elif (pinned := PINNED.fullmatch(path)) and given is None:
+        hub_id = pinned["hub_id"]
     elif given is None and HUB_ID.fullmatch(path) and not Path(path).exists():
         hub_id = path
     label = hub_id or (path if path.startswith(BUNDLED) else Path(path).name)

@@ -8,7 +8,7 @@ doubleback what rewards are made of; what else doubleback is, the run's environm
 import hashlib
 import inspect
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -18,7 +18,9 @@ from pydantic import BaseModel
 from transformers.utils import cached_file
 
 from doubleback.recipes.models.bundled import bundled_path
+from doubleback.recipes.models.pinned import commit_of
 from doubleback.recipes.recipe.assembly import Prepared
+from doubleback.recipes.recipe.origin.software import code_hash
 from doubleback.recipes.recipe.policy import Policy, adapter_hash
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.tasks.task import GROUP as TASKS
@@ -123,6 +125,10 @@ def inputs(recipe: Recipe, prepared: Prepared) -> dict[str, str]:
         problems = getattr(prepared.splits, split)
         digest = hashlib.sha256(to_lines(map(problem_line, problems))).hexdigest()
         hashes[f"the set of {split} problems"] = f"{len(problems)} problems (SHA-256 {digest})"
+    for name in recipe.eval.suites:
+        problems = prepared.suites[Path(name).stem].problems
+        digest = hashlib.sha256(to_lines(map(problem_line, problems))).hexdigest()
+        hashes[f"the problems of eval.suites={name}"] = f"{len(problems)} problems (SHA-256 {digest})"
     if prepared.demonstrations:
         lines = to_lines({"problem": name, "completion": text} for name, text in prepared.demonstrations.items())
         digest = hashlib.sha256(lines).hexdigest()
@@ -135,25 +141,19 @@ def inputs(recipe: Recipe, prepared: Prepared) -> dict[str, str]:
         files = [file for file in _files_of(value) if not is_run(file)] if key != "lora.init" else []
         hashes |= {f"{key}={value}": _hash_of(file) for file in files[:1]}
         hashes |= {f"{name}, which {key}={value} imports,": _hash_of(file) for name, file in _named(files)[1:]}
-    hashes["the code of doubleback's own rewards"] = code_hash("rewards", but=("checks", "hostile"))
+    graders = code_hash("rewards", but=("checks", "hostile"))
+    hashes["the code of doubleback's own rewards"] = f"SHA-256 {graders}"
     for key, function in _functions(recipe):
         if (code := _source(function)) is not None:
             hashes[f"the code of {key}"] = f"SHA-256 {hashlib.sha256(code.encode()).hexdigest()}"
     return hashes
 
 
-def code_hash(*folders: str, but: Collection[str] = ()) -> str:
-    """Of doubleback's Python files in these of its folders; rooms that decide no result can be left out."""
-    package = Path(__file__).resolve().parents[2]
-    files = {str(file.relative_to(package)): file for folder in folders for file in (package / folder).rglob("*.py")}
-    kept = sorted((name, file) for name, file in files.items() if file.parent.name not in but)
-    listed = "".join(f"{name} {_hash_of(file)}\n" for name, file in kept)
-    return f"SHA-256 {hashlib.sha256(listed.encode()).hexdigest()}"
-
-
 def _model(path: Path) -> Iterator[tuple[str, str]]:
     """(what is added to its name, hash) of each file of a local folder; of a model of the hub, its commit."""
-    if path.is_dir():
+    if commit := commit_of(path):
+        yield "", f"commit {commit}"
+    elif path.is_dir():
         for file in sorted(path.iterdir()):
             if file.is_file() and not file.name.startswith((".", "README")):
                 yield f"/{file.name}", _hash_of(file)

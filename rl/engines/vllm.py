@@ -18,7 +18,6 @@ from typing import Any
 # functions cost 12 to 24 s at the first step and gain nothing on the CPU; of the two variables that say so, the other,
 # TORCH_COMPILE_DISABLE, is read when torch's compiler is imported, which peft has done by now.
 os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -10,8 +10,9 @@ import pytest
 from support.commands import errors
 from support.paths import ROOT
 
-from doubleback.recipes.recipe.inputs import changed_settings, code_hash, inputs, require_same_inputs
+from doubleback.recipes.recipe.inputs import changed_settings, inputs, require_same_inputs
 from doubleback.recipes.recipe.loading import load_recipe
+from doubleback.recipes.recipe.origin import software
 from doubleback.recipes.tasks.task import Splits
 from doubleback.rewards.types import ConfigError, Problem
 from doubleback.rl.types import ModelSource
@@ -164,13 +165,13 @@ def test_what_code_imports_from_its_folder_is_known_too(tmp_path, monkeypatch):
 def test_the_code_of_our_own_rewards_is_known_and_what_tries_rewards_out_is_not_of_it(tmp_path, monkeypatch):
     for folder in ("rewards", "recipes"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("bases", "__pycache__"))
-    monkeypatch.setattr("doubleback.recipes.recipe.inputs.__file__", str(tmp_path / "recipes" / "recipe" / "inputs.py"))
+    monkeypatch.setattr(software, "CODE", tmp_path)
     hashes = []
     for changed in (None, "hostile/cases.py", "answers/grade.py"):
         if changed is not None:
             with (tmp_path / "rewards" / changed).open("a") as file:
                 file.write("# another byte\n")
-        hashes.append(code_hash("rewards", but=("checks", "hostile")))
+        hashes.append(software.code_hash("rewards", but=("checks", "hostile")))
     assert hashes[0] == hashes[1] != hashes[2]
 
 

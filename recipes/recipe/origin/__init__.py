@@ -1,0 +1,1 @@
+"""Where a run comes from: the machine, and the software by which it is found again."""

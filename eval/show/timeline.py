@@ -5,10 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
-from doubleback.eval.show.pictures import save
-
 NUM_STEPS = 12
 """Steps in the picture, the newest ones: more would be hairlines."""
 ENGINE, LEARNER = "engine", "learner"
@@ -96,11 +92,23 @@ def waited(found: Sequence[Bar]) -> dict[str, float]:
     }
 
 
+def in_words(found: Sequence[Bar]) -> str:
+    """Who waited for whom; empty where there are no bars."""
+    if not (shares := waited(found)):
+        return ""
+    engine, learner = (f"{shares[row]:.0%}".replace("%", " %") for row in (ENGINE, LEARNER))
+    return f"the learner waited for the engine {learner} of the time, the engine for the learner {engine}"
+
+
 def timeline(lines: Sequence[dict[str, Any]], path: Path) -> list[Bar]:
     """Draw the newest steps and return their bars; nothing is drawn, and no file made, where there are none."""
     found = bars(lines)
     if not found:
         return found
+    from matplotlib.figure import Figure  # a second, which who only says who waited does not spend
+
+    from doubleback.eval.show.pictures import save
+
     origin = min(bar.start for bar in found)
     figure = Figure(figsize=(10, 2.6), layout="constrained")
     axes = figure.subplots()

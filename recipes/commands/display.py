@@ -1,37 +1,16 @@
-"""What a person sees while a run goes on, and at its end."""
+"""What a person sees while a run goes on."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
 
-from rich.console import RenderableType
-from rich.text import Text
-
-from doubleback.eval.measures.measure import Measure
-from doubleback.eval.show.console import Console, panel, visible
+from doubleback.eval.show.console import Console
 from doubleback.recipes.commands.progress import progress_bar, ticking
-from doubleback.rewards.types import Verdict
+from doubleback.recipes.commands.show import figures
 from doubleback.rl.objective.balance import COLLAPSED_SHARE
 
-FIGURES = (
-    ("reward", "reward/mean", "{:.3f}"),
-    ("pass", "verdict/correct", "{:.3f}"),
-    ("entropy", "learner/entropy", "{:.3f}"),
-    ("tokens/s", "speed/rollout_tokens_per_s", "{:,.0f}"),
-)
-
 SHARE = "experts/largest_share"
-
-
-def figures(metrics: Mapping[str, float]) -> str:
-    """The few figures of a step that fit in a line, and its pass@1 where it was measured."""
-    shown = [f"{label} {form.format(metrics[name])}" for label, name, form in FIGURES if name in metrics]
-    measured = [
-        f"{name.removeprefix('eval/')} {value:.3f}" for name, value in metrics.items() if name.endswith("/pass@1")
-    ]
-    return "  ".join([*shown, *measured])
 
 
 class Display:
@@ -90,28 +69,3 @@ class CollapseWarning:
         if math.isnan(share):
             found = "is not known, and lora.train_router=true: nobody would see the router collapse"
         self._console.print(f"step {step}: {SHARE} {found}", highlight=False, soft_wrap=True)
-
-
-def sample_pair(
-    before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]], measure: Measure | None = None
-) -> RenderableType:
-    """The panel of one problem with one seed before and after: the first that the new policy alone solves.
-
-    With the measure that tells most of its task, the first of those of which that is 1. Lines are those of samples,
-    with their problems' columns.
-    """
-    pairs = list(zip(before, after, strict=True))
-    first, second = next((pair for pair in pairs if _is_telling(*pair, measure)), pairs[0])
-    text = Text()
-    for label, sample in (("before", first), ("after", second)):
-        text.append(f"{label}  ", style="bold")
-        text.append(f"{sample['verdict']}\n", style="green" if sample["verdict"] == Verdict.CORRECT else "red")
-        text.append(f"{visible(sample['completion'])}\n")
-    text.rstrip()
-    return panel(text, f"problem {first['prompt']}")
-
-
-def _is_telling(before: dict[str, Any], after: dict[str, Any], measure: Measure | None) -> bool:
-    if before["verdict"] == Verdict.CORRECT or after["verdict"] != Verdict.CORRECT:
-        return False
-    return measure is None or measure.of(after, after["completion"]) >= 1

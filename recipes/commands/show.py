@@ -1,9 +1,9 @@
-"""`doubleback show`, and what a finished training ends with: how a run stands, read from its folder. Loads no torch."""
+"""`doubleback show`: how a run stands, read from its folder. Loads neither torch nor matplotlib, and writes nothing."""
 
 import math
-import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,28 +11,39 @@ from rich.table import Table
 
 from doubleback.eval.compare import SAMPLES
 from doubleback.eval.show.console import Console
-from doubleback.eval.show.pictures import learning_curve
+from doubleback.eval.show.curve import Series, curve
 from doubleback.eval.show.tables import before_after, experts_table
-from doubleback.eval.show.timeline import ENGINE, LEARNER, timeline, waited
-from doubleback.recipes.commands.display import figures, sample_pair
-from doubleback.recipes.commands.modes import trained_modes_table
-from doubleback.recipes.commands.samples.harvest import show_kept
+from doubleback.eval.show.timeline import bars, in_words
+from doubleback.eval.summarise import UNDEFINED
+from doubleback.recipes.commands.samples.shown import show_samples
 from doubleback.recipes.recipe.results import Run
-from doubleback.recipes.tasks.task import find_task
 from doubleback.rewards.jsonl import complete_lines
 from doubleback.rewards.records import Record
-from doubleback.rewards.sample_lines import read_problems, with_columns
-from doubleback.rl.run.names import EVALUATIONS, METRICS, RECIPE, SAMPLES_END, evaluation_name
+from doubleback.rl.run.names import EVALUATIONS, METRICS, RECIPE, evaluation_name
 from doubleback.rl.run.state import RunState, state_of, stored_recipe
 
-CURVE, TIMELINE = "learning_curve.png", "timeline.png"
+FIGURES = (
+    ("reward", "reward/mean", "{:.3f}"),
+    ("pass", "verdict/correct", "{:.3f}"),
+    ("entropy", "learner/entropy", "{:.3f}"),
+    ("tokens/s", "speed/rollout_tokens_per_s", "{:,.0f}"),
+)
+CURVES = (
+    ("verdict/correct", "share of training rollouts that is correct"),
+    ("reward/mean", "mean reward"),
+    ("learner/loss", "loss"),
+)
+"""What is drawn: the first of these metrics that the run has."""
 NUM_MEASURED = 12
 """Steps in the table of an unfinished run: the first, and the newest."""
+NUM_SAMPLES = 3
+"""Of a step that is asked for: so many of the best, and of the worst."""
 
 
 def show_run(path: Path, console: Console) -> None:
-    """How a run stands: step, newest figures, what was measured, its curve, and what to do next."""
+    """How a run stands: step, newest figures, its curve, what was measured, samples, and what to do next."""
     run = Run(path)
+    path = run.path
     recipe = stored_recipe(path)
     lines, state = complete_lines(path / METRICS), state_of(path)
     if recipe["kind"] == "sample":
@@ -44,15 +55,38 @@ def show_run(path: Path, console: Console) -> None:
     if lines:
         known = {name: math.nan if value is None else value for name, value in lines[-1].items()}
         console.print(f"newest      {figures(known)}", soft_wrap=True)
+    summaries = list(run.evaluations().values())
+    _show_curve(lines, summaries, console)
+    if words := in_words(bars(lines)):
+        console.print(f"waiting     {words}", soft_wrap=True)
     if state.is_finished:
-        show_result(path, console)
+        show_tables(path, recipe, summaries, console)
     else:
-        _show_measured(run, console)
-        if os.access(path, os.W_OK):  # somebody else's run can be looked at too
-            learning_curve(lines, list(run.evaluations().values()), recipe["description"], path / CURVE)
-            console.print(f"curve       {path / CURVE}", soft_wrap=True)
-            _show_timeline(lines, path, console)
+        _show_measured(summaries, console)
+    if show_samples(path, None, 1, console):
+        console.print(f"more        {shlex.join(['doubleback', 'show', str(path), '--step'])} STEP", soft_wrap=True)
     console.print(f"next        {_next(path, recipe, state)}", soft_wrap=True)
+
+
+def show_step(path: Path, step: int, console: Console) -> None:
+    """The figures of a step and its best and worst samples. ConfigError where the step has none."""
+    run = Run(path).path
+    found = [line for line in complete_lines(run / METRICS) if line["step"] == step]
+    for line in found[-1:]:
+        known = {name: math.nan if value is None else value for name, value in line.items()}
+        console.print(f"step {step}    {figures(known)}", soft_wrap=True)
+    show_samples(run, step, NUM_SAMPLES, console)
+
+
+def _show_curve(lines: Sequence[dict[str, Any]], summaries: Sequence[dict[str, Any]], console: Console) -> None:
+    name, label = next((pair for pair in CURVES if any(pair[0] in line for line in lines)), CURVES[0])
+    training = Series(label, [(line["step"], line.get(name)) for line in lines])
+    measured = [item for item in summaries if item["suite"] == "validation"] if name == CURVES[0][0] else []
+    shown = [(item["step"], item["pass_at_k"].get("1", UNDEFINED)["value"]) for item in measured]
+    series = [training, Series("pass@1 of the validation problems", shown)]
+    width = max(20, min(60, console.width - 12))
+    for row in curve(series, width, is_ascii=console.options.ascii_only):
+        console.print(row, highlight=False, soft_wrap=True)
 
 
 def _in_words(state: RunState) -> str:
@@ -68,6 +102,8 @@ def _show_sampled(path: Path, recipe: Record, state: RunState, console: Console)
     console.print(f"state       {_in_words(state)}", soft_wrap=True)
     console.print(f"sampled     {len(complete_lines(path / SAMPLES)):,} completions")
     if state.is_finished:
+        from doubleback.recipes.commands.samples.harvest import show_kept  # it reads tables of every kind
+
         show_kept(path, console)
     else:
         console.print(f"next        {_next(path, recipe, state)}", soft_wrap=True)
@@ -83,9 +119,9 @@ def _next(path: Path, recipe: dict[str, Any], state: RunState) -> str:
     return shlex.join(["doubleback", "train", str(path / RECIPE), "--out", str(path), "--resume"])
 
 
-def _show_measured(run: Run, console: Console) -> None:
+def _show_measured(summaries: Sequence[dict[str, Any]], console: Console) -> None:
     """What was measured so far, a line each: the first, and the newest."""
-    measured = sorted(run.evaluations().values(), key=lambda item: (item["suite"], item["step"]))
+    measured = sorted(summaries, key=lambda item: (item["suite"], item["step"]))
     if not measured:
         return
     table = Table(box=None, pad_edge=False)
@@ -103,7 +139,37 @@ def _few(measured: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [*measured[:1], *measured[1:][-NUM_MEASURED:]]
 
 
-def _apart(summaries: Sequence[dict[str, Any]], recipe: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """What was measured on the test problems, before and after."""
+
+    before: dict[str, Any]
+    after: dict[str, Any]
+    apart: dict[str, list[dict[str, Any]]]
+    """Strand -> its measurements, where a run has several."""
+
+
+def show_tables(
+    out: Path, recipe: Mapping[str, Any], summaries: Sequence[dict[str, Any]], console: Console
+) -> Tested | None:
+    """Print what the test problems say before and after, and return it; None, and a line, where one of both is gone."""
+    # A run that was resumed with more steps has been measured at its former end too.
+    tested = [summary for summary in summaries if summary["suite"] == "test"]
+    if len(tested) < 2:
+        gone = out / EVALUATIONS / f"{evaluation_name('test', 0)}.json"
+        console.print(f"there is nothing to compare with: {gone} is gone", soft_wrap=True)
+        return None
+    before, *_, after = tested
+    console.print(before_after(before, after, recipe["eval"]["k"]))
+    if (experts := experts_table(before, after)) is not None:
+        console.print(experts)
+    apart = _apart(summaries, recipe)
+    for first_one, *_, last_one in apart.values():
+        console.print(before_after(first_one, last_one, recipe["eval"]["k"]))
+    return Tested(before, after, apart)
+
+
+def _apart(summaries: Sequence[dict[str, Any]], recipe: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """Strand -> its measurements on test problems, where a run has several."""
     others = {Path(suite).stem for suite in recipe["eval"].get("suites", [])}
     apart: dict[str, list[dict[str, Any]]] = {}
@@ -114,47 +180,10 @@ def _apart(summaries: Sequence[dict[str, Any]], recipe: dict[str, Any]) -> dict[
     return apart
 
 
-def show_result(out: Path, console: Console) -> None:
-    """The table before and after, a pair of samples, the learning curve, and where everything lies; of what samples
-    alone, what it kept.
-    """
-    recipe = stored_recipe(out)
-    if recipe["kind"] == "sample":
-        show_kept(out, console)
-        return
-    summaries = list(Run(out).evaluations().values())
-    # A run that was resumed with more steps has been measured at its former end too.
-    tested = [summary for summary in summaries if summary["suite"] == "test"]
-    if len(tested) < 2:
-        gone = out / EVALUATIONS / f"{evaluation_name('test', 0)}.json"
-        console.print(f"there is nothing to compare with: {gone} is gone", soft_wrap=True)
-        return
-    before, *_, after = tested
-    console.print()
-    console.print(before_after(before, after, recipe["eval"]["k"]))
-    if (experts := experts_table(before, after)) is not None:
-        console.print(experts)
-    apart = _apart(summaries, recipe)
-    for first_one, *_, last_one in apart.values():
-        console.print(before_after(first_one, last_one, recipe["eval"]["k"]))
-    problems = read_problems(out).values()
-    names = [evaluation_name("test", item["step"]) for item in (before, after)]
-    measures = find_task(recipe["task"]["name"]).measures
-    first, last = (with_columns(complete_lines(out / EVALUATIONS / f"{name}{SAMPLES_END}"), problems) for name in names)
-    if trained_in := {name: apart[name][-1] for name in recipe.get("modes", {}) if name in apart}:
-        console.print(trained_modes_table(trained_in, last))
-    if first and last:
-        console.print(sample_pair(first, last, next(iter(measures.values()), None)))
-    lines = complete_lines(out / METRICS)
-    learning_curve(lines, summaries, recipe["description"], out / CURVE)
-    console.print(f"learning curve  {out / CURVE}")
-    _show_timeline(lines, out, console)
-    console.print(f"run directory   {out}")
-
-
-def _show_timeline(lines: Sequence[dict[str, Any]], out: Path, console: Console) -> None:
-    """Draw who did what in the newest steps, and say who waited for whom; nothing where no times were written."""
-    if shares := waited(timeline(lines, out / TIMELINE)):
-        engine, learner = (f"{shares[row]:.0%}".replace("%", " %") for row in (ENGINE, LEARNER))
-        words = f"the learner waited for the engine {learner} of the time, the engine for the learner {engine}"
-        console.print(f"timeline        {out / TIMELINE}: {words}", soft_wrap=True)
+def figures(metrics: Mapping[str, float]) -> str:
+    """The few figures of a step that fit in a line, and its pass@1 where it was measured."""
+    shown = [f"{label} {form.format(metrics[name])}" for label, name, form in FIGURES if name in metrics]
+    measured = [
+        f"{name.removeprefix('eval/')} {value:.3f}" for name, value in metrics.items() if name.endswith("/pass@1")
+    ]
+    return "  ".join([*shown, *measured])

@@ -175,14 +175,6 @@ def train(
         show_outcome(folder, console)
 
 
-@app.command()
-def show(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")]) -> None:
-    """Say how a run stands, be it live, stopped or finished: step, figures, curve, and what to do next."""
-    from doubleback.recipes.commands.stages.show import show as show_folder
-
-    show_folder(run, console)
-
-
 @app.command("eval")
 def evaluate(
     model: options.PolicyName,
@@ -282,6 +274,7 @@ def compare_evaluations(
 
 
 app.command()(models.pretrain)
+app.command()(runs.show)
 app.command()(runs.verify)
 app.command()(runs.report)
 

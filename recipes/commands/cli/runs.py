@@ -10,6 +10,26 @@ from doubleback.eval.show.console import Console
 console = Console()
 
 
+def show(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    step: Annotated[int | None, typer.Option(min=1, help="Show the best and worst samples of this step.")] = None,
+) -> None:
+    """Say how a run stands, be it live, stopped or finished: figures, curve, samples, and what to do next."""
+    from doubleback.rl.run.names import is_road
+
+    if is_road(run) and step is None:
+        from doubleback.recipes.commands.stages.show import show_road
+
+        show_road(run, console)
+        return
+    from doubleback.recipes.commands.show import show_run, show_step
+
+    if step is None:
+        show_run(run, console)
+    else:
+        show_step(run, step, console)
+
+
 def verify(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")]) -> None:
     """Check that a run's folder holds what the run wrote: checkpoints, metrics, samples, evaluations."""
     from doubleback.recipes.commands.verify import show_verified

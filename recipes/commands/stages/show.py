@@ -4,18 +4,15 @@ import shlex
 from pathlib import Path
 
 from doubleback.eval.show.console import Console
-from doubleback.recipes.commands.show import show_result, show_run
+from doubleback.recipes.commands.outcome import show_result
 from doubleback.recipes.commands.stages.result import results, stored_road
 from doubleback.recipes.commands.stages.tables import MARKDOWN, show_stages, write_stages
 from doubleback.rl.run.names import STAGES, is_road
 from doubleback.rl.run.owner import owner_of
 
 
-def show(path: Path, console: Console) -> None:
-    """How a run stands; of a recipe of stages every stage, both tables so far, and what to do next."""
-    if not is_road(path):
-        show_run(path, console)
-        return
+def show_road(path: Path, console: Console) -> None:
+    """How a recipe of stages stands: every stage, both tables so far, and what to do next."""
     road, owner = stored_road(path), owner_of(path)
     found = results(road, path)
     num_finished = sum(it.is_finished for it in found)

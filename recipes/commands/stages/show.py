@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 
 from doubleback.eval.show.console import Console
-from doubleback.recipes.commands.outcome import show_result
+from doubleback.recipes.commands.stages.outcome import show_result
 from doubleback.recipes.commands.stages.result import results, stored_road
 from doubleback.recipes.commands.stages.tables import MARKDOWN, show_stages, write_stages
 from doubleback.rl.run.names import STAGES, is_road

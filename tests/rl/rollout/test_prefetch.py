@@ -81,10 +81,10 @@ def test_what_went_wrong_ahead_is_raised_where_it_is_taken_and_nothing_is_sample
             raise RunError(f"step {step} broke")
         return Rollout((), num_rounds=step)
 
-    ahead = rollouts(sample, RolloutConfig(ahead=True, max_lag=8))
+    ahead = rollouts(sample, RolloutConfig(ahead=True, max_lag=3))
     ahead.take(1)
     ahead.begin(2, unless=False)
-    ahead.wait()
+    ahead.wait()  # for steps 2 and 3
     with pytest.raises(RunError, match="step 2 broke"):
         ahead.take(2)
     ahead.close()

@@ -1,6 +1,6 @@
 """A timeline of a run's steps: what engine and learner did, and who waited for whom."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ class Bar:
     seconds: float
 
 
-def bars(lines: Sequence[dict[str, Any]]) -> list[Bar]:
+def bars(lines: Sequence[Mapping[str, Any]]) -> list[Bar]:
     """The bars of the newest steps of one process, from lines of metrics.jsonl; none where they hold no times.
 
     A step that was sampled ahead has its sampling where it was, beside the updates before it. What the engine does not
@@ -47,7 +47,7 @@ def bars(lines: Sequence[dict[str, Any]]) -> list[Bar]:
     return [*found, *_idle(found)] if found else []
 
 
-def _of_step(line: dict[str, Any], following: Sequence[dict[str, Any]]) -> list[Bar]:
+def _of_step(line: Mapping[str, Any], following: Sequence[Mapping[str, Any]]) -> list[Bar]:
     """What one step did, one thing after the other on either side."""
     step, began = int(line["step"]), line["seconds/began_at"]
     seconds = {name.removeprefix("seconds/"): value for name, value in line.items() if name.startswith("seconds/")}
@@ -100,7 +100,7 @@ def in_words(found: Sequence[Bar]) -> str:
     return f"the learner waited for the engine {learner} of the time, the engine for the learner {engine}"
 
 
-def timeline(lines: Sequence[dict[str, Any]], path: Path) -> list[Bar]:
+def timeline(lines: Sequence[Mapping[str, Any]], path: Path) -> list[Bar]:
     """Draw the newest steps and return their bars; nothing is drawn, and no file made, where there are none."""
     found = bars(lines)
     if not found:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from doubleback.eval.show.timeline import bars, in_words
 from doubleback.recipes.report.blocks import Block, Chart, Charts, Section, Table
 from doubleback.recipes.report.charts import Axes, Line, area_chart
 from doubleback.recipes.report.content import RunContent, metric_charts
@@ -10,6 +11,7 @@ from doubleback.recipes.report.sections.headline import count, duration
 
 PHASES = {
     "seconds/rollout": "sampling",
+    "seconds/queue": "waiting for a batch",
     "seconds/wait": "waiting for samples",
     "seconds/reward": "rewards",
     "seconds/update": "update",
@@ -56,6 +58,8 @@ def _table(run: RunContent, is_named: bool) -> Table:
     note = f"{count(sampled)} tokens were sampled to learn from, {count(learned)} went through forward and backward. "
     note += "Of a run that samples ahead, phases run beside one another, and their sum is more than the whole. "
     note += "Start, evaluations and checkpoints come on top."
+    if words := in_words(bars(run.lines)):
+        note += f" In the newest steps {words}."
     caption = f"{len(run.trained)} steps"
     return Table(
         f"{run.label}: {caption}" if is_named else caption, ("phase", "seconds", "share", "a step"), rows, note=note

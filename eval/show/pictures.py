@@ -9,8 +9,8 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from doubleback.eval.show.console import visible
 from doubleback.eval.summarise import UNDEFINED
+from doubleback.rewards.visible import visible
 from doubleback.rl.run.files import write_atomically
 
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import Any
 
-from doubleback.eval.show.console import visible
 from doubleback.recipes.report.blocks import Chart, Table
 from doubleback.recipes.report.svg import FRAME, GRID, SERIES, TEXT, part_of_the_page
+from doubleback.rewards.visible import visible
 
 SIZE = (5.6, 2.7)
 """Inches; the page scales it."""

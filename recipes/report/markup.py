@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from doubleback.eval.show.console import visible
+from doubleback.rewards.visible import visible
 
 
 def render(template: str, **values: Any) -> Markup:

@@ -6,10 +6,11 @@ from typing import Any
 
 from rich.text import Text
 
-from doubleback.eval.show.console import Console, panel, visible
+from doubleback.eval.show.console import Console, panel
 from doubleback.rewards.jsonl import complete_lines
 from doubleback.rewards.sample_lines import ROLLOUTS, num_tokens, read_problems, with_columns
 from doubleback.rewards.types import ConfigError, Verdict
+from doubleback.rewards.visible import visible
 from doubleback.rl.run.names import SAMPLES_END, step_name, step_of
 
 MOST_CHARACTERS = 700

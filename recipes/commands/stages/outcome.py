@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from doubleback.eval.measures.measure import Measure
-from doubleback.eval.show.console import Console, panel, visible
+from doubleback.eval.show.console import Console, panel
 from doubleback.eval.show.pictures import learning_curve
 from doubleback.eval.show.timeline import in_words, timeline
 from doubleback.recipes.commands.modes import trained_modes_table
@@ -19,6 +19,7 @@ from doubleback.recipes.tasks.task import find_task
 from doubleback.rewards.jsonl import complete_lines
 from doubleback.rewards.sample_lines import read_problems, with_columns
 from doubleback.rewards.types import Verdict
+from doubleback.rewards.visible import visible
 from doubleback.rl.run.names import EVALUATIONS, METRICS, SAMPLES_END, evaluation_name
 from doubleback.rl.run.state import stored_recipe
 

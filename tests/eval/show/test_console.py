@@ -7,8 +7,9 @@ from rich.table import Table
 from rich.text import Text
 from support.payloads import ESCAPES, MARKUP, PAYLOADS, commands_in
 
-from doubleback.eval.show.console import Console, panel, visible
+from doubleback.eval.show.console import Console, panel
 from doubleback.eval.show.pictures import learning_curve
+from doubleback.rewards.visible import visible
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import json
 import pytest
 from support.payloads import PAYLOADS, commands_in
 
-from doubleback.eval.show.console import visible
+from doubleback.rewards.visible import visible
 
 
 def write(path, rows):

@@ -7,8 +7,8 @@ import pytest
 from support.folders.written import write_evaluation, write_run
 from support.payloads import HTML, PAYLOADS
 
-from doubleback.eval.show.console import visible
 from doubleback.recipes.report.report import report_of
+from doubleback.rewards.visible import visible
 
 TEXTS = [text for text in (*HTML, *PAYLOADS) if "\ud800" not in text]
 ELEMENTS = (

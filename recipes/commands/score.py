@@ -55,12 +55,14 @@ SIGNS_OF_MESSAGES = ("string indices must be integers", "'str' object has no att
 """What Python says where a reward that reads chat messages is given text."""
 
 
-def one_reward(function: str, arguments: Sequence[str], conversational: bool, timeout: float) -> RewardConfig:
-    """The reward that `--reward` and `--arg key=value` name."""
+def one_reward(
+    function: str, arguments: Sequence[str], conversational: bool, timeout: float, environment: Sequence[str] = ()
+) -> RewardConfig:
+    """The reward that `--reward`, `--arg key=value` and `--env NAME` name."""
     limits = {"timeout_seconds": timeout, "first_call_seconds": FIRST_CALL * timeout}
     config = config_for(function, override({}, arguments), **limits)
     component = next(iter(config.components.values())).model_copy(update={"conversational": conversational})
-    return config.model_copy(update={"components": {NAME: component}})
+    return config.model_copy(update={"components": {NAME: component}, "environment": list(environment)})
 
 
 @dataclass(frozen=True, slots=True)

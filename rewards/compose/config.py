@@ -84,11 +84,15 @@ class RewardConfig(Section):
     timeout_seconds: Seconds = 2.0
     """Wall-clock limit per completion in a worker; a call for a whole group has as many times that."""
     memory_mib: Annotated[Mebibytes, Field(ge=16)] = 1024
-    """What a worker may allocate beyond what loading the functions took."""
+    """What a worker and all that it starts may allocate together, beyond what loading the function took."""
+    processes: Annotated[int, Field(ge=1, le=65_536)] = 64
+    """How many processes a worker and all that it starts may be at a time."""
+    file_mib: Mebibytes = 1024
+    """How large a file a worker may write once it has loaded."""
     load_seconds: Annotated[Seconds, MayChange()] = 120.0
     """Limit for a worker to load its function."""
     environment: list[str] = []  # noqa: RUF012 (frozen, validated, never shared)
-    """Variables of the environment that workers get although they are called like secrets: a judge's OPENAI_API_KEY."""
+    """Variables of the environment that workers get beside the few that all get (docs/rewards.md): JUDGE_API_KEY."""
     first_call_seconds: Annotated[float, Field(ge=0, le=86_400)] = 60.0
     """What the first call of a function in a fresh worker may take beyond timeout_seconds: it may import torch then. A
     worker that replaces another has three times what the slowest first call took, at most this."""

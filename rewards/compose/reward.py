@@ -29,8 +29,8 @@ from doubleback.rewards.workers.pool import SYMBOLIC, Facts, WorkerPool
 class Reward:
     """Scores the completions of a problem. Close it: it may keep worker processes."""
 
-    def __init__(self, config: RewardConfig, components: Sequence[Component], pool: WorkerPool | None = None) -> None:
-        self._config, self.components, self._pool = config, tuple(components), pool
+    def __init__(self, config: RewardConfig, components: Sequence[Component], pools: Sequence[WorkerPool] = ()) -> None:
+        self._config, self.components, self._pools = config, tuple(components), tuple(pools)
 
     def start(self, problem: Problem, completions: Sequence[Completion]) -> Callable[[], list[Score]]:
         """Begin to score; the returned function waits for the workers and gives one score per completion."""
@@ -81,13 +81,13 @@ class Reward:
 
     def ready(self) -> None:
         """Wait until the workers have loaded: what is timed afterwards is scoring alone."""
-        if self._pool is not None:
-            self._pool.ready()
+        for pool in self._pools:
+            pool.ready()
 
     def close(self) -> None:
         """End the workers, if there are any."""
-        if self._pool is not None:
-            self._pool.close()
+        for pool in self._pools:
+            pool.close()
 
     def __enter__(self) -> "Reward":
         return self
@@ -177,6 +177,26 @@ def load_reward(
     knows a component by.
     """
     config = section if isinstance(section, RewardConfig) else validated(RewardConfig, {**section}, "reward.")
+    functions, specs = _located(config, max_tokens, key)
+    mathematical = [function for function in functions.values() if isinstance(function, MathCorrect)]
+    pool = _start_pool(config, specs, config.environment)
+    # Of its own: whatever becomes of the others, math-verify judges on.
+    judges = _start_pool(config, [SYMBOLIC] if mathematical else [])
+    for function in mathematical:
+        function.use(judges)
+    pools = [it for it in (pool, judges) if it is not None]
+    try:
+        return Reward(
+            config, [_component(name, key.format(name), config, functions, pool) for name in config.components], pools
+        )
+    except (ConfigError, RunError):
+        for it in pools:
+            it.close()
+        raise
+
+
+def _located(config: RewardConfig, max_tokens: int | None, key: str) -> tuple[dict[str, Any], list[FunctionSpec]]:
+    """What is built in, by its component's name, and what workers have to load. ConfigError, a line a finding."""
     functions: dict[str, Any] = {}
     specs: list[FunctionSpec] = []
     lines: list[str] = []
@@ -197,20 +217,10 @@ def load_reward(
             lines += str(error).splitlines()
     if lines:
         raise ConfigError("\n".join(lines))
-    mathematical = [function for function in functions.values() if isinstance(function, MathCorrect)]
-    pool = _start_pool(config, [*specs, *([SYMBOLIC] if mathematical else [])])
-    for function in mathematical:
-        function.use(pool)
-    try:
-        return Reward(
-            config, [_component(name, key.format(name), config, functions, pool) for name in config.components], pool
-        )
-    except (ConfigError, RunError):
-        pool.close()
-        raise
+    return functions, specs
 
 
-def _start_pool(config: RewardConfig, specs: Sequence[FunctionSpec]) -> Any:
+def _start_pool(config: RewardConfig, specs: Sequence[FunctionSpec], environment: Sequence[str] = ()) -> Any:
     if not specs:
         return None
     return WorkerPool(
@@ -218,12 +228,14 @@ def _start_pool(config: RewardConfig, specs: Sequence[FunctionSpec]) -> Any:
         Limits(
             timeout_seconds=config.timeout_seconds,
             memory_mib=config.memory_mib,
+            processes=config.processes,
+            file_mib=config.file_mib,
             load_seconds=config.load_seconds,
             first_call_seconds=config.first_call_seconds,
             stall_seconds=config.stall_seconds,
         ),
         num_workers=config.workers,
-        environment=config.environment,
+        environment=environment,
     )
 
 

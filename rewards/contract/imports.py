@@ -1,11 +1,20 @@
-"""The files that code consists of: its own, and those beside it that it imports. Nothing is run to find them."""
+"""The files that code consists of: its own, and those beside it that it imports. Nothing is run to find them.
+
+Code that is named by its file finds beside it what it imports by name, and nothing else that lies there: a gmpy2.py in
+its folder is not what sympy means.
+"""
 
 import ast
+import sys
 import sysconfig
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 INSTALLED = ("site-packages", "dist-packages")
 """Where packages lie that are installed."""
@@ -26,6 +35,27 @@ def code_files(place: str) -> list[Path]:
     own = [*_run_by(root, place)][::-1]
     is_installed = root.name in INSTALLED or root == Path(sysconfig.get_path("stdlib"))
     return own[:1] if is_installed else _followed(own, root)
+
+
+@dataclass(frozen=True)
+class Beside(MetaPathFinder):
+    """Finds modules in a folder by their names."""
+
+    folder: Path
+    names: frozenset[str]
+
+    def find_spec(self, name: str, path: Sequence[str] | None = None, target: Any = None) -> ModuleSpec | None:
+        """Where the module is; None where it is none of these."""
+        return PathFinder.find_spec(name, [str(self.folder)]) if path is None and name in self.names else None
+
+
+def find_beside(file: Path) -> None:
+    """Let what this file imports of its folder be found, after all other places."""
+    below = [it for it in code_files(str(file))[1:] if it.is_relative_to(file.parent)]
+    names = frozenset(it.relative_to(file.parent).parts[0].removesuffix(".py") for it in below)
+    finder = Beside(file.parent, names)
+    if finder.names and finder not in sys.meta_path:
+        sys.meta_path.append(finder)
 
 
 def _root_of(package: str) -> Path | None:

@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
+import sysconfig
 from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -11,11 +12,13 @@ from types import ModuleType
 from typing import Any
 
 from doubleback.rewards.contract.functions import GIVEN, ScoreFunction, with_arguments
+from doubleback.rewards.contract.imports import INSTALLED, find_beside
 from doubleback.rewards.nearest import nearest
 from doubleback.rewards.types import ConfigError
 
 GROUP = "doubleback.rewards"
 """Entry point group in which a package offers reward functions by name."""
+STDLIB = Path(sysconfig.get_path("stdlib")).resolve()
 _MARKS = GIVEN | {"completion_ids"}
 """A function that takes one of these is a reward function; one that takes none makes reward functions."""
 
@@ -125,9 +128,9 @@ def _load_file(path: Path, key: str) -> ModuleType:
     if not path.is_file():
         raise ConfigError(f"{key}: there is no file {path}; write path.py:attr, from the folder you run in")
     path = path.resolve()
-    # Modules beside the file can be imported from it.
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))
+    if path.is_relative_to(STDLIB) and not set(INSTALLED) & {*path.parts}:
+        raise ConfigError(f"{key}: {path} is of Python's standard library; name a module of yours, or a file")
+    find_beside(path)
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"{key}: {path} cannot be loaded as Python")
@@ -141,6 +144,8 @@ def _load_module(name: str, key: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        raise ConfigError(f"{key}: there is no module {error.name!r} to import {name!r} from") from error
+        is_here = Path(name.replace(".", "/")).with_suffix(".py").is_file()
+        way_out = "; write path.py:attr for a file of this folder" if is_here else ""
+        raise ConfigError(f"{key}: there is no module {error.name!r} to import {name!r} from{way_out}") from error
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{key}: {name!r} is no module name; write package.module:attr or path.py:attr") from error

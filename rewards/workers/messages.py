@@ -1,17 +1,23 @@
 """What travels between the host, the keeper and the workers of `rewards.workers.pool`: frames of bytes.
 
-The host pickles what it sends, for it trusts itself. What a worker answers is JSON that the host alone reads, behind a
-token that it was given with the job and cannot know before: a reward that was taken over can say something wrong about
-its own completion, and no more.
+The host pickles what it sends, for it trusts itself. What a worker answers is JSON, behind a token that it was given
+with the job and cannot know before. The keeper compares the token and reads the answer, so that it can replace a worker
+that sent none; the host does both again. A reward that was taken over can say something wrong about its own completion,
+and no more.
 """
 
 import json
+import math
+import os
 import pickle
 import struct
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from socket import socket
+from types import ModuleType
 from typing import Any
 
 import cloudpickle
@@ -21,10 +27,12 @@ from doubleback.rewards.types import ConfigError, Score, Verdict
 
 LENGTH = struct.Struct(">I")
 """Before every frame: the bytes that follow."""
-JOB = struct.Struct(">QdH")
-"""At the head of a frame to the keeper: the job's number, its limit in seconds, and which of the functions it calls."""
-HEAD = struct.Struct(">QB")
-"""At the head of a frame from the keeper: a job's number or, of a greeting, the function's; and which `Kind` it is."""
+JOB = struct.Struct(">QdHI16s")
+"""At the head of a frame to the keeper: the job's number, its limit in seconds, which of the functions it calls, for
+how many completions, and its token."""
+HEAD = struct.Struct(">QB16s")
+"""At the head of a frame from the keeper: a job's number or, of a greeting, the function's; which `Kind` it is; the
+token of the job, of a greeting that of the pool, with which the keeper's first frame begins."""
 ANSWER = struct.Struct(">16s?")
 """At the head of a worker's answer: the token of its job, and whether the worker is spent and wants to be replaced."""
 TOKEN_BYTES = 16
@@ -32,6 +40,9 @@ MAX_ANSWER = 16 << 20
 """Bytes of a worker's answer. A worker that sends more is killed."""
 MAX_TEXT = 2_000
 """Characters kept of an extracted answer or a detail."""
+MAX_PARTS = 1_000
+FIELDS = frozenset({"value", "verdict", "extracted", "parts", "detail", "seconds"})
+"""What an answer says of a completion: these, and nothing else."""
 
 
 class Kind(IntEnum):
@@ -69,7 +80,11 @@ class Limits:
     timeout_seconds: float = 2.0
     """Per completion, from when a worker takes the job."""
     memory_mib: int = 1024
-    """What a worker may allocate beyond what loading took."""
+    """What a worker and all that it starts may allocate together, beyond what loading took."""
+    processes: int = 64
+    """How many processes a worker and all that it starts may be."""
+    file_mib: int = 1024
+    """How large a file they may write."""
     load_seconds: float = 120.0
     """For loading a function."""
     first_call_seconds: float = 60.0
@@ -85,10 +100,12 @@ class Setup:
     functions: tuple[FunctionSpec, ...]
     """Of a worker its only one: no two share a process."""
     path: tuple[str, ...]
-    """The host's sys.path: a worker finds the modules that the host finds."""
+    """The host's sys.path without the folder that it runs in: a worker finds the modules that are installed there."""
     num_workers: int
     """For each function."""
     limits: Limits
+    ledger: int = -1
+    """Of a worker: the descriptor of `rewards.workers.shared_memory.Ledger`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +124,37 @@ def pickled(function: Callable[..., Any], key: str) -> bytes:
     ConfigError names `key` where it holds something that cannot be sent, an open file for one.
     """
     try:
-        return bytes(cloudpickle.dumps(function))
+        with _as_they_are(_modules_of_this_folder()):
+            return bytes(cloudpickle.dumps(function))
     except (TypeError, ValueError, AttributeError, pickle.PicklingError) as error:
         text = " ".join(str(error).split())
         raise ConfigError(f"{key}: the function cannot be sent to a worker: {text}; make such things in it") from error
+
+
+def _modules_of_this_folder() -> list[ModuleType]:
+    """The modules that were imported from the folder that this process runs in, where no worker looks for any."""
+    here, found = os.path.realpath(os.getcwd()), []
+    for name, module in list(sys.modules.items()):
+        top = sys.modules.get(name.partition(".")[0])
+        file = getattr(top, "__file__", None)
+        if file and name != "__main__":
+            place = os.path.dirname(os.path.realpath(file))
+            if here == (os.path.dirname(place) if hasattr(top, "__path__") else place):
+                found.append(module)
+    return found
+
+
+@contextmanager
+def _as_they_are(modules: Sequence[ModuleType]) -> Iterator[None]:
+    """Within the block functions and classes of these modules are sent as they are, not by their names."""
+    fresh = [module for module in modules if module.__name__ not in cloudpickle.list_registry_pickle_by_value()]
+    for module in fresh:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        for module in fresh:
+            cloudpickle.unregister_pickle_by_value(module)
 
 
 def frame(content: bytes) -> bytes:
@@ -156,25 +200,62 @@ def _to_json(score: Score) -> dict[str, Any]:
 def results_from_json(content: bytes, size: int) -> Results:
     """The scores of an answer to a job of `size` completions; a fault for each where it is no such answer."""
     try:
-        scores = [None if item is None else _score(item) for item in json.loads(content)["scores"]]
-    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        return scores_from_json(content, size)
+    except ValueError as error:
         return failed(size, f"the worker sent no valid answer: {str(error)[:MAX_TEXT]}")
-    return scores if len(scores) == size else failed(size, f"{len(scores)} scores for {size} completions")
 
 
-def _score(item: Mapping[str, Any]) -> Score:
-    """Every field is converted, for a worker may have written anything."""
-    return checked(
-        Score(
-            value=_number(item["value"]),
-            verdict=Verdict(item["verdict"]),
-            extracted=None if item["extracted"] is None else str(item["extracted"])[:MAX_TEXT],
-            parts={str(name): float(value) for name, value in dict(item["parts"]).items()},
-            detail=str(item["detail"])[:MAX_TEXT],
-            seconds=_number(item["seconds"]),
-        )
+def scores_from_json(content: bytes, size: int) -> Results:
+    """The scores of an answer to a job of `size` completions. ValueError where it is none, for whatever reason."""
+    try:
+        answer = json.loads(content)
+        if not isinstance(answer, dict) or answer.keys() != {"scores"} or not isinstance(answer["scores"], list):
+            raise ValueError("it is no object with scores alone")
+        if len(answer["scores"]) != size:
+            raise ValueError(f"{len(answer['scores'])} scores for {size} completions")
+        return [None if item is None else _score(item) for item in answer["scores"]]
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+
+
+def _score(item: Any) -> Score:
+    """A score whose every field has the type that it must have: a worker may have written anything."""
+    if not isinstance(item, dict) or item.keys() != FIELDS:
+        raise ValueError(f"a score has other fields than {', '.join(sorted(FIELDS))}")
+    parts = item["parts"]
+    if not isinstance(parts, dict) or len(parts) > MAX_PARTS:
+        raise ValueError("parts is no object, or too large")
+    score = Score(
+        value=_number(item["value"], "value"),
+        verdict=Verdict(_text(item["verdict"], "verdict")),
+        extracted=None if item["extracted"] is None else _text(item["extracted"], "extracted"),
+        parts={name[:MAX_TEXT]: _float(value, "a part") for name, value in parts.items()},
+        detail=_text(item["detail"], "detail"),
+        seconds=_number(item["seconds"], "seconds"),
     )
+    return checked(score)
 
 
-def _number(value: Any) -> float | None:
-    return None if value is None else float(value)
+def _text(value: Any, name: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{name} is no text")
+    return value[:MAX_TEXT]
+
+
+def _number(value: Any, name: str) -> float | None:
+    """A finite number, or none."""
+    if value is None:
+        return None
+    if not math.isfinite(number := _float(value, name)):
+        raise ValueError(f"{name} is {number}")
+    return number
+
+
+def _float(value: Any, name: str) -> float:
+    """A number, of parts NaN too: a reward may say that one is undefined."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{name} is no number")
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise ValueError(f"{name} is more than a float can hold") from error

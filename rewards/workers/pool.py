@@ -13,8 +13,10 @@ import itertools
 import json
 import os
 import pickle
+import secrets
 import signal
 import socket
+import struct
 import sys
 import threading
 import time
@@ -28,10 +30,11 @@ from types import TracebackType
 from doubleback.rewards.contract.call import Results, Samples, failed
 from doubleback.rewards.contract.functions import Scope
 from doubleback.rewards.types import ConfigError, RunError, Verdict
-from doubleback.rewards.workers.environment import visible_environment
+from doubleback.rewards.workers.environment import visible_environment, without_here
 from doubleback.rewards.workers.messages import (
     HEAD,
     JOB,
+    TOKEN_BYTES,
     FunctionSpec,
     Job,
     Kind,
@@ -85,6 +88,17 @@ class Queue:
         return f"{answered}, {rate:.2g} a second" if self._num_answered else answered
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A job that has no answer yet."""
+
+    size: int
+    """How many completions it is for."""
+    token: bytes
+    """What its answer must bear."""
+    future: Future[Results]
+
+
 class WorkerPool:
     """Long-lived workers, `num_workers` for each function.
 
@@ -103,18 +117,19 @@ class WorkerPool:
         self._places = {spec.name: place for place, spec in enumerate(functions)}
         self._greetings: list[Future[Facts]] = [Future() for _ in functions]
         self._numbers = itertools.count(1)
-        self._sizes: dict[int, int] = {}
+        self._token = secrets.token_bytes(TOKEN_BYTES)
         self._queue = Queue()
-        self._futures: dict[int, Future[Results]] = {}
+        self._asked: dict[int, Asked] = {}
         self._lock = threading.Lock()
         self._channel, theirs = socket.socketpair()
         command = [sys.executable, "-P", "-m", "doubleback.rewards.workers.keeper", str(theirs.fileno())]
         theirs.set_inheritable(True)
         # A session of its own: Ctrl-C reaches the host alone, and the keeper goes when the host has gone.
-        self._pid = os.posix_spawn(sys.executable, command, visible_environment(os.environ, environment), setsid=True)
+        visible, no_input = visible_environment(os.environ, environment), [(os.POSIX_SPAWN_OPEN, 0, os.devnull, 0, 0)]
+        self._pid = os.posix_spawn(sys.executable, command, visible, file_actions=no_input, setsid=True)
         theirs.close()
-        setup = Setup(tuple(functions), tuple(sys.path), num_workers, limits)
-        self._channel.sendall(frame(pickle.dumps(setup)))
+        setup = Setup(tuple(functions), tuple(without_here(sys.path)), num_workers, limits)
+        self._channel.sendall(frame(self._token + pickle.dumps(setup)))
         threading.Thread(target=self._read, name="reward answers", daemon=True).start()
 
     def ready(self) -> dict[str, Facts]:
@@ -144,10 +159,10 @@ class WorkerPool:
         size = len(samples.completions)
         content = pickle.dumps(Job(function, samples, is_messages, step))
         future: Future[Results] = Future()
-        number = next(self._numbers)
-        self._sizes[number], self._futures[number] = size, future
+        number, token = next(self._numbers), secrets.token_bytes(TOKEN_BYTES)
+        self._asked[number] = Asked(size, token, future)
         self._queue.grew(size)
-        head = JOB.pack(number, self.limits.timeout_seconds * size, self._places[function])
+        head = JOB.pack(number, self.limits.timeout_seconds * size, self._places[function], size, token)
         try:
             with self._lock:
                 self._channel.sendall(frame(head + content))
@@ -162,7 +177,7 @@ class WorkerPool:
         `stall_seconds` beyond them: then the keeper itself must be broken.
         """
         limits, begun = self.limits, time.monotonic()
-        longest = max(list(self._sizes.values()), default=1)
+        longest = max((asked.size for asked in list(self._asked.values())), default=1)
         patience = limits.timeout_seconds * longest
         patience += limits.first_call_seconds + limits.load_seconds + limits.stall_seconds
         while (left := max(begun, self._queue.heard) + patience - time.monotonic()) > 0 or future.done():
@@ -196,21 +211,33 @@ class WorkerPool:
         self.close()
 
     def _read(self) -> None:
-        while (content := receive(self._channel)) is not None:
-            number, kind = HEAD.unpack_from(content)
-            content = content[HEAD.size :]
-            if kind == Kind.GREETING:
-                self._queue.shrank(0)
-                self._greet(self._greetings[number], content)
-                continue
-            size, future = self._sizes.pop(number), self._futures.pop(number)
-            self._queue.shrank(size)
-            if kind == Kind.ANSWER:
-                future.set_result(results_from_json(content, size))
-            else:
-                fault = json.loads(content)
-                future.set_result(failed(size, fault["detail"], Verdict(fault["verdict"])))
-        self._fail()
+        """Pass on what the keeper sends, to the end. What is no frame of its own ends the pool, and says so."""
+        try:
+            while (content := receive(self._channel)) is not None:
+                self._take(content)
+        except (ValueError, struct.error, KeyError, IndexError, TypeError, RecursionError) as error:
+            self._fail(f"sent what it never sends ({type(error).__name__}: {error})")
+        self._fail("has ended")
+
+    def _take(self, content: bytes) -> None:
+        """ValueError or the like where the frame is none that the keeper sends: its token is not that of its job."""
+        number, kind, token = HEAD.unpack_from(content)
+        content = content[HEAD.size :]
+        if kind == Kind.GREETING:
+            _require_same(token, self._token)
+            self._queue.shrank(0)
+            self._greet(self._greetings[number], content)
+            return
+        asked = self._asked[number]
+        _require_same(token, asked.token)
+        if kind == Kind.ANSWER:
+            results = results_from_json(content, asked.size)
+        else:
+            fault = json.loads(content)
+            results = failed(asked.size, str(fault["detail"]), Verdict(fault["verdict"]))
+        del self._asked[number]
+        self._queue.shrank(asked.size)
+        asked.future.set_result(results)
 
     @staticmethod
     def _greet(greeting: Future[Facts], content: bytes) -> None:
@@ -223,18 +250,22 @@ class WorkerPool:
             greeting.set_result(Facts(Scope(said["scope"]), tuple(map(str, said["columns"]))))
         except ConfigError as error:
             greeting.set_exception(error)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             greeting.set_exception(RunError(f"a reward worker said of its function: {error}"))
 
-    def _fail(self) -> None:
-        error = RunError("the process that keeps the reward workers has ended; nothing can be scored any more")
+    def _fail(self, what: str = "has ended") -> None:
+        error = RunError(f"the process that keeps the reward workers {what}; nothing can be scored any more")
         for greeting in self._greetings:
             if not greeting.done():
                 greeting.set_exception(error)
-        for number in list(self._futures):
-            future = self._futures.pop(number, None)
-            if future is not None:
-                future.set_exception(error)
+        for number in list(self._asked):
+            if (asked := self._asked.pop(number, None)) is not None:
+                asked.future.set_exception(error)
+
+
+def _require_same(token: bytes, expected: bytes) -> None:
+    if not secrets.compare_digest(token, expected):
+        raise ValueError("another token than that of the job")
 
 
 def symbolic_pool() -> WorkerPool:

@@ -5,6 +5,7 @@ changed counts for nothing, and its process is replaced. This finds what a rewar
 it is no wall against code that knows of it and lies, which is why no two rewards share a process.
 """
 
+import _thread
 import decimal
 import fractions  # noqa: F401  (loaded to have something to compare with, as json and pickle are)
 import inspect
@@ -17,6 +18,7 @@ import resource
 import signal
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,8 +28,12 @@ from types import FunctionType
 from typing import Any
 from zlib import crc32
 
+from doubleback.rewards.contract.functions import ScoreFunction
+
 MAX_FILES_LEFT = 64
 """Open files, sockets and pipes that calls may leave, beyond those of loading and of the first call."""
+THREAD_SECONDS = 0.01
+"""How long a thread that has been started may take until it runs."""
 _WATCHED = {
     *("__main__", "builtins", "decimal", "fractions", "functools", "json", "json.decoder", "json.encoder", "math"),
     *("operator", "os", "pickle", "random", "re", "struct", "sympy", "sympy.core.add", "sympy.core.basic"),
@@ -148,9 +154,9 @@ class SharedState:
         self._settings = [(name, setting, setting.read()) for name, setting in _SETTINGS.items()]
         self._modules = dict(sys.modules)
         watched = {place: names for name, module in self._modules.items() for place, names in _watched(name, module)}
-        self._code = _Code({**watched, "the reward's module": _globals_of(function)})
+        self._code = _Code({**watched, **_parts_of(function)})
         self._running: tuple[Any, ...] | None = None
-        self._num_files = 0
+        self._num_files = self._num_system_threads = 0
 
     def seed(self, completions: Sequence[str]) -> None:
         """Begin a call: what it draws from `random` and NumPy depends on its completions alone."""
@@ -176,8 +182,18 @@ class SharedState:
 
     def is_burdened(self, num_tasks: int) -> bool:
         """Whether calls have left something running, or many open files, beyond what the first one has."""
-        running = (num_tasks, threading.active_count(), tuple(sys.meta_path), tuple(sys.path_hooks), tuple(sys.path))
-        num_files = len(os.listdir("/proc/self/fd"))
+        num_system_threads = len(os.listdir("/proc/self/task"))
+        if num_system_threads != self._num_system_threads:
+            # A library's own, or Python's: one that has just been started is not counted before it has run.
+            self._num_system_threads = num_system_threads
+            time.sleep(THREAD_SECONDS)
+        # `threading` does not know what `_thread` has started.
+        threads = (_thread._count(), threading.active_count())
+        running = (num_tasks, threads, tuple(sys.meta_path), tuple(sys.path_hooks), tuple(sys.path))
+        try:
+            num_files = len(os.listdir("/proc/self/fd"))
+        except OSError:
+            return True  # there is no descriptor left to look with
         if self._running is None:
             # The first call is part of loading: it may import what it needs, and start what it keeps.
             self._running, self._num_files = running, num_files
@@ -186,18 +202,41 @@ class SharedState:
 
 def _watched(name: str, module: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The namespace of a module and those of the classes that it defines, where it is one that is watched."""
-    if name not in _WATCHED and not name.startswith(_PACKAGES):
-        return
+    if name in _WATCHED or name.startswith(_PACKAGES):
+        yield from _namespaces(name, module)
+
+
+def _namespaces(name: str, module: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
     yield name, vars(module)
-    for value in vars(module).values():
+    for attribute, value in list(vars(module).items()):
         # 512: a heap type, one that can be patched.
-        if isinstance(value, type) and value.__module__ == name and value.__flags__ & 512:
+        if isinstance(value, type) and value.__module__ == module.__name__ and value.__flags__ & 512:
             yield f"{name}.{value.__name__}", vars(value)
+        elif isinstance(value, ScoreFunction):
+            yield f"{name}.{attribute}", vars(value)
 
 
-def _globals_of(function: Any) -> Mapping[str, Any]:
-    """The names of the module in which a reward function is defined."""
+def _parts_of(function: Any) -> dict[str, Mapping[str, Any]]:
+    """What a reward consists of: the object and its class, its module, and the modules of its package or folder."""
     inner = inspect.unwrap(getattr(function, "function", function))
     called = inner if isinstance(inner, FunctionType) else type(inner).__call__
-    found: Mapping[str, Any] = getattr(called, "__globals__", {})
-    return found
+    parts: dict[str, Mapping[str, Any]] = {"the reward's module": getattr(called, "__globals__", {})}
+    for value in (function, inner):
+        parts[f"the reward {type(value).__name__}"] = getattr(value, "__dict__", {})
+        parts[f"the reward's class {type(value).__name__}"] = vars(type(value))
+    home = sys.modules.get(getattr(called, "__module__", None) or "")
+    for name, module in list(sys.modules.items()) if home is not None else ():
+        if _is_beside(module, home):
+            parts |= _namespaces(name, module)
+    return parts
+
+
+def _is_beside(module: Any, home: Any) -> bool:
+    """Whether a module is of the package of another, or lies in its folder where that is not installed."""
+    file, place = getattr(module, "__file__", None), getattr(home, "__file__", None)
+    if not file or not place:
+        return False
+    if module.__name__.partition(".")[0] == home.__name__.partition(".")[0]:
+        return True
+    folder = os.path.dirname(place)
+    return "site-packages" not in folder and os.path.dirname(file).startswith(folder)

@@ -5,7 +5,6 @@ It may hang, crash, leak and print: nothing that it does reaches the host but it
 """
 
 import asyncio
-import ctypes
 import json
 import os
 import pickle
@@ -16,13 +15,19 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from doubleback.rewards.contract.call import Results, call, failed, failure
 from doubleback.rewards.contract.functions import required_columns, scope_of
 from doubleback.rewards.contract.lookup import load_function, prepare
 from doubleback.rewards.types import ConfigError
+from doubleback.rewards.workers.confinement import (
+    close_descriptors,
+    leave_others_alone,
+    limit_descriptors,
+    limit_room,
+    prctl,
+)
 from doubleback.rewards.workers.messages import (
     ANSWER,
     TOKEN_BYTES,
@@ -33,35 +38,14 @@ from doubleback.rewards.workers.messages import (
     receive,
     scores_to_json,
 )
+from doubleback.rewards.workers.shared_memory import Ledger
 from doubleback.rewards.workers.state import SharedState
+from doubleback.rewards.workers.tree import own_children
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
-MEMORY_RESERVE = 64 << 20
-"""Bytes beyond the limit, with which a worker that reached it reports that."""
 DYING_SECONDS = 0.5
 """How long a child that was killed during a call may take to end."""
-
-
-def prctl(option: int, value: int) -> None:
-    """Linux's prctl(2). OSError where it fails."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(option, value, 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "prctl")
-
-
-def children(pid: int) -> set[int]:
-    """Living children of a process, zombies left out."""
-    living = set()
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            # The name, in parentheses, may hold anything.
-            state, parent = path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[:2]
-        except OSError:
-            continue  # gone meanwhile
-        if int(parent) == pid and state != "Z":
-            living.add(int(path.parent.name))
-    return living
 
 
 def main() -> None:
@@ -70,18 +54,23 @@ def main() -> None:
     # Orphans of what a reward starts come to this process, where the keeper finds them.
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     channel = socket.socket(fileno=int(sys.argv[1]))
-    channel.set_inheritable(False)
     if (content := receive(channel)) is None:
         return  # the keeper went before it had said anything
     setup: Setup = pickle.loads(content)
-    sys.path[:] = [*dict.fromkeys([*setup.path, os.getcwd()])]
+    ledger = Ledger(setup.ledger)
+    close_descriptors(channel.fileno())
+    leave_others_alone()
+    limit_descriptors()
+    ledger.watch()
+    sys.path[:] = setup.path
     (spec,) = setup.functions
     function, errors = _load(spec)
     channel.sendall(frame(json.dumps({"errors": errors, **({} if errors else _facts(function))}).encode()))
     if errors:
         return
-    _limit_memory(setup.limits.memory_mib)
-    pid, kept, loop = os.getpid(), _own_children(), asyncio.new_event_loop()
+    ledger.keep()
+    limit_room(setup.limits.memory_mib, setup.limits.file_mib)
+    pid, kept, loop = os.getpid(), own_children(), asyncio.new_event_loop()
     state = SharedState(function)
     state_fault = state.fault  # as it is now: a call may put another in its place
     while (request := receive(channel)) is not None:
@@ -90,6 +79,7 @@ def main() -> None:
         scores, is_spent = _answer(function, job, loop)
         if os.getpid() != pid:
             os._exit(1)  # a child that the reward forked and let return
+        ledger.remove()
         left = _left_running(kept)
         fault = f"left {len(left)} process(es) running; they were killed" if left else state_fault()
         if fault:
@@ -139,29 +129,9 @@ def _answer(function: Callable[..., Any], job: Job, loop: asyncio.AbstractEventL
 def _left_running(kept: set[int]) -> set[int]:
     """Children that a call has left and that live on: one that it has just killed is given a moment to end."""
     deadline = time.monotonic() + DYING_SECONDS
-    while (left := _own_children() - kept) and time.monotonic() < deadline:
+    while (left := own_children() - kept) and time.monotonic() < deadline:
         time.sleep(0.01)
     return left
-
-
-def _own_children() -> set[int]:
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return set()  # the common case, one system call: never had any, or all are reaped
-    return children(os.getpid())
-
-
-def _limit_memory(mebibytes: int) -> None:
-    # RLIMIT_DATA counts private writable memory. RLIMIT_AS would count the libraries that were mapped as well.
-    (used,) = (
-        line
-        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-        if line.startswith("VmData:")
-    )
-    limit = int(used.split()[1]) * 1024 + (mebibytes << 20)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit + MEMORY_RESERVE))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 if __name__ == "__main__":

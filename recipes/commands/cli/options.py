@@ -17,6 +17,10 @@ RewardArguments = Annotated[
 Conversational = Annotated[
     bool, typer.Option("--conversational", help="The reward reads chat messages, as TRL's own do.")
 ]
+Environment = Annotated[
+    list[str] | None,
+    typer.Option("--env", metavar="NAME", help="A variable that the reward needs; repeatable."),
+]
 Timeout = Annotated[float, typer.Option(min=0.01, max=3600, help="Limit in seconds of a completion in a worker.")]
 PolicyName = Annotated[
     str, typer.Argument(metavar="MODEL|RUN", help="Folder, hub id, bundled:NAME, or a run directory.")

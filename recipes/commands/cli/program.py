@@ -58,6 +58,7 @@ def check(
     style: Annotated[str | None, typer.Option(help="With --reward: the one answer style that it reads.")] = None,
     form: Annotated[bool, typer.Option("--form", help="With --reward: it judges form, not right and wrong.")] = False,
     conversational: options.Conversational = False,
+    environment: options.Environment = None,
     timeout: options.Timeout = 2.0,
     memory: Annotated[
         bool, typer.Option("--memory", help="Only estimate the memory, from the model's configuration alone.")
@@ -77,7 +78,7 @@ def check(
     if reward is not None:
         from doubleback.recipes.commands.score import check_reward, one_reward
 
-        config = one_reward(reward, arguments or [], conversational, timeout)
+        config = one_reward(reward, arguments or [], conversational, timeout, environment or [])
         if not check_reward(config, data, answer, style, form, console):
             sys.exit(1)
         return
@@ -116,13 +117,14 @@ def score(
         bool, typer.Option("--explain", help="Show where strict, flexible, math-verify and the reward differ, and why.")
     ] = False,
     conversational: options.Conversational = False,
+    environment: options.Environment = None,
     timeout: options.Timeout = 2.0,
 ) -> None:
     """Grade stored completions: verdicts and which of them changed, latencies, and the rows with their scores."""
     from doubleback.recipes.commands.score import Options, one_reward, score_completions
 
     STOP.done = "no scores were written"
-    config = one_reward(reward or "math", arguments or [], conversational, timeout)
+    config = one_reward(reward or "math", arguments or [], conversational, timeout, environment or [])
     score_completions(path, config, Options(out, force, skip_bad, explain), console)
 
 

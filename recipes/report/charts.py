@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
+from itertools import pairwise
 from typing import Any
 
 from doubleback.recipes.report.blocks import Chart, Table
@@ -17,7 +18,7 @@ from doubleback.rewards.visible import visible
 SIZE = (5.6, 2.7)
 """Inches; the page scales it."""
 MOST_POINTS, MOST_ROWS, MOST_LINES = 240, 40, 6
-LEGEND_WIDTH, SYMBOL, LONGEST_LABEL = 70, 9, 40
+LEGEND_WIDTH, SYMBOL, LONGEST_LABEL = 74, 9, 40
 """Of the legend, of what stands before a label, and of a label, in characters."""
 DASHES = ("-", (0, (5, 1.6)), (0, (1.2, 1.4)), (0, (6, 1.5, 1.2, 1.5)), (0, (9, 2)), (0, (3, 1.2, 1.2, 1.2, 1.2, 1.2)))
 MARKERS = "osD^vP"
@@ -162,9 +163,10 @@ def _legend(axis: Any, labels: Sequence[str], columns: int) -> None:
 def _columns(labels: Sequence[str]) -> int:
     """As many columns of the legend as fit; it fills them one after the other."""
     for columns in range(len(labels), 1, -1):
-        rows = math.ceil(len(labels) / columns)
-        widths = [max(map(len, labels[start : start + rows])) for start in range(0, len(labels), rows)]
-        if sum(widths) + SYMBOL * len(widths) <= LEGEND_WIDTH:
+        rows, longer = divmod(len(labels), columns)  # the first columns have one more
+        starts = [number * rows + min(number, longer) for number in range(columns + 1)]
+        widths = [max(map(len, labels[start:end])) for start, end in pairwise(starts)]
+        if sum(widths) + SYMBOL * columns <= LEGEND_WIDTH:
             return columns
     return 1
 

@@ -56,7 +56,8 @@ def _runs(folders: Sequence[Path], tables: Sequence[Block], title: str | None) -
 
 def _heading_of_one(run: RunContent) -> Heading:
     state = run.state
-    written = f"{state.word.capitalize()} at step {state.step} of {state.steps}."
+    place = "" if run.recipe["kind"] == "sample" else f" at step {state.step} of {state.steps}"
+    written = f"{state.word.capitalize()}{place}."
     return Heading(f"doubleback run, kind {run.recipe['kind']}", run.label, run.recipe["description"], written)
 
 

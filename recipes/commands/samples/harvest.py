@@ -8,7 +8,7 @@ from rich.table import Table
 
 from doubleback.eval.show.console import Console
 from doubleback.recipes.commands.samples.stored import what_to_score
-from doubleback.recipes.recipe.imitation.harvest import Harvest, HarvestOptions, Line, harvest
+from doubleback.recipes.recipe.imitation.harvest import Harvest, HarvestOptions, Line, counted_rows, harvest
 from doubleback.rewards.checks.columns import checked_columns
 from doubleback.rewards.jsonl import GZIPPED, refuse, to_lines
 from doubleback.rewards.records import read_record
@@ -65,11 +65,8 @@ def counts(found: Harvest) -> dict[str, Any]:
 def harvest_table(counted: Mapping[str, Any]) -> Table:
     """The `counts` as a table."""
     table = Table("samples", "number", title="harvest")
-    for why, count in counted["dropped"].items():
-        table.add_row(why, f"{count:,}")
-    table.add_section()
-    table.add_row("kept", f"{counted['kept']:,}")
-    table.add_row("of problems", f"{counted['kept_problems']:,} of {counted['problems']:,}")
+    for row in counted_rows(counted):
+        table.add_row(*row)
     return table
 
 

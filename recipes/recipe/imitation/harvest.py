@@ -137,3 +137,12 @@ def _chance(seed: int, *texts: str) -> int:
     """A number as good as drawn, of the seed and the texts alone."""
     whole = "\0".join([str(seed), *texts])
     return int.from_bytes(hashlib.sha256(whole.encode("utf-8", "backslashreplace")).digest()[:8])
+
+
+def counted_rows(counted: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(what, how many) of the counts of a harvest: what was dropped and why, then what was kept."""
+    return [
+        *((why, f"{count:,}") for why, count in counted["dropped"].items()),
+        ("kept", f"{counted['kept']:,}"),
+        ("of problems", f"{counted['kept_problems']:,} of {counted['problems']:,}"),
+    ]

@@ -8,8 +8,11 @@ from doubleback.eval.compare import paired_change
 from doubleback.eval.show.tables import cell, change_of, measured_rows
 from doubleback.eval.statistics.paired import PairedDifference
 from doubleback.eval.summarise import UNDEFINED, as_json
+from doubleback.recipes.recipe.imitation.harvest import counted_rows
 from doubleback.recipes.report.blocks import Block, Card, Cards, Section, Table
 from doubleback.recipes.report.content import RunContent, Summary
+from doubleback.rewards.records import read_record
+from doubleback.rl.run.names import COUNTS
 
 INTERVALS = "Intervals are 95 %, over problems."
 
@@ -21,6 +24,8 @@ def headline(runs: Sequence[RunContent]) -> Section:
 
 
 def _one(run: RunContent) -> list[Block]:
+    if run.recipe["kind"] == "sample":
+        return [_kept(run)]
     ends = _ends(run)
     cards = [*_change_cards(run, ends), *cost_cards(run)]
     blocks: list[Block] = [Cards(cards)]
@@ -29,6 +34,15 @@ def _one(run: RunContent) -> list[Block]:
         if len(found) > 1 and (suite.startswith("test") or not suite.startswith("validation") or ends[0] is None):
             blocks.append(_before_after(run, found[0], found[-1]))
     return blocks
+
+
+def _kept(run: RunContent) -> Block:
+    """Of a run that samples alone, what became of its samples."""
+    if not (run.path / COUNTS).exists():
+        return Cards([Card("sampled", "not all yet", "what is worth imitating is kept at the end")])
+    counted = read_record(run.path / COUNTS)
+    caption = f"{counted['samples']:,} samples, {counted['tokens']:,} tokens"
+    return Table(caption, ("samples", "number"), counted_rows(counted))
 
 
 def _ends(run: RunContent) -> tuple[Summary | None, Summary | None]:

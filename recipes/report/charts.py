@@ -68,16 +68,19 @@ def area_chart(title: str, lines: Sequence[Line], axes: Axes) -> Chart | None:
 
 
 def _chart(title: str, lines: Sequence[Line], axes: Axes, paint: Paint) -> Chart | None:
-    drawn = [line for line in lines if any(map(math.isfinite, line.values))][:MOST_LINES]
-    if not drawn:
+    known = [line for line in lines if any(map(math.isfinite, line.values))]
+    if not known:
         return None
+    drawn = known[:MOST_LINES]
+    more = f"the first {MOST_LINES} of {len(known)}, the table has all" if len(drawn) < len(known) else ""
     labels = [line.label for line in drawn]
     named = labels if [label.casefold() for label in labels] != [title.casefold()] else []
     with _drawing(axes, named) as (axis, out):
         for number, line in enumerate(drawn):
             paint(axis, _thinned(line, MOST_POINTS), number)
         _limit(axis, axes)
-    return Chart(title, axes.of, part_of_the_page(out.getvalue(), title), _in_words(drawn, axes), _table(drawn, axes))
+    of = "; ".join(filter(None, (axes.of, more)))
+    return Chart(title, of, part_of_the_page(out.getvalue(), title), _in_words(known, axes), _table(known, axes))
 
 
 def _paint_line(axis: Any, line: Line, number: int) -> None:
@@ -126,7 +129,7 @@ def _drawing(axes: Axes, labels: Sequence[str]) -> Iterator[tuple[Any, StringIO]
         axis.set_yscale("log" if axes.is_log else "linear")
         yield axis, out
         if axes.is_log:
-            axis.yaxis.set_minor_locator(NullLocator())
+            _tick_decades(axis)
         axis.set_xlabel(visible(axes.over), color=TEXT, parse_math=False, labelpad=2)
         if axes.is_log2:
             axis.set_xscale("log", base=2)
@@ -144,6 +147,18 @@ def _drawing(axes: Axes, labels: Sequence[str]) -> Iterator[tuple[Any, StringIO]
         if rows:
             _legend(axis, shown, columns)
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+
+
+def _tick_decades(axis: Any) -> None:
+    """Decades alone where there are several, and what is between them where there is hardly one."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    low, high = axis.get_ylim()
+    decades = math.log10(high / low)
+    subs = range(1, 10) if decades < 1 else (1, 2, 5) if decades < 2 else (1,)
+    axis.yaxis.set_major_locator(LogLocator(subs=subs, numticks=7))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0e}"))
+    axis.yaxis.set_minor_locator(NullLocator())
 
 
 def _limit(axis: Any, axes: Axes) -> None:

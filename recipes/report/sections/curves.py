@@ -53,15 +53,15 @@ def curves(runs: Sequence[RunContent]) -> Section:
         return Section("curves", "Curves", [], NONE)
     zero = [label for _, metrics, _ in OF_STEPS for name, label in metrics.items() if _is_zero(runs, name)]
     notes = [Note(f"At zero in every step: {', '.join(zero)}.")] if zero else []
-    intro = "Bands are 95 % intervals over problems; that of the reward is one standard deviation over completions."
+    intro = "Bands are 95 % intervals over problems"
+    intro += "; that of the reward is one standard deviation over completions." if len(runs) == 1 else "."
     return Section("curves", "Curves", [Charts(charts), *notes], intro)
 
 
 def _charts(runs: Sequence[RunContent]) -> Iterator[Chart | None]:
     yield from _pass_rates(runs)
-    yield line_chart(
-        "Reward", [_reward(run, "" if len(runs) == 1 else run.label) for run in runs], Axes(of="mean reward")
-    )
+    means = [run.line("reward/mean", run.label) for run in runs]
+    yield line_chart("Reward", means if len(runs) > 1 else [_reward(runs[0])], Axes(of="mean of a step"))
     yield from _estimates(runs)
     yield from _strands(runs)
     for title, metrics, axes in OF_STEPS:
@@ -87,8 +87,8 @@ def _pass_rates(runs: Sequence[RunContent]) -> Iterator[Chart | None]:
     yield from metric_charts(runs, "Training rollouts", {"verdict/correct": "share correct"}, SHARE)
 
 
-def _reward(run: RunContent, label: str) -> Line:
-    mean, spread = run.line("reward/mean", label or "mean, one standard deviation"), run.line("reward/std", "")
+def _reward(run: RunContent) -> Line:
+    mean, spread = run.line("reward/mean", "mean and standard deviation"), run.line("reward/std", "")
     at = dict(zip(spread.at, spread.values, strict=True))
     ends = [
         (value - at.get(step, math.nan), value + at.get(step, math.nan))
@@ -113,7 +113,7 @@ def _estimates(runs: Sequence[RunContent]) -> Iterator[Chart | None]:
     else:
         for name, label in shares.items():
             lines = [estimate_line(run, suite, name, run.label) for run in runs]
-            yield line_chart(f"{label}, on {suite} problems", lines, SHARE)
+            yield line_chart(f"{label}, on {suite} problems", lines, Axes(of="share", limits=(0, None)))
     lengths = [
         estimate_line(run, suite, "mean_tokens", f"{suite} problems" if len(runs) == 1 else run.label) for run in runs
     ]

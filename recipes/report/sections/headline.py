@@ -114,8 +114,12 @@ def machine_of(run: RunContent) -> list[str]:
     known = run.environment
     named = [str(known[key]) for key in ("gpu", "processor") if known.get(key)]
     platform = [] if named or not known.get("platform") else [str(known["platform"]).partition("-with-")[0]]
-    counted = [f"{known[key]} {key}" for key in ("cores", "threads") if known.get(key)]
+    counted = [_counted(known[key], name) for key, name in (("cores", "core"), ("threads", "thread")) if known.get(key)]
     return [*named, *platform, *counted]
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{number} {name}{'' if number == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:
@@ -187,5 +191,5 @@ def _paired_rows(runs: Sequence[RunContent]) -> list[tuple[str, ...]]:
             continue
         change = paired_change(runs[0].samples(first), run.samples(other))
         if change is not None:
-            rows.append((run.label, cell(as_json(change.difference), 3, "+"), p_value(change.p_value)))
+            rows.append((run.label, cell(as_json(change.difference), 3, "+"), p_value(change.p_value).lstrip("= ")))
     return rows

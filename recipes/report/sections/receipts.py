@@ -16,7 +16,8 @@ def receipts(runs: Sequence[RunContent]) -> Section:
     """A strip with a cell a push, and the distances on the canary tokens."""
     blocks: list[Block] = [_strip(run, len(runs) > 1) for run in runs if _pushed(run)]
     axes = Axes(of="nats on the canary tokens", is_log=True, form="{:.2e}")
-    if blocks and (charts := metric_charts(runs, "Trainer against engine", DISTANCES, axes)):
+    shown = {name: label for name, label in DISTANCES.items() if len(runs) == 1 or name != "sync/bound"}
+    if blocks and (charts := metric_charts(runs, "Trainer against engine", shown, axes)):
         blocks.append(Charts(charts))
     return Section("receipts", "Receipts", blocks, "" if blocks else NONE)
 

@@ -30,6 +30,13 @@ def test_each_line_has_dashes_and_a_marker_of_its_own():
     assert len(markers) >= 6
 
 
+def test_of_more_lines_than_can_be_told_apart_the_table_has_all():
+    chart = line_chart("many", lines(8), Axes(of="share"))
+    assert chart.of == "share; the first 6 of 8, the table has all"
+    assert chart.table.columns == ("step", *(f"line {n}" for n in range(8)))
+    assert ">line 6<" not in str(chart.picture)
+
+
 def test_two_charts_share_no_id():
     first, second = (str(line_chart("x", lines(2), Axes()).picture) for _ in range(2))
     ids = [set(re.findall(r' id="([^"]+)"', picture)) for picture in (first, second)]

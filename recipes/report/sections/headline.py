@@ -31,7 +31,8 @@ def _one(run: RunContent) -> list[Block]:
     blocks: list[Block] = [Cards(cards)]
     for suite in run.suites:
         found = run.measured(suite)
-        if len(found) > 1 and (suite.startswith("test") or not suite.startswith("validation") or ends[0] is None):
+        is_headline = ends[1] is not None and ends[1]["suite"] == suite
+        if len(found) > 1 and (is_headline or not suite.startswith("validation")):
             blocks.append(_before_after(run, found[0], found[-1]))
     return blocks
 

@@ -14,6 +14,7 @@ LABELS = {
     "threads": "threads of torch",
     "platform": "system",
     "python": "Python",
+    "commit": "commit of doubleback",
 }
 NONE = "the run has not written down its machine."
 

@@ -2,7 +2,7 @@
 
 Trainer and engine live on one device, each with the base's weights. Bytes, with b the bytes of a base parameter:
 
-    weights       base parameters * b, once for the trainer and once for each engine (engine.processes)
+    weights       base parameters * b, for the trainer, each engine (engine.processes) and worker (scale.trainers)
     kv cache      engine.kv_cache_mib; in main memory, which is taken when it is written, no more than can be filled:
                   max_num_seqs completions of model.max_length, of layers * 2 * key-value heads * head width * b a token
     adapter       adapter parameters * 4, in float32; gradients the same; AdamW's two moments twice that
@@ -58,6 +58,8 @@ class Memory:
     logits: int
     merge: int
     num_engines: int = 1
+    num_trainers: int = 0
+    """Gradient workers; the trainer itself is not counted."""
     num_in_experts: int = 0
     """Of the base's parameters, those in routed experts."""
 
@@ -68,13 +70,20 @@ class Memory:
 
     @property
     def resident(self) -> int:
-        """What stays all the time: the trainer's and each engine's base, the cache, the adapter with its moments."""
-        return (1 + self.num_engines) * self.weights + self.kv_cache + self.adapter
+        """What stays all the time: everybody's base, the cache, the adapter with its moments and each worker's copy."""
+        adapters = self.adapter + self.num_trainers * self.gradients
+        return self.num_bases * self.weights + self.kv_cache + adapters
+
+    @property
+    def num_bases(self) -> int:
+        """Copies of the base: of the trainer, of each engine, of each gradient worker."""
+        return 1 + self.num_engines + self.num_trainers
 
     @property
     def update(self) -> int:
-        """While the adapter is updated."""
-        return self.resident + self.gradients + self.activations + self.logits
+        """While the adapter is updated: one gradient is summed here, and where there are workers each has its own."""
+        computed = self.gradients + self.activations + self.logits
+        return self.resident + (self.gradients + self.num_trainers * computed if self.num_trainers else computed)
 
     @property
     def sync(self) -> int:
@@ -104,6 +113,8 @@ class Plan:
     """What a step can hold of prompts and completions."""
     head_dtype: str = "float32"
     """Precision of the head."""
+    num_trainers: int = 0
+    """Gradient workers beside the trainer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +150,7 @@ def estimate(config: PretrainedConfig, plan: Plan, has_cuda: bool) -> Memory:
         merge=sum(adapted) * width + 2 * 4 * max(adapted) if delivery.name == "merged" else 0,
         num_engines=plan.engine.processes,
         num_in_experts=sum(in_experts),
+        num_trainers=plan.num_trainers,
     )
 
 
@@ -151,16 +163,18 @@ def sizes(config: PretrainedConfig, plan: Plan, has_cuda: bool, free: int, share
     """
     width = DTYPES[plan.dtype].itemsize
     memory = estimate(config, plan, has_cuda)
-    room = int(share * (free - memory.resident + memory.kv_cache - memory.gradients))
+    gradients = (1 + plan.num_trainers) * memory.gradients
+    room = int(share * (free - memory.resident + memory.kv_cache - gradients))
     given = plan.engine.kv_cache_mib
     wanted = _wanted_cache(config, plan.engine, width, plan.max_length)
     beside = min(wanted << 20, room // 2) if given == "auto" else memory.kv_cache
 
     def update(tokens: int) -> int:
-        """Bytes that a microbatch of so many tokens takes, however few a step has."""
+        """Bytes that microbatches of so many tokens take, however few a step has."""
         optim = plan.optim.model_copy(update={"microbatch_tokens": tokens})
         filled = replace(plan, optim=optim, step_tokens=tokens)
-        return _activations(config, filled) * width + _logits(config, filled)
+        # In each worker, or where there is none in the trainer.
+        return max(1, plan.num_trainers) * (_activations(config, filled) * width + _logits(config, filled))
 
     tokens = plan.optim.most_tokens
     if plan.optim.microbatch_tokens == "auto":
@@ -232,7 +246,7 @@ def verdict(memory: Memory, free: int) -> str:
         return f"fits: {figures}"
     if memory.resident > free:
         return (
-            f"does not fit: {figures}; {1 + memory.num_engines} copies of the base, the cache and the adapter alone "
+            f"does not fit: {figures}; {memory.num_bases} copies of the base, the cache and the adapter alone "
             f"take {memory.resident / GIB:.1f} GiB: take a smaller base, or lower engine.kv_cache_mib or lora.rank"
         )
     return f"does not fit: {figures}; lower optim.microbatch_tokens, or set optim.gradient_checkpointing=true"

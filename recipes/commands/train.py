@@ -73,7 +73,7 @@ def train(
     out, console = Path(out), console or Console()
     if resume:
         require_folder(out, "--resume --out ")
-    with private_files(recipe.private), owned(out), sharing_cores(1 + recipe.num_engine_processes):
+    with private_files(recipe.private), owned(out), sharing_cores(recipe.num_processes):
         refuse_another_run(recipe, out, resume, console)
         if recipe.lora.init is not None and not resume:
             require_folder(recipe.lora.init, "lora.init=")

@@ -1,7 +1,7 @@
 """The parts of a recipe, put together: problems, reward, base, learner, engine."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +16,7 @@ from doubleback.recipes.recipe.imitation.teacher import find_teacher
 from doubleback.recipes.recipe.mixture.gather import graded, read_texts, scorer_of, together
 from doubleback.recipes.recipe.mixture.strands import strand_engine
 from doubleback.recipes.recipe.policy import Policy
+from doubleback.recipes.recipe.scale.gradients import gradients
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.recipe.start import initial_adapter
 from doubleback.recipes.recipe.suites import MeasuredSuite, further_suites, own_suites
@@ -30,7 +31,6 @@ from doubleback.rl.engines.delivery import choose
 from doubleback.rl.engines.engine import Engine
 from doubleback.rl.engines.setup import Strategy
 from doubleback.rl.free_memory import free_memory
-from doubleback.rl.learner.gradient.shards import Here
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.memory import Memory, Plan, Sizes, estimate, sizes, verdict
 from doubleback.rl.policy import lora
@@ -138,7 +138,8 @@ def kept_sizes(out: Path) -> Sizes | None:
 def memory_plan(recipe: Recipe, dtype: str) -> Plan:
     """What the recipe says that takes memory."""
     length, tokens, head = recipe.model.max_length, recipe.held_tokens, recipe.model.head_dtype
-    return Plan(dtype, recipe.lora, recipe.optim, recipe.engine, recipe.sync.strategy, length, tokens, head)
+    sections = recipe.lora, recipe.optim, recipe.engine
+    return Plan(dtype, *sections, recipe.sync.strategy, length, tokens, head, recipe.scale.trainers)
 
 
 @contextmanager
@@ -153,27 +154,28 @@ def assemble(
     memory, free = recipe_memory(recipe, configuration(model.path), model.dtype), free_memory()
     if memory.resident > free:
         raise ConfigError(f"model.path={recipe.model.path} {verdict(memory, free)}")
-    with console.status(f"starting {recipe.engine.name} and the trainer"):
-        base = load_base(model)
-        num_base = base.num_parameters()
-        tensors = base_tensors(base)  # the trainer's own, from which the engine's merged weights are computed
-        learner = Learner(
-            lora.attach(base, recipe.lora, recipe.seed),
-            recipe.algorithm,
-            recipe.optim,
-            recipe.learned_sampling,
-            recipe.steps,
-            Here(recipe.scale.shards),
-        )
-        targets = lora.targets(learner.model)
-        family, kind = family_of(base.config), recipe.engine.name
-        strategy = choose(recipe.sync.strategy, targets, family, kind, is_cuda(), model.dtype)
-        if restore(learner) == 0 and recipe.lora.init is not None:
-            start_from(learner.model, initial_adapter(recipe, model.path))
-        tokenizer, has_stop_strings = load_tokenizer(model.path), bool(recipe.sampling.stop or recipe.eval.suites)
-        setup = recipe.engine.setup(model, strategy, has_stop_strings)
-        engine = strand_engine(recipe, create_engine(setup, tensors, tokenizer, is_apart=recipe.rollout.ahead))
-    try:
+    with ExitStack() as stack:
+        with console.status(f"starting {recipe.engine.name} and the trainer"):
+            base = load_base(model)
+            num_base = base.num_parameters()
+            tensors = base_tensors(base)  # the trainer's own, from which the engine's merged weights are computed
+            computed_by, require_started = stack.enter_context(gradients(recipe, model, tensors, console.print))
+            learner = Learner(
+                lora.attach(base, recipe.lora, recipe.seed),
+                recipe.algorithm,
+                recipe.optim,
+                recipe.learned_sampling,
+                recipe.steps,
+                computed_by,
+            )
+            targets = lora.targets(learner.model)
+            family, kind = family_of(base.config), recipe.engine.name
+            strategy = choose(recipe.sync.strategy, targets, family, kind, is_cuda(), model.dtype)
+            if restore(learner) == 0 and recipe.lora.init is not None:
+                start_from(learner.model, initial_adapter(recipe, model.path))
+            tokenizer, has_stop_strings = load_tokenizer(model.path), bool(recipe.sampling.stop or recipe.eval.suites)
+            setup = recipe.engine.setup(model, strategy, has_stop_strings)
+            created = create_engine(setup, tensors, tokenizer, is_apart=recipe.rollout.ahead)
+            engine = stack.enter_context(closing(strand_engine(recipe, created)))
+            require_started()
         yield Assembled(recipe, learner, engine, strategy, num_base, memory, free)
-    finally:
-        engine.close()

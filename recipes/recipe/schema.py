@@ -122,6 +122,11 @@ class Recipe(Section):
         return self.engine.processes if self.rollout.ahead or self.engine.processes > 1 else 0
 
     @property
+    def num_processes(self) -> int:
+        """How many processes of the run compute: the trainer, engines and gradient workers."""
+        return 1 + self.num_engine_processes + self.scale.trainers
+
+    @property
     def held_tokens(self) -> int:
         """How many tokens of prompts and completions a step holds at most."""
         is_shared = self.optim.pack and self.optim.share_prompts

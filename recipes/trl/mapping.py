@@ -36,6 +36,7 @@ ONLY: dict[str, tuple[Any, str]] = {
     "modes": ({}, NONE),
     "mix": ({}, NONE),
     "scale.shards": (1, NONE),
+    "scale.trainers": (0, NONE),
 }
 """Keys of which TRL honours one value alone: that value, and what TRL does instead."""
 NAMED = {
@@ -66,7 +67,7 @@ GIVEN = (
     *(f"optim.{key}" for key in ("lr", "warmup_steps", "schedule", "beta1", "beta2", "weight_decay")),
     *(f"lora.{key}" for key in ("rank", "expert_rank", "alpha", "init", "targets", "train_router")),
     *(f"engine.{key}" for key in ("name", "kv_cache_mib", "max_num_seqs", "processes", "stall_seconds")),
-    *("checkpoint", "data", "eval", "model", "reward", "sync", "task", "tiny", "trackers"),
+    *("checkpoint", "data", "eval", "model", "private", "reward", "sync", "task", "tiny", "trackers"),
 )
 """What TRL is given ready-made (problems, reward, model with its adapter, optimiser, rates), or what goes on around it:
 evaluation by our engine, checkpoints, trackers. A section stands for all of its keys."""
@@ -79,6 +80,7 @@ IDLE = (
     *(
         "lora.expert_compute",
         "engine.return_routed_experts",
+        "scale.stall_seconds",
         "rollout.max_lag",
         "demonstrations",
         "harvest",

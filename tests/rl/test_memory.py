@@ -177,3 +177,11 @@ def test_the_estimate_is_within_a_factor_of_two_of_the_truth(tmp_path, monkeypat
     expected = memory.gradients + memory.activations + memory.logits + 8 * memory.num_adapter
     assert 0.5 < measured / expected < 2
     print(f"measured {measured / expected:.2f} of the estimate")
+
+
+def test_each_gradient_worker_has_a_base_an_adapter_and_a_microbatch_of_its_own(tmp_path):
+    config = AutoConfig.from_pretrained(make_family_model("qwen3_moe", tmp_path))
+    alone, workers = (estimate(config, replace(plan_of(), num_trainers=count), False) for count in (0, 3))
+    assert workers.resident - alone.resident == 3 * (alone.weights + alone.gradients)
+    computed = alone.gradients + alone.activations + alone.logits
+    assert workers.update - workers.resident == alone.gradients + 3 * computed

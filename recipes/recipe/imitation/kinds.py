@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from doubleback.recipes.recipe.imitation.harvest import HarvestConfig
 from doubleback.rl.config import DemonstrationsConfig, DistilConfig, ProblemsConfig
 from doubleback.rl.objective.config import AlgorithmConfig
+from doubleback.rl.scale import ScaleConfig
 
 if TYPE_CHECKING:
     from doubleback.recipes.recipe.schema import Recipe
@@ -56,7 +57,7 @@ def _unfit_for_sampling(recipe: "Recipe") -> Iterator[str]:
         f"rollout.max_rounds={recipe.rollout.max_rounds}": recipe.rollout.max_rounds > 1,
         "algorithm": recipe.algorithm != AlgorithmConfig(),
         "problems": recipe.problems != ProblemsConfig(),
-        f"scale.shards={recipe.scale.shards}": recipe.scale.shards > 1,
+        "scale": recipe.scale != ScaleConfig(),
         f"checkpoint.best={recipe.checkpoint.best}": recipe.checkpoint.best is not None,
     }
     for key in unfit:

@@ -187,13 +187,6 @@ def test_sizes_that_no_step_and_no_engine_can_have_are_refused():
     ]
 
 
-def test_a_shard_without_any_group_is_refused():
-    assert findings("countdown", "scale.shards=33", "rollout.prompts_per_step=32") == [
-        "scale.shards=33 cuts a step by whole groups, and rollout.prompts_per_step=32 are fewer; lower the first or "
-        "raise the second"
-    ]
-
-
 def test_override_without_value_is_explained():
     assert findings("countdown", "optim.lr") == ["override 'optim.lr': write it as key.path=value"]
 

@@ -1,0 +1,1 @@
+"""What of a run is in other processes: who computes its gradients."""

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from doubleback.eval.measures.branches import Branches, thought_of
+from doubleback.eval.measures.moves import Move
 from doubleback.rewards.builtin.countdown import grade
 from doubleback.rewards.types import Verdict
 
@@ -50,12 +51,17 @@ class Replay:
     is_verified_backtrack: bool
     """The answer is right; two branches or more, a true `no` before the last, which differs from all earlier ones; the
     thinking ends in a true `yes`; every result is right."""
+    moves: tuple[Move, ...] = field(default=(), compare=False, repr=False)
+    """The operations one by one, for a person."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
     """One operation as written."""
 
+    start: int
+    end: int
+    """Where it stands, in characters."""
     left: int
     operator: str
     right: int
@@ -69,9 +75,14 @@ class _Step:
         return max(self.left, self.right), self.operator, min(self.left, self.right)
 
     @property
-    def is_right(self) -> bool:
+    def value(self) -> int:
+        """What the operation makes, whatever it says."""
         values = {"+": self.left + self.right, "-": self.left - self.right, "*": self.left * self.right}
-        return values[self.operator] == self.result
+        return values[self.operator]
+
+    @property
+    def is_right(self) -> bool:
+        return self.value == self.result
 
 
 @dataclass(slots=True)
@@ -88,6 +99,7 @@ class _Search:
     tally: Counter[str] = field(default_factory=Counter)
     ends_in_yes: bool = False
     ends_in_true_yes: bool = False
+    moves: list[Move] = field(default_factory=list)
 
 
 def replay(completion: str, numbers: Sequence[int], target: int) -> Replay:
@@ -116,12 +128,14 @@ def replay(completion: str, numbers: Sequence[int], target: int) -> Replay:
         num_unparsed=search.tally["unparsed"],
         is_abandoned=not search.ends_in_yes,
         is_verified_backtrack=is_answer_right and _has_doubled_back(search),
+        moves=tuple(search.moves),
     )
 
 
 def _step_of(match: re.Match[str]) -> _Step:
     left, right, result = (int(match[name]) for name in ("left", "right", "result"))
-    return _Step(left, match["operator"], right, result, match["check"], match["descends"] is not None)
+    descends = match["descends"] is not None
+    return _Step(*match.span(), left, match["operator"], right, result, match["check"], descends)
 
 
 def _read_words(search: _Search, text: str) -> None:
@@ -149,14 +163,27 @@ def _take(search: _Search, step: _Step) -> None:
     search.tally["step"] += 1
     search.tally["illegal"] += not is_legal
     search.tally["arithmetic"] += not step.is_right
-    _judge(search, step, is_solved=is_legal and left_over.total() == 1 and step.result == search.target)
+    is_solved = is_legal and left_over.total() == 1 and step.result == search.target
+    is_check_true = _judge(search, step, is_solved)
+    search.moves.append(_move(step, len(search.path) - 1, is_legal, left_over, is_check_true))
     # An illegal step is entered only where the text says so, to keep the number of `back`s in step with the path.
     if step.check is None and (left_over.total() > 1 or step.descends):
         _enter(search, step, left_over)
 
 
-def _judge(search: _Search, step: _Step, is_solved: bool) -> None:
-    """Count the check of a step. It is held against the result as stated: a slip of arithmetic counts once."""
+def _move(step: _Step, depth: int, is_legal: bool, left_over: Counter[int], is_check_true: bool | None) -> Move:
+    """The step for a person: what is left after it, and what is wrong with it."""
+    faults = [] if is_legal else ["no such numbers are left"]
+    faults += [] if step.is_right else [f"makes {step.value}"]
+    left = " ".join(map(str, sorted(left_over.elements())))
+    return Move(step.start, step.end, depth, left, ", ".join(faults), step.check or "", is_check_true)
+
+
+def _judge(search: _Search, step: _Step, is_solved: bool) -> bool | None:
+    """Count the check of a step, and say whether it is true; None without one.
+
+    It is held against the result as stated: a slip of arithmetic counts once.
+    """
     is_yes = step.check == "yes"
     is_true = is_yes == is_solved
     if step.check is not None:
@@ -164,6 +191,7 @@ def _judge(search: _Search, step: _Step, is_solved: bool) -> None:
         search.tally["false check"] += not is_true
         search.branches.num_true_noes += is_true and not is_yes
     search.ends_in_yes, search.ends_in_true_yes = is_yes, is_yes and is_true
+    return None if step.check is None else is_true
 
 
 def _enter(search: _Search, step: _Step, state: Counter[int]) -> None:

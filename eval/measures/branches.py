@@ -27,9 +27,12 @@ R = TypeVar("R", bound=Replayed)
 
 
 def thought_of(completion: str) -> str:
-    """The thinking of a completion; of one without `</think>` what stands before `<answer>`, or all of it."""
+    """The thinking of a completion; of one without `</think>` what stands before `<answer>`, or all of it.
+
+    A character stands where it does in the completion.
+    """
     before, closing, _ = completion.rpartition("</think>")
-    return (before if closing else completion.partition("<answer>")[0]).replace("<think>", " ", 1)
+    return (before if closing else completion.partition("<answer>")[0]).replace("<think>", " " * len("<think>"), 1)
 
 
 @dataclass(slots=True)

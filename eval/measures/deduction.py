@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from doubleback.eval.measures.branches import Branches, thought_of
+from doubleback.eval.measures.moves import Move
 from doubleback.rewards.builtin.knights import (
     KNAVE,
     KNIGHT,
@@ -67,6 +68,8 @@ class Deduction:
     is_verified_backtrack: bool
     """The answer is right; two branches or more, a true `no` before the last, which differs from all earlier ones; the
     thinking ends in a true `yes` where the one open world is the solution; no error."""
+    moves: tuple[Move, ...] = field(default=(), compare=False, repr=False)
+    """The assumptions, derivations and checks one by one, for a person."""
 
 
 @dataclass(slots=True)
@@ -83,6 +86,7 @@ class _Search:
     tally: Counter[str] = field(default_factory=Counter)
     last_check: str = ""
     """`yes`, `no`, `open`, or nothing where the last word was no check."""
+    moves: list[Move] = field(default_factory=list)
 
 
 def replay(completion: str, statements: Sequence[str]) -> Deduction:
@@ -95,7 +99,7 @@ def replay(completion: str, statements: Sequence[str]) -> Deduction:
     position = 0
     for match in _STEP.finditer(thought):
         _read_words(search, thought[position : match.start()])
-        _take(search, match)
+        search.moves.append(_moved(search, match))
         position = match.end()
     _read_words(search, thought[position:])
     is_right = grade(completion, statements).verdict == Verdict.CORRECT
@@ -109,6 +113,7 @@ def replay(completion: str, statements: Sequence[str]) -> Deduction:
         num_unparsed=search.tally["unparsed"],
         is_abandoned=search.last_check != "yes",
         is_verified_backtrack=is_right and _has_doubled_back(search),
+        moves=tuple(search.moves),
     )
 
 
@@ -126,6 +131,19 @@ def _leave(search: _Search, depth: int) -> None:
     """Go back to the place with so many assumptions."""
     search.has_gone_back |= depth < len(search.assumed)
     del search.path[depth + 1 :], search.assumed[depth:]
+
+
+def _moved(search: _Search, match: re.Match[str]) -> Move:
+    """Take a step, and describe it for a person: what its tallies say of it, and which worlds are open after it."""
+    errors, false_checks = search.tally["error"], search.tally["false check"]
+    _take(search, match)
+    # An assumption stands where it was made, what follows it one branch deeper.
+    depth = max(len(search.assumed) - (match["assumed"] is not None), 0)
+    num_open = len(search.path[-1])
+    leaves = f"{num_open} world{'' if num_open == 1 else 's'} open"
+    fault = "does not follow" if search.tally["error"] > errors else ""
+    is_true = None if not search.last_check else search.tally["false check"] == false_checks
+    return Move(*match.span(), depth, leaves, fault, search.last_check, is_true)
 
 
 def _take(search: _Search, match: re.Match[str]) -> None:

@@ -28,7 +28,7 @@ class Measure:
 
     def fits(self, columns: Mapping[str, Any]) -> bool:
         """Whether every column that it reads is there and of its type."""
-        return all(_is_of(kind, columns.get(name)) for name, kind in self.columns.items())
+        return fit(self.columns, columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,11 @@ def shared(measures: Sequence[Measure]) -> Measure:
         return next(measure for measure in measures if measure.fits(columns)).of(columns, text)
 
     return _Shared(first.label, {}, of, first.by_verdict, measures) if len(measures) > 1 else first
+
+
+def fit(kinds: Mapping[str, Any], columns: Mapping[str, Any]) -> bool:
+    """Whether every column of `kinds` is among the columns, and of its type."""
+    return all(_is_of(kind, columns.get(name)) for name, kind in kinds.items())
 
 
 def _is_of(kind: Any, value: Any) -> bool:

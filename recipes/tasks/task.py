@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import ModelWrapValidatorHandler, field_validator, model_validator
 
 from doubleback.eval.measures.measure import Measure, shared
+from doubleback.eval.measures.moves import Moves
 from doubleback.eval.prompts.prompt import HOLE
 from doubleback.rewards.answers.thinking import find_convention
 from doubleback.rewards.contract.lookup import is_location, locate, offered
@@ -71,6 +72,8 @@ class Task(Section):
 
     measures: ClassVar[Mapping[str, Measure]] = MappingProxyType({})
     """Name -> an exact measure of a completion, reported by every evaluation; the first tells most."""
+    moves: ClassVar[Moves | None] = None
+    """How a completion is replayed move by move, for who looks at samples; None where it cannot be."""
 
     name: str
     """Which task: a name (doubleback list), `package.module:attr` or `path.py:attr`. The other keys are the task's."""
@@ -147,6 +150,12 @@ def shipped_measures() -> dict[str, Measure]:
         for name, measure in find_task(task).measures.items():
             found.setdefault(name, []).append(measure)
     return {name: shared(measures) for name, measures in found.items()}
+
+
+def all_moves() -> list[Moves]:
+    """How completions are replayed, of all tasks that come with doubleback or that an installed package offers."""
+    tasks = map(find_task, [*shipped_tasks(), *offered(GROUP)])
+    return [task.moves for task in tasks if task.moves is not None]
 
 
 def find_task(name: str) -> type[Task]:

@@ -14,6 +14,7 @@ from annotated_types import MinLen
 from pydantic import Field, model_validator
 
 from doubleback.eval.measures.measure import Measure
+from doubleback.eval.measures.moves import Move, Moves
 from doubleback.recipes.tasks.task import Splits, Task, split_of
 from doubleback.rewards.types import ConfigError, Problem
 
@@ -46,7 +47,19 @@ def steps_shown(made: Sequence[int], text: str) -> float:
 
 def has_wrong_step(text: str) -> bool:
     """Whether the text states a step a + b = c or a - b = c that is not so."""
-    return any(total != left + (right if sign == "+" else -right) for left, sign, right, total in _stated(text))
+    return any(move.fault for move in stated_moves({}, text))
+
+
+def stated_moves(columns: Mapping[str, object], text: str) -> list[Move]:
+    """The steps that the text states, one beside the other: none branches off."""
+    stated = zip(STATED.finditer(text), _stated(text), strict=True)
+    return [Move(*match.span(), 0, str(step[-1]), _fault(step)) for match, step in stated]
+
+
+def _fault(step: Step) -> str:
+    left, sign, right, total = step
+    value = left + (right if sign == "+" else -right)
+    return "" if total == value else f"makes {value}"
 
 
 def _stated(text: str) -> list[Step]:
@@ -64,6 +77,7 @@ class ChainSum(Task):
     """Sums and differences of numbers in words; level n has n numbers."""
 
     measures = MEASURES
+    moves = Moves(COLUMNS, stated_moves)
 
     levels: Annotated[list[Annotated[int, Field(ge=2, le=12)]], Field(min_length=1)] = [2, 3, 4]  # noqa: RUF012
     """How many numbers a problem has; each is a level of its own, in the column `level` (problems.level=level)."""

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from doubleback.eval.measures.backtracking import Replay, replay
 from doubleback.eval.measures.branches import search_measures
+from doubleback.eval.measures.moves import Moves
 from doubleback.recipes.pretrain.traces import TraceType, search_trace
 from doubleback.recipes.tasks.countdown.traces import make_trace, search
 from doubleback.recipes.tasks.task import Splits, Task, Trace
@@ -37,6 +38,7 @@ class Countdown(Task):
     """Reach a target from three or four numbers, each used once; every such problem, enumerated."""
 
     measures = MEASURES
+    moves = Moves(COLUMNS, lambda columns, text: _replay(columns, text).moves)
 
     num_numbers: Annotated[int, Field(ge=min(NUM_NUMBERS), le=max(NUM_NUMBERS))] = 3
     """Numbers per problem; 4 is the harder setting."""

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from doubleback.eval.measures.branches import search_measures
 from doubleback.eval.measures.deduction import Deduction, replay
+from doubleback.eval.measures.moves import Moves
 from doubleback.recipes.pretrain.traces import TraceType
 from doubleback.recipes.tasks.knights.problems import NUM_PEOPLE, problems
 from doubleback.recipes.tasks.knights.traces import make_trace
@@ -36,6 +37,7 @@ class Knights(Task):
     """Who of two to four people tells the truth, and who lies? Every such problem, enumerated."""
 
     measures = MEASURES
+    moves = Moves(COLUMNS, lambda columns, text: _replay(columns, text).moves)
 
     people: Annotated[list[People], Field(min_length=1)] = Field(default=[2, 3, 4])
     """How many people a problem has; several numbers mix them, and `problems.level: level` climbs from few to many."""

@@ -39,6 +39,7 @@ def take(page: Page, out: Path, arguments: argparse.Namespace) -> None:
     for key in arguments.press:
         page.keyboard.press(key)
     page.wait_for_load_state("networkidle")
+    page.evaluate("scrollTo(0, 0)")  # what sticks to the top stands where it belongs
     if arguments.part:
         page.locator(arguments.part).first.screenshot(path=out)
     elif arguments.tall:

@@ -33,6 +33,7 @@ ELEMENTS = (
     ),
     *("table", "caption", "thead", "tbody", "tr", "th", "td", "figure", "figcaption", "article", "button", "input"),
     *("svg", "g", "path", "defs", "use", "clippath", "rect", "text", "tspan", "label", "select", "option", "code"),
+    *("form", "fieldset", "legend", "dialog", "kbd"),
 )
 
 

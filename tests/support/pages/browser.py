@@ -63,8 +63,6 @@ def opened(browser: Browser, path: Path, view: str = "light", **options: Any) ->
     """The page of a file, opened from disk in one of `VIEWS` and watched from before its first byte."""
     context = browser.new_context(**{**VIEWS[view], **options})
     page, address = context.new_page(), path.resolve().as_uri()
-    if view == "print":
-        page.emulate_media(media="print")
     watched = Watched(page)
     page.on("console", lambda line: watched.complaints.append(line.text) if line.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: watched.complaints.append(str(error)))
@@ -78,6 +76,7 @@ def opened(browser: Browser, path: Path, view: str = "light", **options: Any) ->
     protocol.on("Network.requestWillBeSent", note)
     try:
         page.goto(address)
+        page.emulate_media(media="print" if view == "print" else None)  # after the page is there: before, it is lost
         yield watched
     finally:
         context.close()

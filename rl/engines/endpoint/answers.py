@@ -40,7 +40,7 @@ def _completion(choice: Any, seed: int) -> Completion:
     if not isinstance(text, str):
         raise MalformedError(f"choice {choice.index} has no text, and ended for the reason {reason!r}")
     ids = getattr(choice, "token_ids", None) or ()
-    if not (isinstance(ids, list | tuple) and all(isinstance(number, int) for number in ids)):
+    if not (isinstance(ids, list | tuple) and all(type(number) is int for number in ids)):
         raise MalformedError(f"choice {choice.index} has token_ids that are no list of numbers")
     return Completion(
         text=text,

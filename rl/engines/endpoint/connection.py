@@ -4,10 +4,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
-from openai import OpenAI
+from openai import DefaultHttpxClient, OpenAI, OpenAIError
 
-from doubleback.rl.engines.endpoint.keys import headers_for, key_for
+from doubleback.rl.engines.endpoint.answers import MalformedError
+from doubleback.rl.engines.endpoint.keys import headers_for, is_loopback, key_for
 
 CONCURRENCY = 32
 """Requests that are under way at the same time."""
@@ -15,6 +17,8 @@ TRIES = 5
 """Of one request."""
 TIMEOUT_SECONDS = 1800.0
 """For one request."""
+FAILURES = (OpenAIError, MalformedError, ValueError, RecursionError)
+"""What a request may raise that a server has failed; the last two of what is no JSON, or has no end of brackets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +30,16 @@ class Connection:
 
 
 def connected(url: str, key_variable: str | None) -> Connection:
-    """The connection to `url`, with the key that it may have (`rl.engines.endpoint.keys`). Nothing is asked yet."""
+    """The connection to `url`, with the key that it may have (`rl.engines.endpoint.keys`). Nothing is asked yet.
+
+    No redirection is followed: it would take the questions to a server that nobody named. What goes over plain http,
+    to this machine that is, passes no proxy of the environment, which could read it.
+    """
     key = key_for(url, key_variable, os.environ)
-    client = OpenAI(base_url=url, api_key=key or "", admin_api_key="", max_retries=0, timeout=TIMEOUT_SECONDS)
+    plain = urlsplit(url).scheme.lower() == "http" and is_loopback(urlsplit(url).hostname or "")
+    http = DefaultHttpxClient(follow_redirects=False, trust_env=not plain, timeout=TIMEOUT_SECONDS)
+    settings = {"api_key": key or "", "admin_api_key": "", "max_retries": 0, "timeout": TIMEOUT_SECONDS}
+    client = OpenAI(base_url=url, http_client=http, **settings)
     return Connection(client, headers_for(url, key, os.environ))
 
 

@@ -2,16 +2,16 @@
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from threading import Lock
 from typing import Any
 
-from openai import APIStatusError, BadRequestError, OpenAIError, UnprocessableEntityError
+from openai import APIStatusError, BadRequestError, UnprocessableEntityError
 
-from doubleback.rewards.types import ConfigError, Problem, RunError
-from doubleback.rl.engines.endpoint.answers import MalformedError, completions_of
-from doubleback.rl.engines.endpoint.connection import CONCURRENCY, TRIES, connected, words_of
+from doubleback.rewards.types import MAX_SHOWN, ConfigError, Problem, RunError
+from doubleback.rl.engines.endpoint.answers import completions_of
+from doubleback.rl.engines.endpoint.connection import CONCURRENCY, FAILURES, TRIES, connected, words_of
 from doubleback.rl.engines.engine import Load, OnGroup
 from doubleback.rl.types import Group, Sampling
 
@@ -54,7 +54,7 @@ class EndpointEngine:
         self._client, self._headers = connection.client, connection.headers
         served = self._served(url)
         if model not in served:
-            raise ConfigError(f"--endpoint {url} does not serve {model!r}; it serves {', '.join(served)}")
+            raise ConfigError(f"--endpoint {url} does not serve {model!r}; it serves {_few(served)}")
         if served[model] != VLLM:
             self._refuse("return_token_ids", "only vLLM knows it, and this server does not say that it is one")
 
@@ -62,7 +62,7 @@ class EndpointEngine:
         """Model -> who owns it, as the server lists them."""
         try:
             listed = getattr(self._client.models.list(extra_headers=self._headers), "data", None)
-        except (OpenAIError, ValueError) as error:  # the last of what is no JSON
+        except FAILURES as error:
             way_out = "give the address that ends in /v1"
             if isinstance(error, APIStatusError) and error.status_code in NO_RIGHT:
                 way_out = "name the variable that holds its key: --api-key-env NAME"
@@ -117,7 +117,7 @@ class EndpointEngine:
                 answer = self._answer(problem, sampling, seed)
                 completions = completions_of(answer, sampling.group_size, seed)
                 break
-            except (OpenAIError, MalformedError, ValueError) as error:  # the last of what is no JSON
+            except FAILURES as error:
                 reason = words_of(error)
                 if isinstance(error, APIStatusError) and error.status_code in NO_RIGHT:
                     raise ConfigError(f"problem {problem.id}: the endpoint refuses the key: {reason}") from error
@@ -186,3 +186,9 @@ class EndpointEngine:
         if self._options:
             extra["chat_template_kwargs"] = self._options
         return self._client.chat.completions.create(messages=conversation, **known)
+
+
+def _few(names: Iterable[str], most: int = 20) -> str:
+    listed = sorted(names)
+    more = f" and {len(listed) - most:,} more" if len(listed) > most else ""
+    return f"{', '.join(name[:MAX_SHOWN] for name in listed[:most])}{more}"

@@ -25,7 +25,7 @@ def key_for(url: str, variable: str | None, environment: Mapping[str, str]) -> s
     """
     parts = urlsplit(url)
     host = (parts.hostname or "").lower()
-    is_secret = parts.scheme == "https" or _is_loopback(host)
+    is_secret = parts.scheme == "https" or is_loopback(host)
     if variable is None:
         return environment.get(OPENAI_KEY) if _is_openai(host) and is_secret else None
     if not environment.get(variable):
@@ -54,7 +54,8 @@ def _is_openai(host: str) -> bool:
     return host == OPENAI_HOST or host.endswith(f".{OPENAI_HOST}")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether the name or address is this machine's own for certain."""
     if host == "localhost":
         return True
     try:

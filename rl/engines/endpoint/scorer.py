@@ -1,19 +1,22 @@
 """A teacher behind a vLLM server: what it says of given ids (`prompt_logprobs` of its completions)."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from openai import APIConnectionError, APIStatusError, OpenAIError
+from openai import APIStatusError
 
 from doubleback.rewards.types import ConfigError, RunError
 from doubleback.rl.engines.endpoint.answers import MalformedError
-from doubleback.rl.engines.endpoint.connection import CONCURRENCY, TRIES, connected, words_of
+from doubleback.rl.engines.endpoint.connection import CONCURRENCY, FAILURES, TRIES, connected, words_of
 from doubleback.rl.types import TokenSequence
 
 FIELD = "prompt_logprobs"
 """What of vLLM's server asks for the log-probability of each token of a prompt, at temperature 1."""
+ROUNDING = 1e-3
+"""What a log-probability may exceed 0 by."""
 
 
 class EndpointScorer:
@@ -48,7 +51,7 @@ class EndpointScorer:
         try:
             client = self._client.with_options(base_url=root)
             answer = client.post("/tokenize", body=asked, cast_to=object, options={"headers": self._headers})
-        except (OpenAIError, ValueError) as error:
+        except FAILURES as error:
             raise ConfigError(
                 f"distil.teacher={self._url} does not say how it reads a text (/tokenize): {words_of(error)}; "
                 "serve the teacher with vLLM, and give the address that ends in /v1"
@@ -77,7 +80,7 @@ class EndpointScorer:
                         f"{self._model} with vLLM, or name the variable that holds its key: distil.api_key_env=NAME"
                     ) from error
                 reason = words_of(error)
-            except (APIConnectionError, MalformedError, ValueError) as error:  # the last of what is no JSON
+            except FAILURES as error:
                 reason = words_of(error)
             if attempt < TRIES:
                 self._say(f"retry: distil.teacher={self._url}: {reason}; try {attempt + 1} of {TRIES}")
@@ -110,7 +113,8 @@ def logprobs_of(answer: Any, completion_ids: Sequence[int]) -> tuple[float, ...]
     for index, entry in zip(completion_ids, listed[-len(completion_ids) :], strict=True):
         said = entry.get(str(index)) if isinstance(entry, dict) else None
         value = said.get("logprob") if isinstance(said, dict) else None
-        if not isinstance(value, int | float) or isinstance(value, bool):
-            raise MalformedError(f"its {FIELD} have no number for token {index}")
+        # NaN and infinity, which Python's JSON reads, are none either; above 0 by more than rounding nothing is.
+        if not isinstance(value, int | float) or isinstance(value, bool) or not -math.inf < value <= ROUNDING:
+            raise MalformedError(f"its {FIELD} have no log-probability for token {index}")
         values.append(float(value))
     return tuple(values)

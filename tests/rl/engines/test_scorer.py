@@ -1,6 +1,7 @@
 """A teacher behind a server: what is asked of it, how its answers are read, and what is refused."""
 
 import json
+import math
 from threading import Lock
 
 import pytest
@@ -89,6 +90,9 @@ def test_what_fails_is_asked_again_and_said(scorer, server, said):
         [None, {"8": {"logprob": -1.0}}],
         [None, {"7": {"logprob": None}}],
         [None, {"7": {"logprob": True}}],
+        [None, {"7": {"logprob": math.nan}}],
+        [None, {"7": {"logprob": -math.inf}}],
+        [None, {"7": {"logprob": 0.5}}],
         [None, None],
         "none",
     ],

@@ -106,6 +106,9 @@ def chosen(**changes):
         (chosen(finish_reason=None), "choice 1 ended for the reason None"),
         (chosen(finish_reason="error"), "choice 1 ended for the reason 'error'"),
         (chosen(token_ids=["a"]), "choice 1 has token_ids that are no list of numbers"),
+        (chosen(token_ids=[True]), "choice 1 has token_ids that are no list of numbers"),
+        (chosen(index=True), "its choices are not numbered from 0 to 1"),
+        (lambda answer: b"[" * 100_000, "maximum recursion depth exceeded"),
     ],
 )
 def test_an_answer_that_cannot_be_completions_is_tried_again_and_named(
@@ -151,6 +154,8 @@ def test_an_empty_message_is_an_empty_completion_and_thoughts_stand_before_their
         (200, {}, "lists no models; give the address that ends in /v1"),
         (200, b"<html>", "does not answer: Expecting value: line 1 column 1 (char 0); give the address that ends in"),
         (200, {"data": [None, {"id": "big"}]}, "does not serve 'tiny'; it serves None, big"),
+        (200, {"data": [{"id": f"m{n:03d}"} for n in range(300)]}, "m018, m019 and 280 more"),
+        (200, b"[" * 100_000, "does not answer: maximum recursion depth exceeded"),
         (401, {"error": "who?"}, "name the variable that holds its key: --api-key-env NAME"),
     ],
 )
@@ -222,6 +227,27 @@ def test_a_server_gets_the_key_that_is_named_for_it(server, sample, account, mon
     sample(problems=PROBLEMS[:1], key_variable="MINE")
     assert {headers["authorization"] for headers in server.headers} == {"Bearer sk-mine"}
     assert "secret" not in str(server.headers)
+
+
+def test_plain_http_to_this_machine_passes_no_proxy(server, sample, monkeypatch):
+    """Which could read the key; an https endpoint may have one, through which it is a tunnel."""
+    monkeypatch.setenv("MINE", "sk-mine")
+    with served_openai() as proxy:
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url.removesuffix("/v1"))
+        sample(problems=PROBLEMS[:1], key_variable="MINE")
+        assert proxy.headers == []
+    assert {headers["authorization"] for headers in server.headers} == {"Bearer sk-mine"}
+
+
+def test_no_redirection_is_followed(server, sample, said, monkeypatch):
+    """Neither questions nor keys go to a server that nobody named."""
+    monkeypatch.setattr(module.time, "sleep", lambda seconds: None)
+    with served_openai() as other:
+        server.moved = f"{other.url}/completions"
+        with pytest.raises(RunError, match=r"problem a: the endpoint failed 5 times, at last with .*307"):
+            sample(problems=PROBLEMS[:1])
+        assert (other.asked, other.headers) == ([], [])
 
 
 def test_openai_itself_gets_its_account():

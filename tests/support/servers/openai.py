@@ -25,6 +25,8 @@ class Server:
     """The same of the list of models."""
     status: int = 200
     """With which that list is sent."""
+    moved: str | None = None
+    """Where every request for completions is sent on to, if anywhere."""
     asked: list[Mapping[str, Any]] = field(default_factory=list)
     """The body of every request for completions."""
     headers: list[Mapping[str, str]] = field(default_factory=list)
@@ -54,6 +56,9 @@ class _Handler(Handler):
         self._note()
         with self.told.lock:
             self.told.asked.append(body)
+        if self.told.moved is not None:
+            self.send(307, {}, Location=self.told.moved)
+            return
         if unknown := sorted(body.keys() - self.told.known):
             self.send(self.told.refusal, {"error": {"message": f"{unknown[0]}: extra fields not permitted"}})
             return

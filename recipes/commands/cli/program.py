@@ -278,6 +278,7 @@ def compare_evaluations(
 app.command()(models.pretrain)
 app.command()(runs.show)
 app.command()(runs.verify)
+app.command()(runs.export)
 app.command()(runs.report)
 
 

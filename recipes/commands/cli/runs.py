@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from doubleback.eval.show.console import Console
+from doubleback.rewards.types import ConfigError
 
 console = Console()
 
@@ -45,3 +46,20 @@ def report(
     from doubleback.recipes.commands.reports.on_demand import report as write_report
 
     write_report(folders, out, console)
+
+
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="RUN|EVAL", help="A run, or an evaluation.")],
+    to: Annotated[str, typer.Option(help="inspect: logs of inspect_ai, which `inspect view` opens.")],
+    out: Annotated[Path | None, typer.Option(help="A new folder. Default: inspect in the folder.")] = None,
+) -> None:
+    """Write every evaluation of a run, or one, in the form of another program."""
+    from doubleback.recipes.publish.inspect_logs import export as write_logs
+    from doubleback.rewards.settings import require_folder
+    from doubleback.rl.run.names import newest_run
+
+    if to != "inspect":
+        raise ConfigError(f"--to {to}: choose inspect")
+    require_folder(folder, "")
+    for path in write_logs(folder, out or newest_run(folder) / "inspect"):
+        console.print(f"log     {path}", soft_wrap=True)

@@ -42,10 +42,19 @@ class _Markup:
     markup: Markup
 
 
-def page(heading: Heading, before: Sequence[Section], after: Sequence[Section], folders: Sequence[Path]) -> bytes:
-    """The whole file: `before`, the samples of `folders`, `after`; it names the sections that have nothing to show."""
+def page(
+    heading: Heading,
+    before: Sequence[Section],
+    after: Sequence[Section],
+    folders: Sequence[Path],
+    most_samples: int | None = None,
+) -> bytes:
+    """The whole file: `before`, the samples of `folders`, `after`; it names the sections that have nothing to show.
+
+    `most_samples`: of each step; None: all that fit.
+    """
     bare = _page(heading, before, after, None)
-    samples = samples_section(folders, MOST_BYTES - len(bare))
+    samples = samples_section(folders, MOST_BYTES - len(bare), most_samples)
     return bare if samples is None else _page(heading, before, after, samples)
 
 

@@ -29,15 +29,20 @@ AFTER: tuple[RunSection, ...] = (settings, environment, commands)
 """Sections before the samples and after them."""
 
 
-def report_of(folders: Sequence[Path], tables: Sequence[Block] = (), title: str | None = None) -> bytes:
+def report_of(
+    folders: Sequence[Path],
+    tables: Sequence[Block] = (),
+    title: str | None = None,
+    most_samples: int | None = None,
+) -> bytes:
     """The page of these folders: runs, or one evaluation, or two; a run beside an evaluation is none of these.
 
-    `tables` go before the headline's own, and `title` stands for the names of the runs. ConfigError where that is not
-    what the folders hold.
+    `tables` go before the headline's own, and `title` stands for the names of the runs; `most_samples` are shown of
+    each step of a run, None: all that fit. ConfigError where that is not what the folders hold.
     """
     evaluations = [folder for folder in folders if not is_run(folder) and (folder / SUMMARY).exists()]
     if not evaluations:
-        return _runs(folders, tables, title)
+        return _runs(folders, tables, title, most_samples)
     if others := [folder for folder in folders if folder not in evaluations]:
         raise ConfigError(f"{others[0]} is no evaluation, and {evaluations[0]} is one; give runs alone or these alone")
     if len(evaluations) > 2:
@@ -45,13 +50,13 @@ def report_of(folders: Sequence[Path], tables: Sequence[Block] = (), title: str 
     return _evaluations(evaluations)
 
 
-def _runs(folders: Sequence[Path], tables: Sequence[Block], title: str | None) -> bytes:
+def _runs(folders: Sequence[Path], tables: Sequence[Block], title: str | None, most_samples: int | None) -> bytes:
     runs = read_runs(folders)
     heading = _heading_of_one(runs[0]) if len(runs) == 1 else _heading_of_several(runs)
     heading = heading if title is None else replace(heading, title=title)
     before = [of(runs) for of in BEFORE]
     before[0] = Section(before[0].name, before[0].title, [*tables, *before[0].blocks])
-    return page(heading, before, [of(runs) for of in AFTER], [run.path for run in runs])
+    return page(heading, before, [of(runs) for of in AFTER], [run.path for run in runs], most_samples)
 
 
 def _heading_of_one(run: RunContent) -> Heading:

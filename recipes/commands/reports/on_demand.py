@@ -29,8 +29,11 @@ def report(folders: Sequence[Path], out: Path | None, console: Console) -> None:
     console.print(f"report  {out}", soft_wrap=True)
 
 
-def write(folders: Sequence[Path], out: Path) -> None:
-    """Write the page into the file `out`; of the folder of a recipe of stages its stages side by side."""
+def write(folders: Sequence[Path], out: Path, most_samples: int | None = None) -> None:
+    """Write the page into the file `out`; of the folder of a recipe of stages its stages side by side.
+
+    `most_samples`: of each step of a run; None: all that fit.
+    """
     opened, tables = list[Path](), list[Table]()
     for folder in folders:
         opened += stage_folders(folder) if is_road(folder) else [folder]
@@ -38,7 +41,7 @@ def write(folders: Sequence[Path], out: Path) -> None:
     if not opened:
         raise ConfigError(f"{folders[0]} has no stage that has begun; there is nothing to report yet")
     of_a_road = folders[0].absolute().name if len(folders) == 1 and tables else None
-    write_atomically(out, report_of(opened, tables, of_a_road))
+    write_atomically(out, report_of(opened, tables, of_a_road, most_samples))
 
 
 def _stages(folder: Path) -> list[Table]:

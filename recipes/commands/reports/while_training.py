@@ -7,12 +7,15 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from doubleback.eval.compare import SUMMARY
 from doubleback.eval.show.console import Console
 from doubleback.recipes.commands.reports.on_demand import REPORT, write
 from doubleback.rewards.types import first_line
 
 MOST_SHARE = 0.005
 """Of the run's time that reports may take while it goes on."""
+MOST_SAMPLES = 32
+"""Of each step that a run's own report shows, in whole groups: packing all of them would take as long as a step."""
 FIRST_SECONDS = 1.0
 """What one is taken to cost before one was written."""
 
@@ -38,7 +41,7 @@ class ReportWriter:
 def written_or_said(folder: Path, console: Console) -> bool:
     """Write the report of a run or an evaluation into its folder; where that fails, one line says why."""
     try:
-        write([folder], folder / REPORT)
+        write([folder], folder / REPORT, None if (folder / SUMMARY).exists() else MOST_SAMPLES)
     except Exception as error:  # noqa: BLE001 - of a library or ours, no fault in a picture may end what it is of
         console.print(f"report  not written ({type(error).__name__}: {first_line(error)})", soft_wrap=True)
         return False

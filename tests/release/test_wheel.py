@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from support.paths import ROOT
-from support.published import published_files
 
 FOLDERS = ("rewards", "rl", "eval", "recipes")
 
@@ -33,9 +32,9 @@ def test_sdist_of_the_unpacked_sdist_is_the_same_to_the_last_byte(sdist: Path, s
     assert (tmp_path / sdist.name).read_bytes() == sdist.read_bytes()
 
 
-def test_wheel_has_every_module_and_data_file(wheel: Path) -> None:
+def test_wheel_has_every_module_and_data_file(wheel: Path, published_files: list[Path]) -> None:
     packed = set(zipfile.ZipFile(wheel).namelist())
-    ours = [name for name in published_files() if name.parts[0] in FOLDERS]
+    ours = [name for name in published_files if name.parts[0] in FOLDERS]
     wanted = {name for name in ours if name.suffix in {".py", ".yaml"} or name.name == "py.typed"}
     wanted |= {name for name in ours if name.parts[:2] == ("recipes", "bases")}
     assert {f"doubleback/{name.as_posix()}" for name in wanted} <= packed
@@ -71,11 +70,11 @@ def test_modules_import_from_the_wheel(wheel: Path, tmp_path: Path) -> None:
     assert found.stdout.strip() == str(tmp_path / "doubleback/rewards/types.py")
 
 
-def test_no_published_file_names_a_path_of_a_machine() -> None:
+def test_no_published_file_names_a_path_of_a_machine(published_files: list[Path]) -> None:
     pattern = re.compile(rb"(?<!\w)/(" + b"|".join([b"work", b"farm", b"root"]) + rb")/")
     found = [
         f"{name}:{number}"
-        for name in published_files()
+        for name in published_files
         if not (ROOT / name).is_symlink()
         for number, line in enumerate((ROOT / name).read_bytes().splitlines(), start=1)
         if pattern.search(line)

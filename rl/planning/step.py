@@ -110,11 +110,12 @@ class Machine:
         )
 
     def _update(self, shape: Shape, workload: Workload, num_learning: int) -> float:
-        """No GPU has less than one completion; more GPUs than shards have nothing to do."""
-        shards = min(num_learning, workload.num_shards or num_learning, workload.num_completions)
+        """Each GPU takes one shard after the other; more GPUs than shards have nothing to do."""
+        shards = workload.shards(num_learning)
+        share = math.ceil(shards / num_learning) / shards if num_learning > 1 else 1.0
         reached = self.gpu.flops * LEARNING_SHARE["experts" if shape.num_experts else "dense"]
         length = workload.prompt_tokens + workload.mean_tokens
-        return workload.learned_tokens * workload.passes * shape.forward_flops(length) / (reached * shards)
+        return share * workload.learned_tokens * workload.passes * shape.forward_flops(length) / reached
 
     def _canaries(self, replica: Replica, workload: Workload) -> float:
         """Two completions for each canary problem, read by every replica and by the learner, beside one another."""
@@ -128,7 +129,7 @@ def reduced(workload: Workload, num_learning: int) -> float:
     """Seconds for the gradient of every shard to reach the one place where they are summed in their order."""
     if num_learning == 1:
         return 0.0
-    shards = workload.num_shards or num_learning
+    shards = workload.shards(num_learning)
     near = shards * min(1.0, MACHINE / num_learning)
     return workload.gradient_bytes * (near / WITHIN + (shards - near) / NETWORK)
 

@@ -5,6 +5,8 @@ import random
 from dataclasses import dataclass
 from statistics import NormalDist, fmean
 
+FEWEST_SHARDS = 8
+"""What scale.shards is where workers compute gradients and the recipe does not say: `rl.scale`."""
 SPREAD = 0.7
 """Standard deviation of the logarithm of a completion's length, before the longest are cut off."""
 
@@ -73,7 +75,9 @@ class Workload:
     """What a shard sends to where the update is made."""
     num_canaries: int
     num_shards: int | None = None
-    """Into which a step's gradient is cut; None: one for each GPU that learns."""
+    """Into which a step's gradient is cut; None: `shards` says."""
+    most_shards: int | None = None
+    """Of those that nobody fixed; None: one for each GPU that learns, whatever their number."""
     is_prompt_shared: bool = True
     """Whether the learner computes a problem's prompt once for all of its completions."""
     max_lag: int = 1
@@ -87,6 +91,14 @@ class Workload:
     def tokens(self) -> float:
         """Sampled in the step."""
         return self.num_completions * self.mean_tokens
+
+    def shards(self, num_learning: int) -> int:
+        """Into how many parts a step's gradient is cut where so many GPUs learn. As many as there are, `FEWEST_SHARDS`
+        and more, but none without a problem of its own, where the recipe leaves it open.
+        """
+        if self.num_shards is not None:
+            return self.num_shards
+        return num_learning if self.most_shards is None else min(max(FEWEST_SHARDS, num_learning), self.most_shards)
 
     @property
     def learned_tokens(self) -> float:

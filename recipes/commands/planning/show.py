@@ -114,6 +114,8 @@ def workload_of(recipe: Recipe, prompt_tokens: int, mean_tokens: int, memory: Me
         adapter_bytes=memory.gradients,
         gradient_bytes=memory.gradients,
         num_canaries=recipe.sync.num_canaries,
+        num_shards=recipe.scale.shards if recipe.scale.trainers or recipe.scale.shards > 1 else None,
+        most_shards=recipe.rollout.prompts_per_step,
         is_prompt_shared=recipe.optim.pack and recipe.optim.share_prompts,
         max_lag=recipe.rollout.max_lag,
     )

@@ -10,7 +10,8 @@ from doubleback.rl.planning.accelerators import ACCELERATORS, Accelerator
 from doubleback.rl.planning.published import MEASURED, QWEN3_30B_A3B
 from doubleback.rl.planning.sampling import Replica, num_gpus_for, sampled
 from doubleback.rl.planning.step import COUNTS, Machine, plan, pushed, reduced
-from doubleback.rl.planning.workload import Shape, Workload, lengths
+from doubleback.rl.planning.workload import FEWEST_SHARDS, Shape, Workload, lengths
+from doubleback.rl.scale import SHARDS
 
 GPU = Accelerator(memory=10e9, bandwidth=1e12, flops=1e15, source="invented")
 DENSE = Shape(1e9, 0, 1, 0, num_layers=10, attention_width=100, kv_bytes=1000, width=2)
@@ -67,6 +68,17 @@ def test_what_travels_by_hand():
     assert reduced(STEP, 4) == pytest.approx(4 * 0.13)
     assert reduced(STEP, 16) == pytest.approx(8 * 0.13 + 8 * 1.3 / 3)
     assert reduced(replace(STEP, num_shards=4), 16) == pytest.approx(2 * 0.13 + 2 * 1.3 / 3)
+
+
+def test_a_step_is_cut_into_eight_shards_or_one_for_each_gpu_or_one_for_each_problem():
+    assert FEWEST_SHARDS == SHARDS
+    assert [STEP.shards(number) for number in (2, 16, 128)] == [2, 16, 128]  # nobody says how many there may be
+    free = replace(STEP, most_shards=64)
+    assert [free.shards(number) for number in (2, 16, 128)] == [8, 16, 64]
+    assert replace(free, num_shards=4).shards(128) == 4
+    steps = [Machine(GPU, 1).step(DENSE, free, 8 + number, "split", 8 / (8 + number)) for number in (1, 3, 8)]
+    alone, three, eight = (step.update for step in steps)
+    assert (alone / three, alone / eight) == (pytest.approx(8 / 3), pytest.approx(8))  # of 8 shards one has 3 to do
 
 
 def test_engines_take_as_many_gpus_as_their_weights_and_cache_need():

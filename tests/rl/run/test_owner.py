@@ -12,6 +12,7 @@ import pytest
 from doubleback.rewards.types import ConfigError, RunError
 from doubleback.rl.run.owner import LOCK, claimed, owned, owned_output, owner_of
 
+NUM_AT_ONCE = 6
 WHO = rf"process {os.getpid()} on {socket.gethostname()} since 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d"
 
 
@@ -80,3 +81,28 @@ def test_a_file_that_goes_away_meanwhile_is_one_line_and_another_error_stays_wha
         (tmp_path / "run" / "a.json").read_text()
     with pytest.raises(FileNotFoundError), owned(tmp_path / "run"):
         (tmp_path / "elsewhere").read_text()
+
+
+def test_of_many_processes_that_start_at_once_one_works_and_the_others_are_refused(tmp_path):
+    """The owner works until all the others have ended."""
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from doubleback.rewards.types import ConfigError; from doubleback.rl.run.owner import owned\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        "try:\n"
+        "    with owned(Path(sys.argv[1])): print('works', flush=True); sys.stdin.readline()\n"
+        "except ConfigError as error: print(error, flush=True)"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "run")]
+    started = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(NUM_AT_ONCE)
+    ]
+    assert [process.stdout.readline() for process in started] == ["ready\n"] * NUM_AT_ONCE
+    for process in started:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    said = [process.stdout.readline() for process in started]
+    for process in started:
+        process.communicate("\n")
+    assert [words for words in said if words == "works\n"] == ["works\n"]
+    assert sum("is in use by" in words for words in said) == NUM_AT_ONCE - 1

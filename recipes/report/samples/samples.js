@@ -280,8 +280,10 @@ let shown = 0;
 async function show() {
   const turn = ++shown;
   if (!selected) return $("detail").replaceChildren();
-  const beside = pinned && pinned !== selected ? pinned : otherOf(selected);
-  const panels = await Promise.all([beside, selected].filter(Boolean).map(panel));
+  const isPinned = pinned && pinned !== selected;
+  const other = isPinned ? null : otherOf(selected);
+  const pair = isPinned ? [pinned, selected] : [selected, other].filter(Boolean).toSorted((a, b) => a.source - b.source);
+  const panels = await Promise.all(pair.map(panel));
   if (turn !== shown) return;
   $("detail").replaceChildren(bar(), el("div", { class: panels.length > 1 ? "two" : "one" }, ...panels), group(), overSteps());
 }
@@ -411,7 +413,8 @@ function overSteps() {
       el("td", {}, `${right} of ${all.length}`), el("td", {}, el("meter", { min: 0, max: all.length, value: right, "aria-label": `${right} of ${all.length} right` })), el("td", {}, figure(mean(known(all, "reward")))), el("td", {}, figure(mean(known(all, "length")), 1)));
   });
   return el("div", { class: "over-steps" }, el("h4", {}, "The same problem over the steps"),
-    el("table", { class: "numbers" }, el("thead", {}, el("tr", {}, ...["step", "right", "share", "mean reward", "mean tokens"].map((title) => el("th", { scope: "col" }, title)))), el("tbody", {}, ...lines)));
+    el("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "The same problem over the steps" },
+      el("table", { class: "numbers" }, el("thead", {}, el("tr", {}, ...["step", "right", "share", "mean reward", "mean tokens"].map((title) => el("th", { scope: "col" }, title)))), el("tbody", {}, ...lines))));
 }
 
 // -- what a reader does ------------------------------------------------------------------------------------------------

@@ -127,9 +127,9 @@ def _assumed(recipe: Recipe, asked: Asked, shape: Shape, workload: Workload, mem
     table.add_column(min_width=12)
     table.add_column()
     gpu = ACCELERATORS[asked.gpu]
-    active = "" if shape.num_experts == 0 else f", {shape.num_active / 1e9:.2f} G of them for each token"
-    table.add_row("base", f"{recipe.model.path}: {shape.num_parameters / 1e9:.2f} G parameters{active}")
-    table.add_row("adapter", f"{memory.num_adapter:,} parameters, {memory.gradients / 1e6:,.0f} MB")
+    active = "" if shape.num_experts == 0 else f", {_large(shape.num_active)} of them for each token"
+    table.add_row("base", f"{recipe.model.path}: {_large(shape.num_parameters)} parameters{active}")
+    table.add_row("adapter", f"{_large(memory.num_adapter)} parameters, {memory.gradients / 1e6:,.1f} MB")
     table.add_row(
         "GPU",
         f"{asked.gpu}: {gpu.memory / 1e9:.0f} GB, {gpu.bandwidth / 1e12:.2f} TB/s, {gpu.flops / 1e12:.0f} TFLOP/s "
@@ -142,6 +142,10 @@ def _assumed(recipe: Recipe, asked: Asked, shape: Shape, workload: Workload, mem
         f"{workload.max_tokens} at most",
     )
     return table
+
+
+def _large(number: float) -> str:
+    return f"{number / 1e9:.2f} G" if number >= 1e9 else f"{number / 1e6:.2f} M"
 
 
 def _steps(steps: Sequence[Step], gpu: str) -> Table:

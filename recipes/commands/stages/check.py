@@ -1,7 +1,6 @@
 """What can be known of a recipe's stages before the first has run; `doubleback check` of any recipe."""
 
 from collections.abc import Callable
-from functools import partial
 
 from doubleback.eval.show.console import Console
 from doubleback.recipes.commands.check import check_recipe, show_memory
@@ -30,8 +29,17 @@ def show_memory_of_all(recipe: Recipe | Road, console: Console) -> None:
 
 
 def show_plan_of_all(recipe: Recipe | Road, asked: Asked, console: Console) -> None:
-    """What each stage would take on more GPUs, from the configuration alone."""
-    _each(recipe, partial(show_plan, asked), console)
+    """What each stage that samples and learns would take on more GPUs, from the configuration alone."""
+    if isinstance(recipe, Recipe):
+        show_plan(asked, recipe, console)
+        return
+    for stage in recipe.stages:
+        console.print(described(recipe, stage), soft_wrap=True)
+        if stage.recipe.kind != "rl":  # `known` stands in for what earlier stages have not made yet, kind included
+            console.print(f"no plan for kind={stage.recipe.kind}")
+            continue
+        with in_stage(stage):
+            show_plan(asked, stage.known, console)
 
 
 def _each(recipe: Recipe | Road, show: Callable[[Recipe, Console], None], console: Console) -> None:

@@ -22,6 +22,15 @@ def test_a_plan_says_what_it_assumes_what_a_step_takes_and_how_far_off_it_has_be
     assert "NeMo-RL 0.6" in out
 
 
+def test_of_a_road_the_stages_are_planned_that_sample_and_learn(run):
+    code, out, _ = run("check", "r1-road", "--plan")
+    assert code == 0
+    kinds = re.findall(r"^stage \d of \d  \S+: kind (\w+)", out, re.MULTILINE)
+    assert out.count("seconds of a step on H100") == kinds.count("rl") > 0
+    assert out.count("no plan for kind=") == len(kinds) - kinds.count("rl") > 0
+    assert " M parameters" in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -34,11 +34,14 @@ def sharing_cores(num_processes: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def in_words(num_engines: int) -> str:
-    """`1 for the trainer, 1 for each of 2 engines, of 2 cores`; `num_engines`: those in processes of their own."""
+def in_words(num_engines: int, num_trainers: int = 0) -> str:
+    """`1 for the trainer, 1 for each of 2 engines, of 2 cores`; what has a process of its own is counted."""
     threads, cores = torch.get_num_threads(), len(os.sched_getaffinity(0))
     said = f", as {ASKED} says" if ASKED in os.environ else ""
-    if num_engines == 0:
-        return f"{threads} for trainer and engine in turn, of {cores} cores{said}"
-    engines = "the engine" if num_engines == 1 else f"each of {num_engines} engines"
-    return f"{threads} for the trainer, {threads} for {engines}, of {cores} cores{said}"
+    parts = ["the trainer", *_each(num_engines, "engine")] if num_engines else ["trainer and engine in turn"]
+    parts += _each(num_trainers, "gradient worker")
+    return f"{', '.join(f'{threads} for {part}' for part in parts)}, of {cores} cores{said}"
+
+
+def _each(number: int, what: str) -> list[str]:
+    return [] if number == 0 else [f"the {what}" if number == 1 else f"each of {number} {what}s"]

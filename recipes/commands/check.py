@@ -57,7 +57,7 @@ def show_memory(recipe: Recipe, console: Console) -> None:
 
 def check_recipe(recipe: Recipe, console: Console) -> None:
     """Show all of it: data, adapter, what the base does. ConfigError or RunError where it cannot train."""
-    with sharing_cores(1 + recipe.num_engine_processes), prepared_watched(recipe, console) as prepared:
+    with sharing_cores(recipe.num_processes), prepared_watched(recipe, console) as prepared:
         if recipe.trainer == "trl":
             trl_trainer.refuse(recipe, prepared.longest_prompt)
         table = _table("data")
@@ -160,7 +160,7 @@ def _add_model(table: Table, recipe: Recipe, model: ModelSource, assembled: Asse
         )
     table.add_row("memory", f"{verdict(assembled.memory, assembled.free)} (estimate)")
     table.add_row("sizes", _sizes(recipe, assembled.recipe))
-    table.add_row("threads", in_words(recipe.num_engine_processes))
+    table.add_row("threads", in_words(recipe.num_engine_processes, recipe.scale.trainers))
     table.add_row("sync", f"{assembled.strategy.name}: {assembled.strategy.reason}")
 
 

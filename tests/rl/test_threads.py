@@ -28,6 +28,8 @@ def test_the_share_holds_within_the_block_alone(eight_cores):
         assert torch.get_num_threads() == 2
         assert in_words(2) == "2 for the trainer, 2 for each of 2 engines, of 8 cores"
         assert in_words(1) == "2 for the trainer, 2 for the engine, of 8 cores"
+        assert in_words(1, 3) == "2 for the trainer, 2 for the engine, 2 for each of 3 gradient workers, of 8 cores"
+        assert in_words(0, 1) == "2 for trainer and engine in turn, 2 for the gradient worker, of 8 cores"
     assert torch.get_num_threads() == 3
 
 

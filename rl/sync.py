@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from statistics import mean
+from typing import Protocol
 
 from doubleback.rewards.types import Problem, RunError
 from doubleback.rl.config import SyncConfig
-from doubleback.rl.engines.engine import Engine
+from doubleback.rl.engines.engine import THE_ENGINE, Engine, Proof, Scores, scores_each, settle
 from doubleback.rl.learner.finite import diverged
 from doubleback.rl.learner.learner import ALL_PARTS, Learner
 from doubleback.rl.objective.agreement import QUANTILE, Gap, gap_between, largest
@@ -35,8 +36,6 @@ CANARY_CONTEXT = 16
 need be no answer, only the same text."""
 FEWEST_TOKENS = 32
 """Completion tokens that the canaries keep however small the step is: fewer would prove little."""
-
-Logprobs = list[tuple[float, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +89,9 @@ class AdapterSync:
         self._base = learner.score(self._canaries, parts=frozenset())
         self._before = self._base
         self._last: Receipt | None = None
-        _require_agreement("the bare base, before any adapter", self._base, engine.score(self._canaries), self._bound)
+        for who, served in scores_each(engine, canaries).items():
+            _require_agreement(f"the bare base, before any adapter{_by(who)}", self._base, served, self._bound)
+        settle(engine, Proof(canaries, _fault_of(self._base, self._bound)), {})
 
     def push(self) -> Receipt:
         """Send the learner's adapter; RunError unless the engine then computes the learner's log-probabilities.
@@ -116,13 +117,7 @@ class AdapterSync:
         with watch.phase("sync"):
             self._engine.load_adapter(adapter, version=self._learner.step)
         with watch.phase("receipt"):
-            served = self._engine.score(self._canaries)
-        gap = gap_between(expected, served)
-        if not gap.quantile_abs <= self._bound:  # so put, NaN stops too
-            # Of the base it was measured; an adapter may have made more of the same roundings, which is no fault.
-            self._bound = self._measured_bound()
-        if not gap.quantile_abs <= self._bound:
-            raise RunError(self._diagnosis(gap, served))
+            gap = self._proven(expected)
         self._last = Receipt(
             version=self._learner.step,
             adapter_hash=adapter.hash,
@@ -136,10 +131,28 @@ class AdapterSync:
         self._before = expected
         return self._last
 
-    def _measured_bound(self) -> float:
-        return measured_bound(self._engine, self._learner, self._canaries, self._config, self._dtype, ALL_PARTS)
+    def _proven(self, expected: Scores) -> Gap:
+        """How far the worst engine is from `expected`, within the bound. One of several that is beyond is replaced, and
+        serves again when it has proven that it has the adapter; RunError where none is within.
+        """
+        served = scores_each(self._engine, self._canaries)
+        gaps = {who: gap_between(expected, scores) for who, scores in served.items()}
+        if not all(gap.quantile_abs <= self._bound for gap in gaps.values()):  # so put, NaN stops too
+            # Of the base it was measured; an adapter may have made more of the same roundings, which is no fault. They
+            # are those of an engine that computes, where there is one: who is broken must not set its own bound.
+            best = min(gaps, key=lambda who: (math.isnan(gaps[who].quantile_abs), gaps[who].quantile_abs))
+            one = _One(self._engine, best)
+            self._bound = measured_bound(one, self._learner, self._canaries, self._config, self._dtype, ALL_PARTS)
+        faults = {
+            who: "" if gap.quantile_abs <= self._bound else self._diagnosis(gap, served[who], who)
+            for who, gap in gaps.items()
+        }
+        if all(faults.values()):
+            raise RunError(next(iter(faults.values())))
+        settle(self._engine, Proof(self._canaries, _fault_of(expected, self._bound)), faults)
+        return max((gaps[who] for who, fault in faults.items() if not fault), key=lambda gap: gap.quantile_abs)
 
-    def _diagnosis(self, gap: Gap, served: Logprobs) -> str:
+    def _diagnosis(self, gap: Gap, served: Scores, who: str) -> str:
         """The whole error: how far apart the two are, and which policy the engine serves instead, if we know it."""
         candidates = {
             "the bare base, without any adapter": self._base,
@@ -151,13 +164,45 @@ class AdapterSync:
         fitting = [name for name, quantile in gaps.items() if quantile <= self._bound]
         policy = min(fitting, key=lambda name: gaps[name], default="none of the policies we know")
         return (
-            f"step {self._learner.step}: the adapter did not reach the engine: on {QUANTILE:.0%} of the canary tokens "
+            f"step {self._learner.step}: the adapter did not reach {who}: on {QUANTILE:.0%} of the canary tokens "
             f"trainer and engine log-probabilities {gap.in_words} (bound {self._bound:g}); it serves {policy}"
         )
 
 
+class _Scores(Protocol):
+    """Of an engine, what a receipt needs."""
+
+    def score(self, sequences: Sequence[TokenSequence]) -> Scores:
+        """See `rl.engines.engine.Engine`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _One:
+    """One of several engines."""
+
+    engine: Engine
+    who: str
+
+    def score(self, sequences: Sequence[TokenSequence]) -> Scores:
+        """See `rl.engines.engine.Engine`."""
+        scores = scores_each(self.engine, sequences, [self.who])
+        if self.who not in scores:
+            raise RunError(f"{self.who} has died while its rounding was measured; go on from the newest checkpoint")
+        return scores[self.who]
+
+
+def _fault_of(expected: Scores, bound: float) -> Callable[[Scores], str]:
+    """What a replica that was started since has to prove: a function of what it computes alone."""
+
+    def fault(served: Scores) -> str:
+        gap = gap_between(expected, served)
+        return "" if gap.quantile_abs <= bound else f"does not serve the adapter: log-probabilities {gap.in_words}"
+
+    return fault
+
+
 def measured_bound(
-    engine: Engine,
+    engine: _Scores,
     learner: Learner,
     sequences: Sequence[TokenSequence],
     config: SyncConfig,
@@ -215,7 +260,11 @@ def _cut(sequences: list[TokenSequence], most_tokens: int) -> list[TokenSequence
     return kept
 
 
-def _require_agreement(what: str, expected: Logprobs, served: Logprobs, bound: float) -> None:
+def _by(who: str) -> str:
+    return "" if who == THE_ENGINE else f", by {who}"
+
+
+def _require_agreement(what: str, expected: Scores, served: Scores, bound: float) -> None:
     gap = gap_between(expected, served)
     if not gap.quantile_abs <= bound:
         raise RunError(

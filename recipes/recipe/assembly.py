@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -175,7 +176,8 @@ def assemble(
                 start_from(learner.model, initial_adapter(recipe, model.path))
             tokenizer, has_stop_strings = load_tokenizer(model.path), bool(recipe.sampling.stop or recipe.eval.suites)
             setup = recipe.engine.setup(model, strategy, has_stop_strings)
-            created = create_engine(setup, tensors, tokenizer, is_apart=recipe.rollout.ahead)
+            say = partial(console.print, style="yellow", highlight=False, soft_wrap=True)
+            created = create_engine(setup, tensors, tokenizer, is_apart=recipe.rollout.ahead, say=say)
             engine = stack.enter_context(closing(strand_engine(recipe, created)))
             require_started()
         yield Assembled(recipe, learner, engine, strategy, num_base, memory, free)

@@ -67,6 +67,7 @@ GIVEN = (
     *(f"optim.{key}" for key in ("lr", "warmup_steps", "schedule", "beta1", "beta2", "weight_decay")),
     *(f"lora.{key}" for key in ("rank", "expert_rank", "alpha", "init", "targets", "train_router")),
     *(f"engine.{key}" for key in ("name", "kv_cache_mib", "max_num_seqs", "processes", "stall_seconds")),
+    *("engine.restarts", "engine.floor"),
     *("checkpoint", "data", "eval", "model", "private", "reward", "sync", "task", "tiny", "trackers"),
 )
 """What TRL is given ready-made (problems, reward, model with its adapter, optimiser, rates), or what goes on around it:

@@ -12,7 +12,7 @@ from doubleback.rl.engines.setup import MERGED, EngineSetup, Strategy
 from doubleback.rl.engines.table import ENGINES, engine_row
 from doubleback.rl.types import ModelSource
 
-OF_THE_PROCESS = frozenset({"name", "processes", "stall_seconds"})
+OF_THE_PROCESS = frozenset({"name", "processes", "stall_seconds", "restarts", "floor"})
 """Keys that matter whichever engine it is."""
 
 
@@ -36,8 +36,13 @@ class EngineConfig(Section):
     """Have the engine report the experts that it chose for each token: they are compared with the trainer's, and
     replayed where algorithm.routing_replay asks for it."""
     stall_seconds: Annotated[Seconds, MayChange()] = 60.0
-    """An engine that hangs ends the run after so long: vLLM, or any engine in a process of its own (`rollout.ahead`),
-    that neither answers nor computes. On CUDA a call of vLLM in this process has to return within it."""
+    """How long an engine may neither answer nor compute. One in a process of its own (`rollout.ahead`) is then
+    replaced; vLLM in this process ends the run, and on CUDA each of its calls has to return within it."""
+    restarts: Annotated[int, Field(ge=0, le=1000), MayChange()] = 3
+    """How often each engine in a process of its own is replaced where it dies, hangs, serves another adapter or returns
+    what is no number; what it had is asked again, with the same seeds. 0: the first such fault ends the run."""
+    floor: Annotated[int, Field(ge=1, le=64), MayChange()] = 1
+    """How many engines there must be: the run ends where more were replaced too often."""
 
     @model_validator(mode="after")
     def _keys_fit_the_name(self) -> "EngineConfig":
@@ -68,4 +73,6 @@ class EngineConfig(Section):
             has_stop_strings=has_stop_strings,
             stall_seconds=self.stall_seconds,
             processes=self.processes,
+            restarts=self.restarts,
+            floor=self.floor,
         )

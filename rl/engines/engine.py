@@ -1,6 +1,6 @@
 """What an engine is: it samples groups, scores given tokens, and takes a new adapter. One contract test for all."""
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -59,6 +59,46 @@ class Watched(Protocol):
         """What is running, waiting and done; None where nobody knows."""
 
 
+Asked = tuple[int, Problem, int]
+"""A problem to be sampled: its number, the problem, and the seed of its first sample."""
+Feed = Callable[[bool], Sequence[Asked] | None]
+"""Further problems of a call under way; called with whether to wait for them. None: there will be no more."""
+
+
+@runtime_checkable
+class Fed(Protocol):
+    """A sampler that takes further problems while it runs: nothing stands idle until the last of a batch is done."""
+
+    def sample_fed(self, feed: Feed, sampling: Sampling, on_group: OnGroup) -> None:
+        """Sample what `feed` brings, as `Sampler.sample` does, until there is no more; `on_group` gets each group."""
+
+
+Scores = list[tuple[float, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a replica has to compute before it serves."""
+
+    sequences: Sequence[TokenSequence]
+    fault: Callable[[Scores], str]
+    """What is wrong with its log-probabilities of them, as the end of a sentence; empty where nothing is. It depends on
+    its argument alone: it is called whenever a replica was replaced, while others sample."""
+
+
+@runtime_checkable
+class Replicated(Protocol):
+    """An engine of several, any of which may be broken: each has to prove itself (`rl.sync`)."""
+
+    def score_each(self, sequences: Sequence[TokenSequence], of: Sequence[str] | None = None) -> dict[str, Scores]:
+        """`Engine.score` of each that can be asked, or of those named, by its name and machine."""
+
+    def settle(self, proof: Proof, judged: Mapping[str, str]) -> None:
+        """From now on serve those that are `judged` without a fault; replace the others. Who was not judged, and who
+        is new, serves when `proof` finds no fault. RunError where too few are left.
+        """
+
+
 class Engine(Sampler, Protocol):
     """A sampler with an adapter: the frozen base plus the adapter last loaded. A new one serves the bare base.
 
@@ -71,6 +111,29 @@ class Engine(Sampler, Protocol):
 
     def score(self, sequences: Sequence[TokenSequence]) -> list[tuple[float, ...]]:
         """Log-probability in nats, at temperature 1, of each completion id of each sequence."""
+
+
+def all_at_once(problems: Sequence[Problem], seeds: Sequence[int]) -> Feed:
+    """A feed that has all of a call's problems at its begin."""
+    batches = iter([[(row, *pair) for row, pair in enumerate(zip(problems, seeds, strict=True))]])
+    return lambda waits: next(batches, None)
+
+
+THE_ENGINE = "the engine"
+"""The one there is, as messages call it."""
+
+
+def scores_each(
+    engine: Engine, sequences: Sequence[TokenSequence], of: Sequence[str] | None = None
+) -> dict[str, Scores]:
+    """`Replicated.score_each`; of one that is alone, what it computes."""
+    return engine.score_each(sequences, of) if isinstance(engine, Replicated) else {THE_ENGINE: engine.score(sequences)}
+
+
+def settle(engine: Engine, proof: Proof, judged: Mapping[str, str]) -> None:
+    """`Replicated.settle`; nothing for one that is alone."""
+    if isinstance(engine, Replicated):
+        engine.settle(proof, judged)
 
 
 def encode_prompts(

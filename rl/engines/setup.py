@@ -48,6 +48,11 @@ class EngineSetup:
     processes: int = 1
     """Engines that share this setup and every call, each in a process of its own where there are several."""
 
+    restarts: int = 3
+    """How often each of them is replaced."""
+    floor: int = 1
+    """How many of them there must be."""
+
     @property
     def share(self) -> "EngineSetup":
         """What one of the `processes` is given: the completions and the cache are those of all of them together."""

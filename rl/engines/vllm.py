@@ -3,15 +3,11 @@
 Samples and scores; how an adapter gets in is `rl.engines.vllm_adapters`.
 """
 
-import glob
 import logging
 import math
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 # Before vllm is imported. In-process engine: no second interpreter to start and to keep alive. The sampler's compiled
@@ -31,25 +27,32 @@ from transformers import PreTrainedTokenizerBase  # noqa: E402
 logging.getLogger("torch._library.triton").setLevel(logging.ERROR)  # "Triton not available": on a CPU it need not be
 warnings.filterwarnings("ignore", category=FutureWarning, module=r"vllm\.")
 
-from vllm import LLM, SamplingParams  # noqa: E402
+from vllm import SamplingParams  # noqa: E402
 from vllm.outputs import CompletionOutput  # noqa: E402
 from vllm.sampling_params import RequestOutputKind  # noqa: E402
 
-from doubleback.rewards.types import Completion, ConfigError, Problem, RunError  # noqa: E402
-from doubleback.rl.engines.engine import NO_ADAPTER, Load, OnGroup, completion_text, encode_prompts  # noqa: E402
-from doubleback.rl.engines.setup import EngineSetup, Strategy  # noqa: E402
+from doubleback.rewards.types import Completion, Problem, RunError  # noqa: E402
+from doubleback.rl.engines.engine import (  # noqa: E402
+    NO_ADAPTER,
+    Asked,
+    Feed,
+    Load,
+    OnGroup,
+    all_at_once,
+    completion_text,
+    encode_prompts,
+)
+from doubleback.rl.engines.setup import EngineSetup  # noqa: E402
 from doubleback.rl.engines.vllm_adapters import MergedReload, RuntimeAdapter, correct_vllm  # noqa: E402
 from doubleback.rl.engines.vllm_routes import RouteCapture  # noqa: E402
+from doubleback.rl.engines.vllm_start import device_options, fitting_cache_mib, lora_options, started  # noqa: E402
 from doubleback.rl.hanging import Watchdog  # noqa: E402
 from doubleback.rl.policy.base import end_ids, is_cuda, load_configuration  # noqa: E402
-from doubleback.rl.policy.cache import BLOCK, FEWEST_MIB, cache_mib  # noqa: E402
 from doubleback.rl.policy.families import family_of, num_experts  # noqa: E402
 from doubleback.rl.policy.lora import Adapter  # noqa: E402
-from doubleback.rl.types import Group, ModelSource, Routes, Sampling, TokenSequence  # noqa: E402
+from doubleback.rl.types import Group, Routes, Sampling, TokenSequence  # noqa: E402
 
 torch.set_num_threads = _set_num_threads
-LEAST_SHARE = 0.001
-"""Of a card's memory, what vLLM is told to plan with. Nothing is planned with it, since the cache's size is given."""
 
 
 class VllmEngine:
@@ -66,7 +69,7 @@ class VllmEngine:
         self._num_done = self._num_done_tokens = 0
         self._num_experts = num_experts(load_configuration(model.path)) if setup.returns_routes else 0
         threads, random_state = torch.get_num_threads(), torch.get_rng_state()
-        self._llm = _started(
+        self._llm = started(
             setup,
             model=model.path,
             dtype=model.dtype,
@@ -75,7 +78,8 @@ class VllmEngine:
             hf_overrides={"head_dtype": model.head_dtype},
             max_model_len=model.max_length,
             max_num_seqs=setup.max_num_seqs,
-            kv_cache_memory_bytes=_cache_mib(setup) << 20,  # the default is a share of all memory: too much on a VM
+            kv_cache_memory_bytes=fitting_cache_mib(setup)
+            << 20,  # the default is a share of all memory: too much on a VM
             enforce_eager=True,
             skip_tokenizer_init=not setup.has_stop_strings,
             logprobs_mode="processed_logprobs",  # the default ignores the temperature
@@ -84,8 +88,8 @@ class VllmEngine:
             disable_log_stats=True,
             use_tqdm_on_load=False,
             seed=0,
-            **_lora_options(setup.strategy),
-            **_device_options(model, self._num_experts > 0),
+            **lora_options(setup.strategy),
+            **device_options(model, self._num_experts > 0),
         )
         # vLLM reseeds the global generator and may change the thread count.
         torch.set_rng_state(random_state)
@@ -118,43 +122,56 @@ class VllmEngine:
         on_group: OnGroup | None = None,
     ) -> list[Group]:
         """A group for each problem, as `rl.engines.engine.Sampler` says."""
-        prompts = encode_prompts(problems, self._tokenizer, sampling.max_tokens, self._model.max_length)
-        params = [
-            SamplingParams(
-                n=sampling.group_size,
-                seed=seed,  # vLLM gives sample i of a request its seed + i
-                temperature=sampling.temperature,
-                max_tokens=sampling.max_tokens,
-                stop_token_ids=sorted(self._ends),
-                stop=list(sampling.stop),
-                logit_bias=dict.fromkeys(sampling.banned_ids, -math.inf) or None,
-                logprobs=0,
-                flat_logprobs=True,  # numbers in a list, in place of an object a token
-                detokenize=bool(sampling.stop),  # stop strings are found in text
-                output_kind=RequestOutputKind.FINAL_ONLY,
-            )
-            for seed in seeds
-        ]
+        groups: dict[int, Group] = {}
+
+        def keep(row: int, group: Group) -> None:
+            groups[row] = group
+            if on_group is not None:
+                on_group(row, group)
+
+        self.sample_fed(all_at_once(problems, seeds), sampling, keep)
+        return [groups[row] for row in range(len(problems))]
+
+    def sample_fed(self, feed: Feed, sampling: Sampling, on_group: OnGroup) -> None:
+        """Groups of what `feed` brings, as `rl.engines.engine.Fed` says."""
         # Not LLM.generate: it returns when all are done, and groups are scored while others are still sampled.
-        engine, groups = self._llm.llm_engine, {}
+        engine, asked = self._llm.llm_engine, dict[int, tuple[Problem, tuple[int, ...], int]]()
         # Cached keys and values were computed in batches of another shape, and may differ in the last bit.
         self._llm.reset_prefix_cache()
         if self._capture is not None:
             self._capture.start()
-        for row, ids in enumerate(prompts):
+        is_fed = True
+        try:
+            while is_fed or engine.has_unfinished_requests():
+                if is_fed:
+                    more = feed(not engine.has_unfinished_requests())
+                    is_fed = more is not None
+                    asked |= self._add(more or (), sampling)
+                if engine.has_unfinished_requests():
+                    for output in self._watchdog.call("a step of sampling", engine.step):
+                        row = int(output.request_id)
+                        on_group(row, self._group(row, *asked.pop(row), output, sampling))
+        finally:
+            engine.abort_request([str(row) for row in asked])  # what is left where a prompt was refused
+
+    def _add(self, more: Sequence[Asked], sampling: Sampling) -> dict[int, tuple[Problem, tuple[int, ...], int]]:
+        """Have vLLM begin with these problems: number -> problem, prompt and seed."""
+        problems = [problem for _, problem, _ in more]
+        prompts = encode_prompts(problems, self._tokenizer, sampling.max_tokens, self._model.max_length)
+        for (row, _, seed), ids in zip(more, prompts, strict=True):
+            params = _sampling_params(sampling, seed, self._ends)
             prompt = {"prompt_token_ids": list(ids)}
-            engine.add_request(str(row), prompt, params[row], lora_request=self._delivery.request)
-        while engine.has_unfinished_requests():
-            for output in self._watchdog.call("a step of sampling", engine.step):
-                row = int(output.request_id)
-                completions = tuple(self._completion(sample, seeds[row], sampling.stop) for sample in output.outputs)
-                routes = tuple(self._routes(row, prompts[row], sample) for sample in output.outputs)
-                groups[row] = Group(problems[row], prompts[row], completions, routes=routes)
-                self._num_done += len(completions)
-                self._num_done_tokens += sum(len(completion.token_ids) for completion in completions)
-                if on_group is not None:
-                    on_group(row, groups[row])
-        return [groups[row] for row in range(len(problems))]
+            self._llm.llm_engine.add_request(str(row), prompt, params, lora_request=self._delivery.request)
+        return {row: (problem, ids, seed) for (row, problem, seed), ids in zip(more, prompts, strict=True)}
+
+    def _group(
+        self, row: int, problem: Problem, prompt: tuple[int, ...], seed: int, output: Any, sampling: Sampling
+    ) -> Group:
+        completions = tuple(self._completion(sample, seed, sampling.stop) for sample in output.outputs)
+        routes = tuple(self._routes(row, prompt, sample) for sample in output.outputs)
+        self._num_done += len(completions)
+        self._num_done_tokens += sum(len(completion.token_ids) for completion in completions)
+        return Group(problem, prompt, completions, routes=routes)
 
     def load(self) -> Load:
         """How the engine stands, as `rl.engines.engine.Watched` says: its scheduler runs in this process."""
@@ -201,6 +218,22 @@ class VllmEngine:
         )
 
 
+def _sampling_params(sampling: Sampling, seed: int, ends: Collection[int]) -> SamplingParams:
+    return SamplingParams(
+        n=sampling.group_size,
+        seed=seed,  # vLLM gives sample i of a request its seed + i
+        temperature=sampling.temperature,
+        max_tokens=sampling.max_tokens,
+        stop_token_ids=sorted(ends),
+        stop=list(sampling.stop),
+        logit_bias=dict.fromkeys(sampling.banned_ids, -math.inf) or None,
+        logprobs=0,
+        flat_logprobs=True,  # numbers in a list, in place of an object a token
+        detokenize=bool(sampling.stop),  # stop strings are found in text
+        output_kind=RequestOutputKind.FINAL_ONLY,
+    )
+
+
 def _reported_routes(sample: CompletionOutput, num_prompt: int, num_experts: int) -> Routes:
     """What vLLM's own option says of a sample: a row for each token of prompt and completion but the last."""
     if sample.routed_experts is None:
@@ -208,82 +241,3 @@ def _reported_routes(sample: CompletionOutput, num_prompt: int, num_experts: int
             "vLLM reports no experts of what it sampled, though it was asked to; set engine.return_routed_experts=false"
         )
     return Routes.pack(sample.routed_experts[: num_prompt + len(sample.token_ids) - 1], num_experts)
-
-
-def _started(setup: EngineSetup, **options: Any) -> LLM:
-    """vLLM with these options. ConfigError where the cache or the head cannot be as they are asked for, or where the
-    model has no weights in safetensors.
-    """
-    try:
-        with _plain_path(options.pop("model")) as path:
-            return LLM(model=path, **options)
-    except (ValueError, RuntimeError) as error:
-        asked, said = options["kv_cache_memory_bytes"] >> 20, " ".join(str(error).split())
-        if "Cannot find any model weights" in said:
-            raise ConfigError(f"model.path={setup.model.path} has no weights in safetensors; convert them") from error
-        if "less than requested memory for kv" in said:
-            raise ConfigError(
-                f"engine.kv_cache_mib={asked} is more than there is: {said[:200]}; lower it, or leave it at auto"
-            ) from error
-        if "KV cache is needed" in said:
-            raise ConfigError(
-                f"engine.kv_cache_mib={asked} holds no sequence of model.max_length={setup.model.max_length}; raise "
-                "the first, lower the second, or leave the first at auto"
-            ) from error
-        if "unquantized lm_head" in said:
-            raise ConfigError(
-                f"model.head_dtype={setup.model.head_dtype}: vLLM has a quantised LM head here, which it computes in "
-                "its own precision; set model.head_dtype=bfloat16"
-            ) from error
-        raise
-
-
-@contextmanager
-def _plain_path(path: str) -> Iterator[str]:
-    """The model's path as vLLM can read it, which takes brackets and stars in one for a pattern: then a link to it."""
-    if glob.escape(path) == path:
-        yield path
-        return
-    with TemporaryDirectory(prefix="doubleback-model-") as folder:
-        link = Path(folder, "model")
-        link.symlink_to(Path(path).resolve())
-        yield str(link)
-
-
-def _cache_mib(setup: EngineSetup) -> int:
-    if setup.kv_cache_mib is not None:
-        return setup.kv_cache_mib
-    model, width = setup.model, getattr(torch, setup.model.dtype).itemsize
-    full = cache_mib(load_configuration(model.path), width, setup.max_num_seqs, model.max_length)
-    return max(FEWEST_MIB, full)
-
-
-def _device_options(model: ModelSource, reports_routes: bool) -> dict[str, Any]:
-    """The options that are others on a CPU than on CUDA.
-
-    What prompts have in common is computed once as far as it fills blocks of the cache: on a CPU these are the smallest
-    that its kernel takes. Multi-head latent attention (DeepSeek) has blocks of its own, and in float32 a back end of
-    its own: where the CPU has AMX, vLLM prefers that, which refuses float32 when the weights are packed.
-    """
-    if is_cuda():
-        # The share of the card that must be free at the start, though the cache's size is given: 0.92 by default, which
-        # it is not beside the trainer's base.
-        share = {"gpu_memory_utilization": LEAST_SHARE}
-        return share | ({"enable_return_routed_experts": True} if reports_routes else {})
-    # A prompt cut over two batches draws from its seed twice: vLLM takes that back on CUDA, the CPU crashes.
-    options: dict[str, Any] = {"enable_chunked_prefill": False}
-    if getattr(load_configuration(model.path), "kv_lora_rank", None) is None:
-        return options | {"block_size": BLOCK}
-    return options | ({"attention_backend": "CPU_MLA"} if model.dtype == "float32" else {})
-
-
-def _lora_options(strategy: Strategy) -> dict[str, Any]:
-    if strategy.name != "runtime":
-        return {}
-    return {
-        "enable_lora": True,
-        "max_loras": 1,
-        "max_cpu_loras": 2,  # the next one is loaded while the last one is still there
-        "max_lora_rank": strategy.max_rank,
-        "lora_target_modules": list(strategy.modules),  # modules without an adapter stay as they are
-    }

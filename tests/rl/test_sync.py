@@ -1,5 +1,7 @@
 """A broken sync stops the run at once and says what the engine serves instead."""
 
+import math
+
 import pytest
 from support.fakes import FakeEngine
 from support.faulty import Faulty
@@ -9,7 +11,7 @@ from support.rollouts import SAMPLING, make_completion
 from doubleback.rewards.types import Problem, RunError
 from doubleback.rl.config import LoraSettings, OptimConfig, SyncConfig
 from doubleback.rl.engines.config import EngineConfig
-from doubleback.rl.engines.create import EnginePool, create_engine
+from doubleback.rl.engines.create import create_engine
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.policy import lora
@@ -170,16 +172,71 @@ class Stuck:
         return [self._scores[sequence] for sequence in sequences]
 
 
+class Several:
+    """Two engines, of which the fleet is told what each has proven."""
+
+    def __init__(self, engines):
+        self.engines, self.settled = engines, []
+
+    def load_adapter(self, adapter, version):
+        for engine in self.engines.values():
+            engine.load_adapter(adapter, version)
+
+    def score(self, sequences):
+        return next(iter(self.engines.values())).score(sequences)
+
+    def score_each(self, sequences, of=None):
+        return {who: it.score(sequences) for who, it in self.engines.items() if of is None or who in of}
+
+    def settle(self, proof, judged):
+        self.settled.append((proof, judged))
+
+
 @pytest.mark.parametrize("num_completions", [FEW, MANY])
-def test_one_engine_of_several_that_takes_no_adapter_is_found(engine_and_model, learner, num_completions):
+@pytest.mark.parametrize("names", [("sound", "broken"), ("broken", "sound")])
+@pytest.mark.parametrize("fault", ["stale", "nan"])
+def test_one_engine_of_several_that_has_no_receipt_is_named_and_the_worst_of_the_others_counts(
+    engine_and_model, learner, num_completions, names, fault
+):
+    """However few the canaries: each scores all of them."""
     engine = engine_and_model[0]
     canaries = draw_canaries(engine, PROBLEMS, CONFIG, seed=0, num_completions=num_completions, max_tokens=64)
-    pool = EnginePool([engine, Stuck(canaries, engine.score(canaries))])
-    sync = AdapterSync(pool, learner, canaries, CONFIG, "float32")
+    scores = engine.score(canaries)
+    broken = Stuck(canaries, scores)
+    several = Several({name: engine if name == "sound" else broken for name in names})
+    sync = AdapterSync(several, learner, canaries, CONFIG, "float32")
     sync.push()
+    assert [judged for _, judged in several.settled] == [{}, dict.fromkeys(names, "")]
     move(learner, seed=1)
-    with pytest.raises(RunError, match="the adapter did not reach the engine"):
+    if fault == "nan":
+        broken.score = lambda sequences: [(math.nan,) * len(completion) for _, completion in sequences]
+    assert sync.push().max_abs < 5e-5
+    proof, judged = several.settled[-1]
+    assert judged["sound"] == ""
+    assert "the adapter did not reach broken: on 98% of the canary tokens" in judged["broken"]
+    cause = "cannot be compared: not every log-probability is finite" if fault == "nan" else "it serves the bare base"
+    assert cause in judged["broken"]
+    assert proof.fault(engine.score(canaries)) == ""
+    assert proof.fault(scores).startswith("does not serve the adapter: log-probabilities differ by up to")
+    assert "not every log-probability is finite" in proof.fault([(math.nan,) * len(row) for row in scores])
+
+
+def test_where_no_engine_of_several_has_a_receipt_the_run_stops(engine_and_model, learner):
+    engine = engine_and_model[0]
+    canaries = draw_canaries(engine, PROBLEMS, CONFIG, seed=0, num_completions=MANY, max_tokens=64)
+    stuck = [Stuck(canaries, engine.score(canaries)) for _ in range(2)]
+    sync = AdapterSync(Several({"one": stuck[0], "two": stuck[1]}), learner, canaries, CONFIG, "float32")
+    move(learner, seed=1)
+    with pytest.raises(RunError, match=r"the adapter did not reach one: .* it serves .*bare base"):
         sync.push()
+
+
+def test_each_engine_of_several_computes_the_bare_base_or_is_named(engine_and_model, learner):
+    engine = engine_and_model[0]
+    canaries = draw_canaries(engine, PROBLEMS, CONFIG, seed=0, num_completions=MANY, max_tokens=64)
+    other = Stuck(canaries, [(-1.0,) * len(completion) for _, completion in canaries])
+    with pytest.raises(RunError, match="disagree on the bare base, before any adapter, by two: 98%"):
+        AdapterSync(Several({"one": engine, "two": other}), learner, canaries, CONFIG, "float32")
 
 
 def test_engine_that_computes_another_model_is_refused_before_training(engine_and_model, learner):

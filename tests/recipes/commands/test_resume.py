@@ -1,6 +1,5 @@
 """kill -9 at any moment, resume: the same run, to the last bit. Real vLLM, real processes."""
 
-import gzip
 import json
 import os
 import random
@@ -8,92 +7,26 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
-from contextlib import suppress
 from pathlib import Path
 
-import psutil
 import pytest
 import yaml
-from support.commands import call, untimed
 from support.processes import wait_until
+from support.remote.runs import (
+    MARK,
+    STEPS,
+    command,
+    evaluations,
+    final_adapter,
+    kill_in_step,
+    processes_of,
+    rollouts,
+    run_apart,
+    run_to_the_end,
+    untimed_metrics,
+)
 
 pytestmark = pytest.mark.slow
-
-STEPS = 8
-OVERRIDES = [
-    f"steps={STEPS}",
-    "rollout.prompts_per_step=4",
-    "sampling.group_size=4",
-    "sampling.max_tokens=48",
-    "reward.components.overlong.args.buffer=16",
-    "checkpoint.every=2",
-    "eval.every=4",
-    "eval.n=2",
-    "eval.k=[1,2]",
-    "eval.test_problems=8",
-    "eval.validation_problems=4",
-    "eval.validation_n=2",
-    "sync.num_canaries=2",
-]
-
-
-def command(out, *more):
-    return [sys.executable, "-m", "doubleback.recipes", "train", "countdown", *OVERRIDES, "--out", str(out), *more]
-
-
-def run_to_the_end(out, *more):
-    """In this process, which may have had other engines before: what goes on in it is as good as in a new one."""
-    assert call(*command(out, *more)[3:]) == 0
-
-
-def run_apart(out, *more):
-    done = subprocess.run(command(out, *more), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
-MARK = "DOUBLEBACK_TEST_RUN"
-"""Variable by which the processes of a run are known, whatever else the machine is doing."""
-
-
-def processes_of(out):
-    """Those of the run that was started with this folder."""
-    marked = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if process.environ().get(MARK) == str(out):
-                marked.append(process)
-    return marked
-
-
-def kill_in_step(out, step, delay, *more):
-    """Start, wait until `step` is recorded, a little longer, kill -9."""
-    process = subprocess.Popen(
-        command(out, *more), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, MARK: str(out)}
-    )
-    metrics = Path(out) / "metrics.jsonl"
-    try:
-        wait_until(lambda: metrics.exists() and len(metrics.read_text().splitlines()) > step, process)
-        time.sleep(delay)
-    finally:
-        process.kill()
-    assert process.wait() == -signal.SIGKILL
-
-
-def untimed_metrics(out):
-    return [untimed(json.loads(line)) for line in (Path(out) / "metrics.jsonl").read_text().splitlines()]
-
-
-def rollouts(out):
-    return {path.name: gzip.decompress(path.read_bytes()) for path in sorted((Path(out) / "rollouts").iterdir())}
-
-
-def evaluations(out):
-    return {path.name: path.read_bytes() for path in sorted((Path(out) / "eval").iterdir())}
-
-
-def final_adapter(out):
-    return (Path(out) / "checkpoints" / f"step-{STEPS:05d}" / "adapter_model.safetensors").read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -171,44 +104,6 @@ def test_a_run_that_samples_ahead_resumes_exactly_and_leaves_no_process(tmp_path
     assert untimed_metrics(out) == untimed_metrics(tmp_path / "whole")
     assert rollouts(out) == rollouts(tmp_path / "whole")
     assert final_adapter(out) == final_adapter(tmp_path / "whole")
-
-
-def engine_of(process):
-    """The process in which the engine of a run with rollout.ahead samples."""
-    (engine,) = [child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())]
-    return engine
-
-
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    ("number", "overrides", "code", "last"),
-    [
-        (signal.SIGKILL, [], 1, "stopped: the engine's process has ended (SIGKILL: perhaps for want of memory"),
-        (signal.SIGSTOP, ["engine.stall_seconds=15"], 1, "has neither answered nor computed for 15 s (engine.stall_s"),
-        (signal.SIGSTOP, [], 130, "interrupted; "),
-    ],
-    ids=["dead", "silent", "silent and interrupted"],
-)
-def test_an_engine_that_dies_or_hangs_ends_the_run_with_a_line(number, overrides, code, last, tmp_path):
-    out = tmp_path / "run"
-    process = subprocess.Popen(
-        [*command(out), "steps=1000", "rollout.ahead=true", *overrides],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, MARK: str(out)},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    metrics = out / "metrics.jsonl"
-    wait_until(lambda: metrics.exists() and len(metrics.read_bytes().splitlines()) > 1, process)
-    engine_of(process).send_signal(number)
-    if code == 130:
-        process.send_signal(signal.SIGINT)
-    _, err = process.communicate()
-    assert process.returncode == code, err
-    assert any(last in line for line in err.splitlines()), err
-    assert "Traceback" not in err
-    wait_until(lambda: processes_of(out) == [])
 
 
 HANGING = """

@@ -16,7 +16,8 @@ from doubleback.rewards.types import ConfigError, Problem, RunError
 from doubleback.rl.engines.config import EngineConfig
 from doubleback.rl.engines.create import start_engines
 from doubleback.rl.engines.engine import Load
-from doubleback.rl.engines.process import device_apart
+from doubleback.rl.engines.fleet.health import Limits
+from doubleback.rl.remote.process import device_apart
 from doubleback.rl.types import ModelSource, Sampling
 
 SETUP = EngineConfig(name="transformers").setup(ModelSource("nowhere", "float32", 64))
@@ -46,7 +47,7 @@ def engines():
 @pytest.mark.parametrize("processes", [1, 2])
 def test_an_engine_that_says_nothing_is_named_and_ended(processes):
     before = engines()
-    said = r"the engine's process \d+ has neither answered nor computed for 0.2 s \(engine.stall_seconds\)"
+    said = r"engine 1 on this machine: has neither answered nor computed for 0.2 s \(engine.stall_seconds\)"
     with pytest.raises(RunError, match=said):
         start_engines(silent, replace(SETUP, stall_seconds=0.2, processes=processes), {}, None)
     wait_for_end(engines() - before)
@@ -54,34 +55,41 @@ def test_an_engine_that_says_nothing_is_named_and_ended(processes):
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_an_engine_that_computes_for_longer_is_waited_for_and_one_that_is_stopped_is_not():
+def test_an_engine_that_computes_for_longer_is_waited_for_and_one_that_is_stopped_is_replaced():
     """Work is measured in processor time, which a busy machine does not change."""
-    before = engines()
-    engine = start_engines(Busy, SETUP, {}, None)
-    engine._stall_seconds = 2.0  # only now: a cold disk may keep the start waiting
+    before, said = engines(), []
+    engine = start_engines(Busy, SETUP, {}, None, said.append)
+    engine._crew._limits = Limits(stall_seconds=2.0)  # only now: a cold disk may keep the start waiting
     assert engine.score([((1,), (2,))]) == [(4.0,)]  # seconds of processor time: twice the limit
+    assert said == []
     (process,) = engines() - before
     os.kill(process, signal.SIGSTOP)
-    with pytest.raises(RunError, match=rf"the engine's process {process} has neither answered nor computed for 2 s"):
-        engine.score([((1,), (2,))])
-    engine.close()
+    engine._crew._limits = Limits(stall_seconds=30.0)
+    assert engine.score([((1,), (2,))]) == [(4.0,)]
+    hung = "engine 1 on this machine: has neither answered nor computed for 30 s (engine.stall_seconds)"
+    assert said == [f"{hung}; replaced, 1 of 3 times"]
     wait_for_end([process])
+    (new,) = engines() - before
+    engine.close()
+    wait_for_end([new])
 
 
 @pytest.mark.slow
-def test_an_engine_is_alone_on_its_device_and_its_errors_and_its_death_have_names(monkeypatch):
+def test_an_engine_is_alone_on_its_device_its_errors_have_names_and_its_death_is_made_good(monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    variables, before = dict(os.environ), engines()
-    engine = start_engines(Refusing, SETUP, {}, None)
+    variables, before, said = dict(os.environ), engines(), []
+    engine = start_engines(Refusing, SETUP, {}, None, said.append)
     (process,) = engines() - before
     assert psutil.Process(process).environ()["CUDA_VISIBLE_DEVICES"] == "1"
     assert dict(os.environ) == variables
     with pytest.raises(ConfigError, match="problem p is refused"):
         engine.sample([Problem("p", "?")], SAMPLING, [1])
     assert engine.score([((1, 5), (6, 7))]) == [(0.0, 0.0)]  # an error does not end it
+    assert engines() - before == {process}
     os.kill(process, signal.SIGKILL)
-    with pytest.raises(RunError, match=r"the engine's process has ended \(SIGKILL: perhaps for want of memory"):
-        engine.score([((1, 5), (6, 7))])
+    assert engine.score([((1, 5), (6, 7))]) == [(0.0, 0.0)]
+    dead = f"engine 1 on this machine: its process {process} has ended (SIGKILL: perhaps for want of memory, see dmesg)"
+    assert said == [f"{dead}; replaced, 1 of 3 times"]
     engine.close()
 
 

@@ -128,7 +128,7 @@ def duration(seconds: float) -> str:
     if math.isnan(seconds):
         return "-"
     if seconds < 120:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
+        return f"{seconds:.0f} s" if seconds >= 10 or seconds < 0.005 else f"{seconds:.2g} s"
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 

@@ -14,6 +14,7 @@ from support.paths import FEW_COUNTDOWN, ROOT
 
 from doubleback.eval.show.console import Console
 from doubleback.recipes import Run, load_recipe, train
+from doubleback.recipes.commands.stages.show import show_outcome
 from doubleback.rewards.jsonl import complete_lines
 
 
@@ -144,8 +145,8 @@ def test_a_run_is_measured_as_it_was_trained_unless_others_are_asked_for(run, tr
         assert [prompt.endswith("<think>") for prompt in prompts] == [name == "own"] * 2
 
 
-def test_the_page_of_runs_names_every_file_of_a_run(run, trained):
-    assert run("show", trained)[0] == 0  # draws its curve, as the end of `doubleback train` does
+def test_the_page_of_runs_names_every_file_of_a_run(trained):
+    show_outcome(trained, Console())  # draws its pictures, as the end of `doubleback train` does
     page = (ROOT / "docs" / "runs.md").read_text()
     named = set(re.findall(r"^\| `([\w.]+)/?` \|", page, re.MULTILINE))
     sometimes = {"scored", "tiny", "init.json", ".owner"}

@@ -19,8 +19,8 @@ DOCS = Path(__file__).parents[1] / "docs"
 METRICS_HEAD = """# Metrics
 
 Every number in `metrics.jsonl`, one line a step. Written from `METRICS` in `rl/run/metrics.py` by `make docs`. Shares
-are of 1; an undefined value is `null`, never 0. Groups `seconds/` and `speed/` differ between two runs of one seed;
-everything else is equal to the last bit on the CPU.
+are of 1; an undefined value is `null`, never 0. Groups `seconds/`, `speed/` and `fleet/` differ between two runs of
+one seed; everything else is equal to the last bit on the CPU.
 
 | name | what it is |
 |---|---|

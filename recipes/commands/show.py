@@ -27,6 +27,8 @@ FIGURES = (
     ("pass", "verdict/correct", "{:.3f}"),
     ("entropy", "learner/entropy", "{:.3f}"),
     ("tokens/s", "speed/rollout_tokens_per_s", "{:,.0f}"),
+    ("engines", "fleet/serving", "{:.0f}"),
+    ("replaced", "fleet/restarts", "{:.0f}"),
 )
 CURVES = (
     ("verdict/correct", "share of training rollouts that is correct"),

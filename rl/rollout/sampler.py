@@ -10,6 +10,7 @@ from doubleback.rl.engines.engine import Sampler
 from doubleback.rl.objective.advantages import has_spread
 from doubleback.rl.rollout.problems import Source
 from doubleback.rl.rollout.scoring import Scorer, Scoring
+from doubleback.rl.rollout.standing import replica_metrics, standing_of
 from doubleback.rl.seeds import sample_seeds
 from doubleback.rl.stopwatch import Stopwatch
 from doubleback.rl.types import Group, Sampling
@@ -40,6 +41,8 @@ class Rollout:
     """`Source.state()` after these groups: what a checkpoint of the step holds, though more is sampled ahead."""
     sampled_at: float = math.nan
     """`time.perf_counter()` when the sampling began."""
+    replica_metrics: Mapping[str, float] = field(default_factory=dict)
+    """How the engine's replicas stood, where it has several: group fleet/ of the metrics."""
     queue_seconds: float = 0.0
     """How long the step had to wait for it, though it was begun before the step."""
 
@@ -72,6 +75,7 @@ class RolloutSampler:
         groups: list[Group] = []
         scoring, watch = Scoring(self._scorer), Stopwatch()
         num_missing, num_rounds = count, 0
+        stood = standing_of(self._engine)
         while num_missing and num_rounds < self._config.max_rounds:
             problems = self._source.take(num_missing, excluded=frozenset(group.problem.id for group in groups))
             if not problems:
@@ -93,6 +97,7 @@ class RolloutSampler:
             problem_metrics=self._source.metrics(),
             seconds=dict(watch.seconds),
             source_state=self._source.state(),
+            replica_metrics=replica_metrics(stood, standing_of(self._engine), watch.seconds.get("rollout", 0.0)),
         )
 
 

@@ -62,6 +62,7 @@ class StepReport:
             **rollout,
             "rollout/lag": self.rollout.lag,
             **self.rollout.problem_metrics,
+            **self.rollout.replica_metrics,
             **self.learned,
             **self.receipt.metrics(),
             **{f"seconds/{name}": value for name, value in seconds.items()},

@@ -92,6 +92,12 @@ METRICS: dict[str, str] = {
     "eval/SUITE/MEASURE": "mean of a measure that the recipe's task brings, under its name (docs/tasks.md): "
     "verified_backtrack, arithmetic_error_rate or deduction_error_rate, and false_check_rate; or steps_shown and "
     "wrong_step_rate",
+    "fleet/serving": "engines that serve the adapter after the step was sampled; fleet/ is of several engines, or of "
+    "one in a process of its own",
+    "fleet/restarts": "engines that were replaced since the run began or went on",
+    "fleet/REPLICA/tokens_per_s": "tokens of engine REPLICA, from 1, over seconds/rollout; undefined where it was "
+    "replaced meanwhile or cannot say",
+    "fleet/REPLICA/adapter_age": "steps by which its adapter is older than the newest that any of them has",
     "speed/rollout_tokens_per_s": "rollout/tokens over seconds/rollout",
     "speed/update_tokens_per_s": "learner/tokens over the seconds of the update",
     "seconds/rollout": "generation, with the scoring that goes on meanwhile",
@@ -107,7 +113,7 @@ METRICS: dict[str, str] = {
 }
 """Name -> what it is. Shares are of 1. NaN (`null` in the file) where nothing was measured, never 0."""
 
-TIMED = ("seconds/", "speed/")
+TIMED = ("seconds/", "speed/", "fleet/")
 """Groups that differ between two runs of the same seed. Every other metric is equal to the last bit on the CPU."""
 
 

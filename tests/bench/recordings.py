@@ -51,7 +51,7 @@ SAMPLE_KEYS = (
     *("step", "problem", "sample", "seed", "completion", "token_ids", "sampler_logprobs", "finish_reason"),
     *("policy_version", "adapter_hash", "score", "verdict", "extracted", "parts", "weighted", "advantage"),
 )
-TIMED = ("seconds/", "speed/")
+TIMED = ("seconds/", "speed/", "fleet/")
 QUESTION = "Ann has {} beads and buys {} more. How many has she?"
 
 

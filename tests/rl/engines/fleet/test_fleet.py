@@ -11,6 +11,7 @@ from doubleback.rewards.types import ConfigError
 from doubleback.rl.engines.engine import Load
 from doubleback.rl.engines.fleet.crew import Crew
 from doubleback.rl.engines.fleet.health import Limits, State
+from doubleback.rl.rollout.standing import replica_metrics, standing_of
 
 
 def test_problems_are_shared_as_evenly_as_they_are_many_and_put_together_by_their_place(make):
@@ -136,3 +137,15 @@ def test_they_are_closed_at_once(make):
     crewed.fleet.close()
     for place in crewed.crew.places:
         place.remote.close = place.remote.kill
+
+
+def test_how_each_stands_becomes_figures_of_a_step(make):
+    """Two that have sampled 100 and 40 tokens so far, and 60 and 20 of them in the step of 2 s."""
+    loads = [Load(0, 0, 1, 40, 40), Load(0, 0, 1, 20, 20)]
+    crewed = make(lambda: Worker(0, loads[0]), lambda: Worker(1, loads[1]))
+    before = standing_of(crewed.fleet)
+    for place, tokens in zip(crewed.crew.places, (100, 40), strict=True):
+        place.remote.hosted._engine._load = Load(0, 0, 2, tokens, tokens)
+    found = replica_metrics(before, standing_of(crewed.fleet), 2.0)
+    assert [found[f"fleet/{number}/tokens_per_s"] for number in (1, 2)] == [30, 10]
+    assert (found["fleet/serving"], found["fleet/restarts"]) == (2, 0)

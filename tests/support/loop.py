@@ -101,9 +101,10 @@ class Loop:
         self.problems = ProblemSource(PROBLEMS[:num_problems], ProblemsConfig(), 0)
         self.run = RunDirectory(folder)
         self.seen = []
+        self.reward = FakeReward(_pay)
         config = RolloutConfig(prompts_per_step=3, **rollout or {})
         saved = CheckpointConfig(**checkpoint or {})
-        self._sampler = RolloutSampler(self.engine, self.problems, FakeReward(_pay), SAMPLING, config, run_seed=0)
+        self._sampler = RolloutSampler(self.engine, self.problems, self.reward, SAMPLING, config, run_seed=0)
         self._pace = Pace(config, 0, lambda step: saved.is_due(step, last_step), lambda step: step in measured_at)
         checkpoints = Checkpoints(self.learner, saved, last_step)
         self.journal = Journal(

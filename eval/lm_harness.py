@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from doubleback.rewards.jsonl import Row, refuse
+from doubleback.rewards.types import MAX_SHOWN, shortened
 
 METRICS = ("exact_match", "acc")
 """Where the harness keeps its own verdict."""
@@ -14,7 +15,7 @@ def is_lm_harness(data: Mapping[str, Any]) -> bool:
     return {"doc_id", "doc", "resps"} <= data.keys()
 
 
-def rows_from_lm_harness(rows: Sequence[Row]) -> list[Row]:
+def rows_from_lm_harness(rows: Sequence[Row], place: str | None = None) -> list[Row]:
     """One row for each completion: problem, sample, completion, question, answer and the harness's own verdict.
 
     The harness writes a line for each document and each answer filter; the first filter stands for all, since the
@@ -30,10 +31,12 @@ def rows_from_lm_harness(rows: Sequence[Row]) -> list[Row]:
             made = _rows(row, chosen)
             problem = made[0].data["problem"]
             if (first := lines.setdefault(problem, row.number)) != row.number:
-                raise ValueError(f"doc_id={problem} stands on line {first} already; give each task's log by itself")
+                raise ValueError(
+                    f"doc_id={problem[:MAX_SHOWN]} stands on line {first} already; give each task's log by itself"
+                )
             found += made
         except ValueError as error:
-            problems.append(f"line {row.number}: {error}")
+            problems.append(f"{f'{place}:' if place else 'line '}{row.number}: {error}")
     refuse(problems)
     return found
 
@@ -42,10 +45,12 @@ def _rows(row: Row, chosen: str | None) -> list[Row]:
     data, doc = row.data, row.data.get("doc")
     if data.get("doc_id") is None:
         raise ValueError("doc_id is absent")
+    if not isinstance(data["doc_id"], str | int):
+        raise ValueError(f"doc_id={shortened(data['doc_id'])} is neither text nor a whole number")
     if data.get("filter") != chosen:
-        raise ValueError(f"filter is absent, where other lines have {chosen!r}")
+        raise ValueError(f"filter is absent, where other lines have {shortened(chosen)}")
     if not isinstance(doc, Mapping):
-        raise ValueError(f"doc={doc!r} is no row of a dataset")
+        raise ValueError(f"doc={shortened(doc)} is no row of a dataset")
     common = {
         "problem": str(data["doc_id"]),
         "question": doc.get("question") or doc.get("problem") or "",

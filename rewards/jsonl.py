@@ -4,17 +4,22 @@ import gzip
 import json
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from doubleback.rewards.records import ANEW, Record
-from doubleback.rewards.types import ConfigError
+from doubleback.rewards.types import MAX_SHOWN, ConfigError, shortened
 
 GZIPPED = ".gz"
 NUM_NAMED = 3
 """Rows that were left out which are named; the others are counted."""
+MAX_NESTING = 100
+"""How deep the lists and objects of a row may stand in one another."""
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
+"""Brackets; a text, in which they are none, is one piece."""
 BOM = b"\xef\xbb\xbf"
 """Some programs begin a UTF-8 file with it."""
 
@@ -114,6 +119,17 @@ def _unpacked(path: Path) -> bytes:
     return gzip.decompress(packed) if path.suffix == GZIPPED else packed
 
 
+def keys_in_words(data: Iterable[str]) -> str:
+    """The keys of a row, cut where they are many or long."""
+    names, length = list[str](), 0
+    for name in data:
+        length += len(name) + 2
+        if length > MAX_SHOWN:
+            return ", ".join([*names, f"{name[: MAX_SHOWN // 2]} ..."])
+        names.append(name)
+    return ", ".join(names) or "no keys"
+
+
 def refuse(bad: Sequence[str], way_out: str = "") -> None:
     """ConfigError with the first of the bad rows, the number of the others and the way out; nothing without any."""
     if bad:
@@ -137,9 +153,20 @@ def json_value(text: bytes) -> Any:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} stands twice")
+        names = Counter(name for name, _ in pairs)
+        raise ValueError(f"the key {shortened(max(names, key=names.__getitem__))} stands twice")
     return made
+
+
+def _is_deep(text: bytes) -> bool:
+    """Whether brackets stand more than `MAX_NESTING` deep in a JSON text: what walks such a value would overflow."""
+    if text.count(b"[") + text.count(b"{") <= MAX_NESTING:
+        return False
+    depth = deepest = 0
+    for piece in _BRACKETS.finditer(text):
+        depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(piece.group(), 0)
+        deepest = max(deepest, depth)
+    return deepest > MAX_NESTING
 
 
 def _own(line: bytes, place: str) -> Record:
@@ -153,6 +180,8 @@ def _own(line: bytes, place: str) -> Record:
 def _parsed(line: bytes) -> Any:
     """The value of a line, or the ValueError that says why it has none."""
     try:
+        if _is_deep(line):
+            return ValueError(f"nested more than {MAX_NESTING} deep")
         return json_value(line)
     except UnicodeDecodeError as error:
         return ValueError(f"not UTF-8 ({error.reason} at byte {error.start})")
@@ -167,5 +196,5 @@ def _checked(data: Any, required: Sequence[Sequence[str]]) -> dict[str, Any]:
         raise ValueError(f"no JSON object, but {type(data).__name__}")
     for names in required:
         if all(field(data, name) is None for name in names):
-            raise ValueError(f"no {' or '.join(map(repr, names))}; the row has {', '.join(data) or 'no keys'}")
+            raise ValueError(f"no {' or '.join(map(repr, names))}; the row has {keys_in_words(data)}")
     return data

@@ -92,7 +92,7 @@ def score_completions(path: Path, config: RewardConfig, options: Options, consol
         require_new_file(out, options.force)
         (component,) = config.components.values()
         needs_answer = component.function == "math" or options.explain
-        read = read_stored(files, options.skip_bad, needs_answer, console)
+        read = read_stored(files, options.skip_bad, needs_answer, console, str(component.function))
         graded = _score(stem(path), read, config, out, console)
         if options.explain:
             _explain(graded, config, out, console)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import string
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +12,8 @@ from doubleback.rewards.jsonl import field
 Turn = Mapping[str, str]
 """A chat message: {"role": "user", "content": "What is 2 + 2?"}."""
 HASH_DIGITS = 16
+_HALF = re.compile("[\ud800-\udfff]")
+"""Halves of a character beyond U+FFFF, which JSON can write alone and no encoding has."""
 ROLES = frozenset({"system", "user", "assistant"})
 """Who may speak in a question."""
 Messages = str | Sequence[Mapping[str, Any]]
@@ -89,8 +92,16 @@ def template_fields(template: str) -> list[str]:
 
 def row_question(row: Mapping[str, Any], template: str) -> tuple[str, tuple[Turn, ...]]:
     """The question that a row makes of a text with its fields in braces, and the turns before it where the text is one
-    field alone. ValueError where a field holds no text.
+    field alone. ValueError where a field holds no text, or half a character, which no model reads.
     """
+    question, history = _row_question(row, template)
+    for text in (question, *(turn["content"] for turn in history)):
+        if (half := _HALF.search(text)) is not None:
+            raise ValueError(f"the question holds half a character, {half.group()!r}")
+    return question, history
+
+
+def _row_question(row: Mapping[str, Any], template: str) -> tuple[str, tuple[Turn, ...]]:
     pieces = [(text, name) for text, name, _, _ in string.Formatter().parse(template)]
     if len(pieces) == 1 and pieces[0][1] and not pieces[0][0]:
         return question_turns(field(row, pieces[0][1]))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from doubleback.rewards.answers.messages import Messages, completion_text
-from doubleback.rewards.types import ConfigError
+from doubleback.rewards.types import ConfigError, shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,9 @@ def find_convention(name: str) -> Convention:
     opening, _, closing = (part.strip() for part in name.partition(BETWEEN))
     if not opening or not closing or opening == closing:
         known = ", ".join(convention.name for convention in CONVENTIONS)
-        raise ConfigError(f"{name!r} is no convention of thinking; known: {known}; one of your own: <plan>...</plan>")
+        raise ConfigError(
+            f"{shortened(name)} is no convention of thinking; known: {known}; one of your own: <plan>...</plan>"
+        )
     return Convention(name, (opening,), (closing,))
 
 

@@ -14,11 +14,11 @@ from typing import Any
 from doubleback.rewards.answers.extract import Style, extract
 from doubleback.rewards.answers.grade import gold_answers
 from doubleback.rewards.builtin.format import boxed_format, think_answer_format
-from doubleback.rewards.checks.columns import TEXT_KEYS, checked_columns, stored_text
+from doubleback.rewards.checks.columns import TEXT_KEYS, checked_columns, require_read_by, stored_text
 from doubleback.rewards.checks.golds import as_completion
 from doubleback.rewards.compose.reward import Reward
 from doubleback.rewards.contract.call import Samples, call_now
-from doubleback.rewards.jsonl import Row, checked_rows
+from doubleback.rewards.jsonl import Row, checked_rows, keys_in_words
 from doubleback.rewards.rows import is_on_hub
 from doubleback.rewards.sample_lines import PROBLEMS, is_truncated, judgement, read_problems, token_ids
 from doubleback.rewards.types import Completion, ConfigError, Problem, Score
@@ -68,8 +68,12 @@ def problems_of(path: Path) -> tuple[Path, dict[str, Problem]]:
     return path.parent, {}
 
 
-def stored_completions(path: Path, rows: Sequence[Row], needs_answer: bool) -> tuple[list[Stored], list[str]]:
-    """Rows of `path` with `completion` (or `response`) as text or chat messages, and a line for each without one."""
+def stored_completions(
+    path: Path, rows: Sequence[Row], needs_answer: bool, reward: str = ""
+) -> tuple[list[Stored], list[str]]:
+    """Rows of `path` with `completion` (or `response`) as text or chat messages, and a line for each without one, or
+    whose columns are not what `reward`, one that is built in, reads there.
+    """
     folder, problems = problems_of(path)
     whole, findings = checked_rows(((row.number, row.data) for row in rows), str(path), [TEXT_KEYS])
     stored = []
@@ -78,6 +82,7 @@ def stored_completions(path: Path, rows: Sequence[Row], needs_answer: bool) -> t
             made = _stored(row, problems)
             if needs_answer:
                 _require_answer(made)
+            require_read_by(reward, made.problem.columns)
             stored.append(made)
         except KeyError as error:
             place = folder / PROBLEMS
@@ -199,7 +204,7 @@ def _require_answer(stored: Stored) -> None:
     if (answer := stored.problem.columns.get("answer")) is None:
         is_ours = stored.row.data.get("problem") == stored.problem.id
         known = stored.problem.columns if is_ours else stored.row.data
-        raise ConfigError(f"no 'answer'; the {'problem' if is_ours else 'row'} has {', '.join(known)}")
+        raise ConfigError(f"no 'answer'; the {'problem' if is_ours else 'row'} has {keys_in_words(known)}")
     gold_answers(answer)
 
 

@@ -29,7 +29,7 @@ from types import TracebackType
 
 from doubleback.rewards.contract.call import Results, Samples, failed
 from doubleback.rewards.contract.functions import Scope
-from doubleback.rewards.types import ConfigError, RunError, Verdict
+from doubleback.rewards.types import ConfigError, RunError, Verdict, first_line
 from doubleback.rewards.workers.environment import visible_environment, without_here
 from doubleback.rewards.workers.messages import (
     HEAD,
@@ -157,8 +157,12 @@ class WorkerPool:
         The future never fails for what a reward does: that is a verdict. RunError where the keeper is gone.
         """
         size = len(samples.completions)
-        content = pickle.dumps(Job(function, samples, is_messages, step))
         future: Future[Results] = Future()
+        try:
+            content = pickle.dumps(Job(function, samples, is_messages, step))
+        except (RecursionError, TypeError, AttributeError, pickle.PicklingError) as error:
+            future.set_result(failed(size, f"a column cannot be sent to a worker: {first_line(error)}"))
+            return future
         number, token = next(self._numbers), secrets.token_bytes(TOKEN_BYTES)
         self._asked[number] = Asked(size, token, future)
         self._queue.grew(size)

@@ -47,14 +47,14 @@ class Read:
     """Of the bytes of all files."""
 
 
-def read_stored(files: Sequence[Path], skip_bad: bool, needs_answer: bool, console: Console) -> Read:
+def read_stored(files: Sequence[Path], skip_bad: bool, needs_answer: bool, console: Console, reward: str = "") -> Read:
     """The completions of the files. ConfigError for bad rows, or with `skip_bad` a line about them."""
     stored, digests = [], []
     for file in files:
         data = read_data(Source(str(file)))
         is_foreign = bool(data.rows) and is_lm_harness(data.rows[0].data)
-        rows = rows_from_lm_harness(data.rows) if is_foreign else data.rows
-        found, findings = stored_completions(file, rows, needs_answer=needs_answer)
+        rows = rows_from_lm_harness(data.rows, str(file)) if is_foreign else data.rows
+        found, findings = stored_completions(file, rows, needs_answer, reward)
         bad = sorted([*data.bad, *findings], key=lambda line: int(line.removeprefix(f"{file}:").partition(":")[0]))
         if bad and not skip_bad:
             refuse(bad, " (--skip-bad leaves such rows out)")

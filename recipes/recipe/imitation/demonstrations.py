@@ -12,7 +12,7 @@ from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.tasks.task import Splits
 from doubleback.rewards.answers.messages import question_text
 from doubleback.rewards.checks.columns import TEXT_KEYS, stored_text
-from doubleback.rewards.jsonl import Row, refuse
+from doubleback.rewards.jsonl import Row, keys_in_words, refuse
 from doubleback.rewards.nearest import nearest
 from doubleback.rewards.rows import Source, read_data
 from doubleback.rewards.types import ConfigError, Problem
@@ -127,7 +127,7 @@ def _problem(row: Row, by_id: Mapping[str, Problem], by_question: Mapping[str, P
     elif (question := row.data.get("question")) is not None:
         key, known = question_text(question), by_question
     else:
-        raise ValueError(f"neither 'problem' nor 'question'; the row has {', '.join(row.data)}")
+        raise ValueError(f"neither 'problem' nor 'question'; the row has {keys_in_words(row.data)}")
     if key not in known:
         raise ValueError(f"{key[:80]!r} is no training problem of the task; demonstrations are given for those")
     return known[key]

@@ -20,9 +20,10 @@ from doubleback.recipes.tasks.math.reading import (
 from doubleback.recipes.tasks.task import Splits, Task
 from doubleback.rewards.answers.grade import gold_completion
 from doubleback.rewards.answers.messages import question_hash, row_question, template_fields
-from doubleback.rewards.jsonl import Row, field, given_rows
+from doubleback.rewards.checks.columns import problem_columns
+from doubleback.rewards.jsonl import Row, field, given_rows, keys_in_words
 from doubleback.rewards.rows import Source, read_data
-from doubleback.rewards.types import ConfigError, Problem
+from doubleback.rewards.types import ConfigError, Problem, shortened
 
 BAD, ONLY, TWICE, UNSCORABLE = "being bad", "task.only", "task.duplicates=skip", "task.drop_unscorable=true"
 """What leaves rows out, as it is called where they are counted."""
@@ -164,7 +165,7 @@ class Math(Task):
         for name, wanted in (self.only or {}).items():
             value = field(row, name)
             if value not in (wanted if isinstance(wanted, list) else [wanted]):
-                return LeftOut(ONLY, f"{name}={value!r}")
+                return LeftOut(ONLY, f"{name}={shortened(value)}")
         answer = field(row, self.answer)
         try:
             question, history = row_question(row, self._template)
@@ -173,12 +174,15 @@ class Math(Task):
         if not question.strip():
             return LeftOut(BAD, "the question is empty")
         if answer is None:
-            return LeftOut(UNSCORABLE, f"no {self.answer!r}; the row has {', '.join(row)}")
+            return LeftOut(UNSCORABLE, f"no {self.answer!r}; the row has {keys_in_words(row)}")
         try:
             require_gold(answer, self.gold_form)
         except ConfigError as error:
             return LeftOut(UNSCORABLE, str(error))
-        columns = {**row, "question": question, "answer": answer}
+        try:
+            columns = {**problem_columns(row), "question": question, "answer": answer}
+        except ConfigError as error:
+            return LeftOut(BAD, str(error))
         if self.level is not None:
             columns["level"] = level_number(field(row, self.level))
         return Problem(question_hash(question, history), question, columns, history)

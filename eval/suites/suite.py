@@ -10,11 +10,13 @@ from pydantic import Field, field_validator, model_validator
 
 from doubleback.rewards.answers.grade import gold_answers
 from doubleback.rewards.answers.messages import Turn, question_hash, row_question, template_fields
+from doubleback.rewards.checks.columns import problem_columns
 from doubleback.rewards.compose.config import RewardConfig
-from doubleback.rewards.jsonl import Row, field, refuse
+from doubleback.rewards.contract.trust import named_code, require_approved
+from doubleback.rewards.jsonl import Row, field, keys_in_words, refuse
 from doubleback.rewards.nearest import nearest
 from doubleback.rewards.rows import Source, read_data
-from doubleback.rewards.settings import Section, load_section, shipped
+from doubleback.rewards.settings import Section, load_section, read_yaml, shipped
 from doubleback.rewards.types import ConfigError, Problem
 
 FOLDER = Path(__file__).parent
@@ -111,6 +113,12 @@ def load_config(name: str) -> tuple[str, SuiteConfig]:
     return Path(name).stem, load_section(name, FOLDER, SuiteConfig, "suite")
 
 
+def code_of_suite(name: Any) -> list[tuple[str, str]]:
+    """(key, location) of all code that a suite of one's own names; none of what is shipped, or no suite."""
+    is_own = isinstance(name, str) and name not in shipped_suites() and Path(name).is_file()
+    return list(named_code(read_yaml(Path(name), "suite"))) if is_own else []
+
+
 def load_suite(
     name: str, data: Path | None = None, skip_bad: bool = False, task_problems: TaskProblems | None = None
 ) -> Suite:
@@ -118,8 +126,9 @@ def load_suite(
 
     A bad row (a missing field, an empty question, an unreadable gold, an id that was there before, no UTF-8) is named
     with its line; ConfigError for them all, or they are left out and kept in `Suite.bad` with `skip_bad`. A suite on a
-    task asks `task_problems`.
+    task asks `task_problems`. Code that a suite of one's own names is to be approved first.
     """
+    require_approved(code_of_suite(name), f"suite {name}")
     name, config = load_config(name)
     if data is None and config.task is not None:
         return _of_task(name, config, config.task, task_problems)
@@ -148,7 +157,7 @@ def _item(row: Row, config: SuiteConfig) -> Item:
     needed = [*template_fields(config.question), config.answer, *([config.id] if config.id else [])]
     for name in needed:
         if field(row.data, name) is None:
-            raise ValueError(f"no {name!r}; the row has {', '.join(row.data) or 'no fields'}")
+            raise ValueError(f"no {name!r}; the row has {keys_in_words(row.data)}")
     question, history = row_question(row.data, config.question)
     question = question.strip()
     answer = field(row.data, config.answer)
@@ -156,10 +165,11 @@ def _item(row: Row, config: SuiteConfig) -> Item:
         raise ValueError("the question is empty")
     try:
         gold_answers(answer)
+        columns = problem_columns(row.data)
     except ConfigError as error:
         raise ValueError(str(error)) from error
     identity = str(field(row.data, config.id)) if config.id else question_hash(question, history)
-    return Item(identity, question, {**row.data, "question": question, "answer": answer}, history)
+    return Item(identity, question, {**columns, "question": question, "answer": answer}, history)
 
 
 def _of_task(name: str, config: SuiteConfig, task: Mapping[str, Any], task_problems: TaskProblems | None) -> Suite:

@@ -9,10 +9,12 @@ from pydantic import Field
 from doubleback.eval.compare import ComparedEvaluations, Evaluated, load_evaluated
 from doubleback.eval.compare import compare as compare_evaluated
 from doubleback.eval.show.console import Console
+from doubleback.eval.suites.suite import code_of_suite
 from doubleback.recipes.commands.evaluate import Options, evaluate_policy
 from doubleback.recipes.commands.modes import conclude, in_mode, modes_of
-from doubleback.recipes.recipe.policy import engine_settings, find_policy
+from doubleback.recipes.recipe.policy import code_of_run, engine_settings, find_policy
 from doubleback.recipes.recipe.results import Run
+from doubleback.rewards.contract.trust import approve
 from doubleback.rewards.settings import Section, validated
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.config import MOST_SAMPLES
@@ -60,6 +62,8 @@ class EvaluationOptions(Section):
     """float32 or bfloat16; a run has its own."""
     kv_cache_mib: Annotated[int, Field(ge=16)] | Literal["auto"] = "auto"
     """vLLM: memory of the key-value cache. `auto`: what its sequences can fill, in half of what is free at most."""
+    trust: bool = False
+    """Run the code that the suite's file, or the run's recipe, names."""
 
 
 def evaluate(
@@ -72,6 +76,8 @@ def evaluate(
     what does not fit.
     """
     given = validated(EvaluationOptions, options, "evaluate: ")
+    if given.trust:
+        _approve(model, suite)
     policy = find_policy(
         str(model.path if isinstance(model, Run) else model),
         adapter=None if given.adapter is None else Path(given.adapter),
@@ -91,6 +97,11 @@ def evaluate(
     return load_evaluated(Path(out))
 
 
+def _approve(model: str | Path | Run, suite: str) -> None:
+    run = model.path if isinstance(model, Run) else Path(model)
+    approve(location for _, location in [*code_of_suite(suite), *code_of_run(run)])
+
+
 def evaluate_modes(
     run: str | Path | Run, suite: str, *, out: str | Path, console: Console | None = None, **options: Any
 ) -> dict[str, Evaluated]:
@@ -100,6 +111,8 @@ def evaluate_modes(
     `options` are those of `EvaluationOptions`. ConfigError where `run` has no modes.
     """
     path, console = run.path if isinstance(run, Run) else Path(run), console or Console()
+    if options.get("trust"):
+        _approve(path, suite)
     if not (names := modes_of(path)):
         raise ConfigError(f"{path} is no run with modes; evaluate measures it")
     evaluated = {

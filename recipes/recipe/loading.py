@@ -1,14 +1,17 @@
 """From a recipe's name or path and `key.path=value` overrides to a validated Recipe. Every finding is one line."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from doubleback.eval.suites.suite import code_of_suite
 from doubleback.recipes.data.table import start_from_data
 from doubleback.recipes.models.table import shipped_models, start_from_model
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.recipe.stages.reading import STAGES, read_road
 from doubleback.recipes.recipe.stages.road import Road
 from doubleback.rewards import settings
+from doubleback.rewards.contract.trust import approve, named_code, require_approved
 from doubleback.rewards.types import ConfigError
 
 FOLDER = Path(__file__).parents[1]
@@ -19,22 +22,37 @@ def shipped() -> dict[str, Path]:
     return settings.shipped(FOLDER)
 
 
-def load_recipe(name: str, overrides: settings.Overrides = ()) -> Recipe | Road:
+def load_recipe(name: str, overrides: settings.Overrides = (), *, trust: bool = False) -> Recipe | Road:
     """The recipe `name` (shipped, or a path to a YAML file) with overrides; a Road where it has `stages`.
 
     Overrides are texts, as on the command line, or a mapping whose values are taken as they are:
     `load_recipe("countdown", {"steps": 20, "reward.components": {"mine": my_function}})`. Of a road they are for every
-    stage, with `stages.NAME.` before the key for one. ConfigError lists all findings at once.
+    stage, with `stages.NAME.` before the key for one. ConfigError lists all findings at once. Code that the file names,
+    and no override, runs with `trust` alone: without it ConfigError lists that code, and nothing of it has run.
     """
     _refuse_a_base_in_the_name(name)
     data = settings.read_yaml(settings.find_yaml(name, FOLDER, "recipe"), "recipe")
+
+    def validated(whole: dict[str, Any]) -> Recipe:
+        whole = _with_data(start_from_data(start_from_model(whole)))
+        found = list(_code_of(whole))
+        approve([location for _, location in named_code(settings.override({}, overrides))])
+        if trust:
+            approve(location for _, location in found)
+        require_approved(found, f"recipe {name}")  # before the settings are looked at: a task's own keys are its code's
+        return settings.validated(Recipe, whole)
+
     if STAGES in data:
-        return read_road(data, overrides, _validated)
-    return _validated(settings.override(data, overrides, Recipe))
+        return read_road(data, overrides, validated)
+    return validated(settings.override(data, overrides, Recipe))
 
 
-def _validated(data: dict[str, Any]) -> Recipe:
-    return settings.validated(Recipe, _with_data(start_from_data(start_from_model(data))))
+def _code_of(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """(key, location) of all code that a recipe names, by itself or in a suite that it measures on."""
+    yield from named_code(data)
+    suites = section.get("suites") if isinstance(section := data.get("eval"), dict) else None
+    for suite in suites if isinstance(suites, list) else ():
+        yield from ((f"suite {suite}: {key}", location) for key, location in code_of_suite(suite))
 
 
 def _with_data(data: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from doubleback.eval.show.console import Console
 from doubleback.recipes.models.bundled import bundled_path
 from doubleback.recipes.recipe.schema import TINY_FOLDER, Recipe
 from doubleback.recipes.recipe.start import newest_adapter, saved_adapter
+from doubleback.rewards.contract.trust import named_code, require_approved
 from doubleback.rewards.jsonl import complete_lines
 from doubleback.rewards.settings import read_yaml, require_folder, validated
 from doubleback.rewards.types import ConfigError
@@ -57,7 +58,14 @@ def engine_settings(name: str, kv_cache_mib: int | Literal["auto"]) -> EngineCon
 def recipe_of(run: Path) -> Recipe:
     """The recipe of a run, as its folder holds it. ConfigError where it cannot be read."""
     path = run / RECIPE
+    require_approved(code_of_run(run), f"recipe {path}")
     return validated(Recipe, read_yaml(path, "recipe"), f"recipe {path}: ")
+
+
+def code_of_run(run: Path) -> list[tuple[str, str]]:
+    """(key, location) of the code that reading a run's recipe runs: that of its tasks. None of what is no run."""
+    data = read_yaml(run / RECIPE, "recipe") if is_run(run) else {}
+    return [(key, location) for key, location in named_code(data) if key.endswith("task.name")]
 
 
 def find_policy(

@@ -20,6 +20,7 @@ def merge(
     ] = None,
     checkpoint: options.CheckpointName = None,
     dtype: Annotated[str | None, typer.Option(help="float32 or bfloat16. Default: as the base is stored.")] = None,
+    trust: options.Trust = False,
 ) -> None:
     """Write base + adapter as a plain transformers checkpoint, summed in float32, and say how exact it is."""
     from doubleback.recipes.recipe.policy import find_policy, merge_policy
@@ -47,6 +48,7 @@ def push(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="The same, into runs/push-NAME-... where --out names no other.")
     ] = False,
+    trust: options.Trust = False,
 ) -> None:
     """Push a run's adapter, or its merged checkpoint, to the hub, with a model card made from the run."""
     from doubleback.recipes.publish.push import push as push_run

@@ -7,6 +7,16 @@ from typing import Annotated
 
 import typer
 
+from doubleback.rewards.contract.trust import EVERYTHING, approve, forget
+
+
+def trusted(is_asked: bool) -> bool:
+    """Whether what files name may run, as the rest of this command is told."""
+    forget()
+    approve([EVERYTHING] if is_asked else [])
+    return is_asked
+
+
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A shipped recipe (doubleback list) or a YAML file.")]
 RewardName = Annotated[
     str | None, typer.Option("--reward", help="A name (doubleback list), package.module:attr or path.py:attr.")
@@ -22,6 +32,10 @@ Environment = Annotated[
     typer.Option("--env", metavar="NAME", help="A variable that the reward needs; repeatable."),
 ]
 Timeout = Annotated[float, typer.Option(min=0.01, max=3600, help="Limit in seconds of a completion in a worker.")]
+Trust = Annotated[
+    bool,
+    typer.Option("--trust", callback=trusted, help="Run the code that the recipe, suite or run names."),
+]
 PolicyName = Annotated[
     str, typer.Argument(metavar="MODEL|RUN", help="Folder, hub id, bundled:NAME, or a run directory.")
 ]

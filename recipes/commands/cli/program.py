@@ -60,6 +60,7 @@ def check(
     conversational: options.Conversational = False,
     environment: options.Environment = None,
     timeout: options.Timeout = 2.0,
+    trust: options.Trust = False,
     memory: Annotated[
         bool, typer.Option("--memory", help="Only estimate the memory, from the model's configuration alone.")
     ] = False,
@@ -84,7 +85,7 @@ def check(
         return
     from doubleback.recipes.recipe.loading import load_recipe
 
-    loaded = load_recipe(str(recipe), overrides or [])
+    loaded = load_recipe(str(recipe), overrides or [], trust=trust)
     from doubleback.recipes.commands.planning.show import Asked
     from doubleback.recipes.commands.stages.check import check_all, show_memory_of_all, show_plan_of_all
 
@@ -158,11 +159,12 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in --out exactly where it stopped.")
     ] = False,
+    trust: options.Trust = False,
 ) -> None:
     """Train a recipe, measure before and after, and show the difference."""
     from doubleback.recipes.recipe.loading import load_recipe
 
-    loaded = load_recipe(recipe, overrides or [])
+    loaded = load_recipe(recipe, overrides or [], trust=trust)
     if resume and out is None:
         raise ConfigError("--resume needs --out RUN: the run directory to continue")
     from doubleback.recipes.commands.stages.show import show_outcome
@@ -219,6 +221,7 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(help="Folder. The same command continues there. Default: runs/eval-...")
     ] = None,
+    trust: options.Trust = False,
 ) -> None:
     """Measure a policy on a suite: pass@k with intervals, a curve, and every sample."""
     if thinking not in (None, "on", "off", "both"):

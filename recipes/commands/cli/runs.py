@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from doubleback.eval.show.console import Console
+from doubleback.recipes.commands.cli import options
 from doubleback.rewards.types import ConfigError
 
 console = Console()
@@ -14,6 +15,7 @@ console = Console()
 def show(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
     step: Annotated[int | None, typer.Option(min=1, help="Show the best and worst samples of this step.")] = None,
+    trust: options.Trust = False,
 ) -> None:
     """Say how a run stands, be it live, stopped or finished: figures, curve, samples, and what to do next."""
     from doubleback.rl.run.names import is_road
@@ -41,6 +43,7 @@ def verify(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's fold
 def report(
     folders: Annotated[list[Path], typer.Argument(metavar="RUN|EVAL ...", help="A run or evaluation, or several.")],
     out: Annotated[Path | None, typer.Option(help="The file. Default: report.html in the folder.")] = None,
+    trust: options.Trust = False,
 ) -> None:
     """Write one HTML file that shows a run, several side by side, an evaluation or a pair: it opens from disk."""
     from doubleback.recipes.commands.reports.on_demand import report as write_report

@@ -133,15 +133,17 @@ def pickled(function: Callable[..., Any], key: str) -> bytes:
 
 def _modules_of_this_folder() -> list[ModuleType]:
     """The modules that were imported from the folder that this process runs in, where no worker looks for any."""
-    here, found = os.path.realpath(os.getcwd()), []
-    for name, module in list(sys.modules.items()):
-        top = sys.modules.get(name.partition(".")[0])
-        file = getattr(top, "__file__", None)
-        if file and name != "__main__":
-            place = os.path.dirname(os.path.realpath(file))
-            if here == (os.path.dirname(place) if hasattr(top, "__path__") else place):
-                found.append(module)
-    return found
+    here = os.path.realpath(os.getcwd())
+    tops = {name: module for name, module in list(sys.modules.items()) if "." not in name and name != "__main__"}
+    places: dict[str, str] = {}
+    for name, module in tops.items():
+        if file := getattr(module, "__file__", None):
+            folder = os.path.dirname(file)
+            places[name] = os.path.dirname(folder) if hasattr(module, "__path__") else folder
+    # Few places for many modules: each is looked at once.
+    are_here = {place for place in set(places.values()) if os.path.realpath(place) == here}
+    names = {name for name, place in places.items() if place in are_here}
+    return [module for name, module in list(sys.modules.items()) if name.partition(".")[0] in names]
 
 
 @contextmanager

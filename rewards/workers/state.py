@@ -23,7 +23,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from operator import attrgetter, is_, methodcaller
+from operator import is_, methodcaller
 from types import FunctionType
 from typing import Any
 from zlib import crc32
@@ -44,7 +44,6 @@ _WATCHED = {
 _PACKAGES = ("doubleback", "math_verify")
 _SIGNALS = (signal.SIGALRM, signal.SIGCHLD, signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGTERM)
 _LIMITS = (resource.RLIMIT_AS, resource.RLIMIT_CPU, resource.RLIMIT_DATA, resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE)
-_code_of = attrgetter("__code__")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +109,7 @@ class _Code:
 
     def __init__(self, namespaces: Mapping[str, Mapping[str, Any]]) -> None:
         self._namespaces = namespaces
+        self._recoded: str | None = None
         self._remember()
 
     def _remember(self) -> None:
@@ -121,13 +121,17 @@ class _Code:
             for name, value in names.items()
             if isinstance(value, FunctionType)
         }
-        self._codes = [function.__code__ for function in self._functions.values()]
+
+    def hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """Python tells where a function gets other code in place (`sys.addaudithook`), so that none has to be read."""
+        if event == "object.__setattr__" and arguments[1] == "__code__":
+            known = (name for name, function in self._functions.items() if function is arguments[0])
+            self._recoded = next(known, self._recoded)
 
     def changed(self) -> str | None:
         """The first name that is other code than it was."""
-        if not all(map(is_, map(_code_of, self._functions.values()), self._codes)):
-            pairs = zip(self._functions.items(), self._codes, strict=True)
-            return next(name for (name, function), code in pairs if function.__code__ is not code)
+        if self._recoded is not None:
+            return self._recoded
         if all(map(is_, _values(self._namespaces.values()), self._values)):
             return None
         for place, names in self._known.items():
@@ -155,6 +159,7 @@ class SharedState:
         self._modules = dict(sys.modules)
         watched = {place: names for name, module in self._modules.items() for place, names in _watched(name, module)}
         self._code = _Code({**watched, **_parts_of(function)})
+        sys.addaudithook(self._code.hear)
         self._running: tuple[Any, ...] | None = None
         self._num_files = self._num_system_threads = 0
 

@@ -7,12 +7,11 @@ from typing import Annotated
 
 import typer
 
-from doubleback.rewards.contract.trust import EVERYTHING, approve, forget
+from doubleback.rewards.contract.trust import EVERYTHING, approve
 
 
 def trusted(is_asked: bool) -> bool:
-    """Whether what files name may run, as the rest of this command is told."""
-    forget()
+    """Let whatever files name run, where that is asked."""
     approve([EVERYTHING] if is_asked else [])
     return is_asked
 

@@ -16,6 +16,7 @@ from support.processes import wait_until
 from doubleback.eval.show.console import Console
 from doubleback.recipes import Run, compare, load_recipe, train
 from doubleback.recipes.recipe.policy import find_policy
+from doubleback.rewards.contract.trust import approve
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.engines.config import EngineConfig
 
@@ -57,6 +58,7 @@ class CutOffError(Exception):
 def road(tmp_path_factory):
     path = tmp_path_factory.mktemp("recipe") / "road.yaml"
     path.write_text(yaml.safe_dump(ROAD, sort_keys=False), encoding="utf-8")
+    approve([FEW_COUNTDOWN])
     return str(path)
 
 
@@ -133,13 +135,13 @@ def test_it_goes_on_inside_any_stage_to_the_same_bits(road, whole, tmp_path, cap
     with pytest.raises(CutOffError):
         walked(road, out, cut_at=4)
     doubleback = [sys.executable, "-m", "doubleback.recipes"]
-    process = started([*doubleback, "train", road, "--out", str(out), "--resume"], out, FOLDERS[1])
+    process = started([*doubleback, "train", road, "--trust", "--out", str(out), "--resume"], out, FOLDERS[1])
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate()
     assert process.returncode == 128 + signal.SIGTERM, err
     (line,) = [line for line in err.splitlines() if line.startswith("interrupted")]
     assert line.startswith("interrupted; stage reasoning: step ")
-    assert line.endswith(f"go on with: python -m doubleback.recipes train {road} --out {out} --resume")
+    assert line.endswith(f"go on with: python -m doubleback.recipes train {road} --trust --out {out} --resume")
     untouched = (out / FOLDERS[0] / "metrics.jsonl").stat().st_mtime_ns
     process = started([*doubleback, *line.split("doubleback.recipes ")[1].split()], out, FOLDERS[2])
     process.kill()

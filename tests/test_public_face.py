@@ -19,7 +19,7 @@ PROMISED = {
         "compare": "first second force",
         "evaluate": "model suite out console options",
         "evaluate_modes": "run suite out console options",
-        "load_recipe": "name overrides",
+        "load_recipe": "name overrides trust",
         "push": "run name out console options",
         "train": "recipe out resume callbacks console",
         "upcycle": "model out experts top_k noise seed",

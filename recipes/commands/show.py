@@ -17,6 +17,7 @@ from doubleback.eval.show.timeline import bars, in_words
 from doubleback.eval.summarise import UNDEFINED
 from doubleback.recipes.commands.samples.shown import show_samples
 from doubleback.recipes.recipe.results import Run
+from doubleback.rewards.contract.trust import word_for
 from doubleback.rewards.jsonl import complete_lines
 from doubleback.rewards.records import Record
 from doubleback.rl.run.names import EVALUATIONS, METRICS, RECIPE, evaluation_name
@@ -118,7 +119,7 @@ def _next(path: Path, recipe: dict[str, Any], state: RunState) -> str:
         return f"measure it: {shlex.join(['doubleback', 'eval', str(path), '--suite'])} SUITE"
     if recipe["trainer"] == "trl":
         return "trainer=trl cannot go on; start anew in another folder"
-    return shlex.join(["doubleback", "train", str(path / RECIPE), "--out", str(path), "--resume"])
+    return shlex.join(["doubleback", "train", str(path / RECIPE), *word_for(recipe), "--out", str(path), "--resume"])
 
 
 def _show_measured(summaries: Sequence[dict[str, Any]], console: Console) -> None:

@@ -52,6 +52,11 @@ def named_code(settings: Any, key: str = "") -> Iterator[tuple[str, str]]:
         yield from named_code(value, place)
 
 
+def word_for(settings: Any) -> list[str]:
+    """The word that a command needs which reads these settings from a file; none where they name no code."""
+    return ["--trust"] if any(named_code(settings)) else []
+
+
 def require_approved(found: Iterable[tuple[str, str]], what: str) -> None:
     """ConfigError, with a line for each location that the user has not approved and the files that it would run."""
     lines = [

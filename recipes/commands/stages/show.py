@@ -7,6 +7,7 @@ from doubleback.eval.show.console import Console
 from doubleback.recipes.commands.stages.outcome import show_result
 from doubleback.recipes.commands.stages.result import results, stored_road
 from doubleback.recipes.commands.stages.tables import MARKDOWN, show_stages, write_stages
+from doubleback.rewards.contract.trust import word_for
 from doubleback.rl.run.names import STAGES, is_road
 from doubleback.rl.run.owner import owner_of
 
@@ -26,7 +27,8 @@ def show_road(path: Path, console: Console) -> None:
     elif is_over:
         told = f"measure the last stage: {shlex.join(['doubleback', 'eval', str(path), '--suite'])} SUITE"
     else:
-        told = shlex.join(["doubleback", "train", str(path / STAGES), "--out", str(path), "--resume"])
+        word = word_for(road.as_data())
+        told = shlex.join(["doubleback", "train", str(path / STAGES), *word, "--out", str(path), "--resume"])
     console.print(f"next        {told}", soft_wrap=True)
 
 

@@ -150,7 +150,7 @@ def test_it_goes_on_inside_any_stage_to_the_same_bits(road, whole, tmp_path, cap
     assert call("show", out) == 0
     shown = capsys.readouterr().out
     assert "stages      2 of 4 are finished" in shown
-    assert f"next        doubleback train {out / 'stages.yaml'} --out {out} --resume" in shown
+    assert f"next        doubleback train {out / 'stages.yaml'} --trust --out {out} --resume" in shown
     assert call("train", out / "stages.yaml", "--out", out, "--resume") == 0
     assert files(out) == files(whole)
     assert (out / FOLDERS[0] / "metrics.jsonl").stat().st_mtime_ns == untouched

@@ -73,7 +73,8 @@ class RunDirectory:
     def save_checkpoint(self, learner: Learner, source_state: Mapping[str, Any], config: CheckpointConfig) -> None:
         """A checkpoint of the learner's step; afterwards all but the newest `keep`, and the best, are deleted."""
         checkpoint.save(learner, source_state, checkpoint_folder(self.path, learner.step))
-        best = best_step(self.metrics_lines(), config)
+        # The lines of a long run are megabytes: they are read where somebody asks for the best alone.
+        best = None if config.best is None else best_step(self.metrics_lines(), config)
         for step in self.checkpoint_steps()[: -config.keep]:
             if step != best:
                 remove_folder(checkpoint_folder(self.path, step))

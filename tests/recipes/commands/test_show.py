@@ -96,7 +96,7 @@ def test_samples_of_the_newest_step_and_of_one_that_is_asked_for(run, unfinished
 
 
 def test_a_look_loads_neither_torch_nor_matplotlib(unfinished):
-    """They are what takes its time: without them a look took 0.7 s of a processor, all of it loading."""
+    """They are what takes its time: without them a look took 0.9 s of a processor, nearly all of it loading."""
     program = (
         "import sys; sys.argv = ['doubleback', 'show', sys.argv[1]]\n"
         "from doubleback.recipes.commands.cli import main\n"

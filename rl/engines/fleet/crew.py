@@ -36,6 +36,8 @@ class Crew:
         self._proof: Proof | None = None
         self._now, self._looked = 0.0, monotonic()
         self._has_started = False
+        self._given_up = ""
+        """Why nothing is waited for any more."""
         self.again: list[int] = []
         """Rows of the call under way that were lost, and are to be asked again."""
         self.places = [Place(index, start(index)) for index in range(count)]
@@ -147,6 +149,8 @@ class Crew:
 
     def until(self, is_done: Callable[[], bool], each: Callable[[], None] = lambda: None) -> None:
         """Take events, and call `each` before every one, until `is_done`. What a call raised is raised here."""
+        if self._given_up:  # as a call in another thread was told, which nobody may have heard yet
+            raise RunError(self._given_up)
         self._errors.clear()
         failed_at = None
         while not is_done():
@@ -176,7 +180,7 @@ class Crew:
         self.again += sorted(place.rows)
         place.rows, place.num_calls = set(), 0
         if STOP.asked is not None or not self._has_started:
-            raise RunError(f"{who}: {why}")
+            raise self._end(f"{who}: {why}")
         left, limits = num_left(it.health for it in self.places), self._limits
         again = f"; {num_lost} problems are asked again" if num_lost else ""
         if place.health.state == State.DEAD:
@@ -185,9 +189,13 @@ class Crew:
             self._await_start(place)
         elif left < limits.floor:
             used = f"engine.restarts={limits.restarts} is used up and leaves {left} of engine.floor={limits.floor}"
-            raise RunError(f"{who}: {why}; {used}")
+            raise self._end(f"{who}: {why}; {used}")
         else:
             self._say(f"{who}: {why}{again}; not replaced any more (engine.restarts={limits.restarts})")
+
+    def _end(self, why: str) -> RunError:
+        self._given_up = why
+        return RunError(why)
 
     def close(self) -> None:
         """End all of them, at once."""

@@ -10,6 +10,7 @@ from support.remote.crewed import Served, Worker, workers
 from doubleback.rewards.types import RunError
 from doubleback.rl.engines.engine import Proof
 from doubleback.rl.engines.fleet.health import State
+from doubleback.rl.stopping import STOP
 
 
 def test_a_replica_that_dies_in_mid_call_is_replaced_and_what_it_had_is_asked_again(make):
@@ -146,3 +147,21 @@ def test_below_the_floor_it_ends_with_a_sentence(make, restarts):
     used_up = f"engine.restarts={restarts} is used up and leaves 1 of engine.floor=2"
     with pytest.raises(RunError, match=rf"^engine 1 on here: is broken; {used_up}$"):
         crew.lose(first, "is broken")
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("is_stopped", [False, True])
+def test_who_comes_after_it_was_given_up_is_told_so_and_does_not_wait(make, monkeypatch, is_stopped):
+    """The error of a rollout ahead is heard when the rollout is taken; an adapter is pushed before that."""
+    crewed = make(lambda: Worker(0), restarts=3 if is_stopped else 0)
+    monkeypatch.setattr(STOP, "asked", 2 if is_stopped else None)
+    with pytest.raises(RunError, match="engine 1 on here: is broken"):
+        crewed.crew.lose(crewed.crew.places[0], "is broken")
+    for call in (
+        lambda: crewed.fleet.load_adapter(Served("first"), version=1),
+        lambda: crewed.fleet.score([((9,), (5,))]),
+        lambda: crewed.fleet.score_each([((9,), (5,))]),
+        crewed.sample,
+    ):
+        with pytest.raises(RunError, match="engine 1 on here: is broken"):
+            call()

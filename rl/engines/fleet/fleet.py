@@ -117,6 +117,9 @@ class _Call:
             for place in self._crew.ready:
                 if place.num_fed:
                     place.remote.beside("finish", self._number, place.num_fed)
+                    self._crew.wake(place)
+                    # It is at work until it has ended the call: one that hangs just then is waited for like any other.
+                    place.rows, place.num_fed = set(), 0
         return [self._groups[row] for row in range(len(self._asked))]
 
     def _deal(self, room: int) -> None:

@@ -5,7 +5,8 @@ from dataclasses import replace
 from threading import Event
 
 import pytest
-from support.remote.crewed import Served, Worker, workers
+from support.remote.crewed import PROBLEMS, SEEDS, Served, Worker, workers
+from support.rollouts import SAMPLING
 
 from doubleback.rewards.types import RunError
 from doubleback.rl.engines.engine import Proof
@@ -165,3 +166,26 @@ def test_who_comes_after_it_was_given_up_is_told_so_and_does_not_wait(make, monk
     ):
         with pytest.raises(RunError, match="engine 1 on here: is broken"):
             call()
+
+
+@pytest.mark.timeout(60)
+def test_one_that_hangs_behind_its_last_group_is_noticed_by_who_comes_next(make):
+    """The groups are all there, and the call does not end there: an adapter that is pushed must not wait for ever."""
+    at_work = Event()
+
+    class Hanging(Worker):
+        def sample(self, *args):
+            groups = super().sample(*args)
+            at_work.wait()
+            return groups
+
+    crewed = make(lambda: Hanging(0), stall_seconds=0.2)
+    first = crewed.crew.places[0].remote
+    first.stands_still = True
+    assert len(crewed.fleet.sample(PROBLEMS[:2], SAMPLING, SEEDS[:2])) == 2
+    crewed.fleet.load_adapter(Served("first"), version=1)
+    assert crewed.said == [
+        "engine 1 on here: has neither answered nor computed for 0.2 s (engine.stall_seconds); replaced, 1 of 3 times"
+    ]
+    at_work.set()
+    assert (crewed.engine(0).versions, first.hosted._engine.versions) == ([1], [])

@@ -21,6 +21,8 @@ def without_encoding(path):
         name = getattr(node.func, "attr", getattr(node.func, "id", ""))
         is_os = isinstance(node.func, ast.Attribute) and getattr(node.func.value, "id", "") in ("os", "gzip")
         modes = [value.value for value in node.args if isinstance(value, ast.Constant) and isinstance(value.value, str)]
+        is_os = is_os or (name == "read_text" and "distribution" in ast.dump(node.func))  # metadata's, which is UTF-8
+        is_os = is_os or getattr(getattr(node.func, "value", None), "id", "") == "tarfile"
         is_binary = name == "open" and any("b" in mode for mode in modes)
         if name in READS_TEXT and not is_os and not is_binary and "encoding" not in {it.arg for it in node.keywords}:
             yield f"{path.relative_to(ROOT)}:{node.lineno}"

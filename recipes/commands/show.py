@@ -20,7 +20,8 @@ from doubleback.recipes.recipe.results import Run
 from doubleback.rewards.contract.trust import word_for
 from doubleback.rewards.jsonl import complete_lines
 from doubleback.rewards.records import Record
-from doubleback.rl.run.names import EVALUATIONS, METRICS, RECIPE, evaluation_name
+from doubleback.rewards.sample_lines import read_problems, with_columns
+from doubleback.rl.run.names import EVALUATIONS, METRICS, RECIPE, SAMPLES_END, evaluation_name
 from doubleback.rl.run.state import RunState, state_of, stored_recipe
 
 FIGURES = (
@@ -148,8 +149,6 @@ class Tested:
 
     before: dict[str, Any]
     after: dict[str, Any]
-    apart: dict[str, list[dict[str, Any]]]
-    """Strand -> its measurements, where a run has several."""
 
 
 def show_tables(
@@ -169,7 +168,13 @@ def show_tables(
     apart = _apart(summaries, recipe)
     for first_one, *_, last_one in apart.values():
         console.print(before_after(first_one, last_one, recipe["eval"]["k"]))
-    return Tested(before, after, apart)
+    if trained_in := {name: apart[name][-1] for name in recipe.get("modes", {}) if name in apart}:
+        from doubleback.recipes.commands.modes import trained_modes_table  # it reads what measures of every kind need
+
+        samples = out / EVALUATIONS / f"{evaluation_name('test', after['step'])}{SAMPLES_END}"
+        lines = with_columns(complete_lines(samples), read_problems(out).values())
+        console.print(trained_modes_table(trained_in, lines))
+    return Tested(before, after)
 
 
 def _apart(summaries: Sequence[dict[str, Any]], recipe: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:

@@ -187,7 +187,10 @@ class SharedState:
 
     def is_burdened(self, num_tasks: int) -> bool:
         """Whether calls have left something running, or many open files, beyond what the first one has."""
-        num_system_threads = len(os.listdir("/proc/self/task"))
+        try:
+            num_system_threads = len(os.listdir("/proc/self/task"))
+        except OSError:  # not a descriptor is left to look with
+            return True
         if num_system_threads != self._num_system_threads:
             # A library's own, or Python's: one that has just been started is not counted before it has run.
             self._num_system_threads = num_system_threads

@@ -77,24 +77,24 @@ def test_layers_that_a_cpu_cannot_serve_are_refused_there_alone():
 @pytest.mark.slow  # imports vLLM
 class TestVllm:
     def test_its_options_are_those_of_the_device(self, tmp_path, monkeypatch):
-        from doubleback.rl.engines import vllm
+        from doubleback.rl.engines import vllm_start
 
         deepseek = ModelSource(str(make_family_model("deepseek_v2", tmp_path / "deepseek")), "float32", 128)
         on_cpu = {"enable_chunked_prefill": False}
-        assert vllm._device_options(deepseek, True) == on_cpu | {"attention_backend": "CPU_MLA"}
+        assert vllm_start.device_options(deepseek, True) == on_cpu | {"attention_backend": "CPU_MLA"}
         qwen = ModelSource(str(make_family_model("qwen3_moe", tmp_path / "qwen")), "float32", 128)
-        assert vllm._device_options(qwen, True) == on_cpu | {"block_size": vllm.BLOCK}
-        monkeypatch.setattr(vllm, "is_cuda", lambda: True)
-        on_cuda = {"gpu_memory_utilization": vllm.LEAST_SHARE}
-        assert vllm._device_options(deepseek, True) == on_cuda | {"enable_return_routed_experts": True}
-        assert vllm._device_options(qwen, False) == on_cuda
+        assert vllm_start.device_options(qwen, True) == on_cpu | {"block_size": vllm_start.BLOCK}
+        monkeypatch.setattr(vllm_start, "is_cuda", lambda: True)
+        on_cuda = {"gpu_memory_utilization": vllm_start.LEAST_SHARE}
+        assert vllm_start.device_options(deepseek, True) == on_cuda | {"enable_return_routed_experts": True}
+        assert vllm_start.device_options(qwen, False) == on_cuda
 
     def test_a_trainer_that_fills_the_card_leaves_it_its_start(self):
         """vLLM refuses to start unless a share of the whole card is free, though the size of its cache is given."""
         from vllm.config import CacheConfig
         from vllm.v1.worker.utils import request_memory
 
-        from doubleback.rl.engines.vllm import LEAST_SHARE
+        from doubleback.rl.engines.vllm_start import LEAST_SHARE
 
         card = SimpleNamespace(total_memory=80 << 30, free_memory=30 << 30, device_="cuda:0")
         with pytest.raises(ValueError, match="is less than desired GPU memory utilization"):

@@ -1,9 +1,9 @@
 """What is published, made once for all tests of it: the source archive, and the wheel that is built from it."""
 
 import os
+import shutil
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -40,8 +40,7 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def source(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The unpacked archive."""
     folder = tmp_path_factory.mktemp("source")
-    with tarfile.open(sdist) as archive:
-        archive.extractall(folder, filter="data")
+    shutil.unpack_archive(sdist, folder)
     (root,) = folder.iterdir()
     return root
 

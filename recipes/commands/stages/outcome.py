@@ -11,7 +11,6 @@ from doubleback.eval.measures.measure import Measure
 from doubleback.eval.show.console import Console, panel
 from doubleback.eval.show.pictures import learning_curve
 from doubleback.eval.show.timeline import in_words, timeline
-from doubleback.recipes.commands.modes import trained_modes_table
 from doubleback.recipes.commands.samples.harvest import show_kept
 from doubleback.recipes.commands.show import show_tables
 from doubleback.recipes.recipe.results import Run
@@ -42,8 +41,6 @@ def show_result(out: Path, console: Console) -> None:
     names = [evaluation_name("test", item["step"]) for item in (shown.before, shown.after)]
     measures = find_task(recipe["task"]["name"]).measures
     first, last = (with_columns(complete_lines(out / EVALUATIONS / f"{name}{SAMPLES_END}"), problems) for name in names)
-    if trained_in := {name: shown.apart[name][-1] for name in recipe.get("modes", {}) if name in shown.apart}:
-        console.print(trained_modes_table(trained_in, last))
     if first and last:
         console.print(sample_pair(first, last, next(iter(measures.values()), None)))
     lines = complete_lines(out / METRICS)

@@ -215,7 +215,8 @@ def test_a_run_on_trl_is_a_run(run, tmp_path):
         assert code == 0, err
         assert "pass@1" in out
     written = [{str(path.relative_to(folder)) for path in folder.rglob("*")} for folder in folders.values()]
-    assert written[0] == written[1]
+    assert written[1] - written[0] == {"timeline.png"}  # TRL hands out no times of who waited for whom
+    assert written[0] <= written[1]
     lines, ours = (
         [json.loads(it) for it in (folder / "metrics.jsonl").read_text().splitlines()] for folder in folders.values()
     )

@@ -47,7 +47,7 @@ def engines():
 @pytest.mark.parametrize("processes", [1, 2])
 def test_an_engine_that_says_nothing_is_named_and_ended(processes):
     before = engines()
-    said = r"engine 1 on this machine: has neither answered nor computed for 0.2 s \(engine.stall_seconds\)"
+    said = r"engine [12] on this machine: has neither answered nor computed for 0.2 s \(engine.stall_seconds\)"
     with pytest.raises(RunError, match=said):
         start_engines(silent, replace(SETUP, stall_seconds=0.2, processes=processes), {}, None)
     wait_for_end(engines() - before)
@@ -89,7 +89,11 @@ def test_an_engine_is_alone_on_its_device_its_errors_have_names_and_its_death_is
     os.kill(process, signal.SIGKILL)
     assert engine.score([((1, 5), (6, 7))]) == [(0.0, 0.0)]
     dead = f"engine 1 on this machine: its process {process} has ended (SIGKILL: perhaps for want of memory, see dmesg)"
-    assert said == [f"{dead}; replaced, 1 of 3 times"]
+    # Whether the call was under way when the death was noticed is the machine's affair.
+    assert said in (
+        [f"{dead}; replaced, 1 of 3 times"],
+        [f"{dead}; 1 problems are asked again; replaced, 1 of 3 times"],
+    )
     engine.close()
 
 

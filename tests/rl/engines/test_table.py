@@ -1,13 +1,14 @@
 """The table of engines: names, what has no effect with which, and that a row says what its engine reads."""
 
 import re
+from pathlib import Path
 
 import pytest
 from support.paths import ROOT
 
 from doubleback.rewards.settings import validated
 from doubleback.rewards.types import ConfigError
-from doubleback.rl.engines.config import EngineConfig
+from doubleback.rl.engines.config import OF_THE_PROCESS, EngineConfig
 from doubleback.rl.engines.create import create_engine
 from doubleback.rl.engines.setup import MERGED, EngineSetup
 from doubleback.rl.engines.table import ENGINES, engine_row
@@ -47,7 +48,8 @@ def test_an_engine_that_reads_a_key_may_have_it_set(name):
 @pytest.mark.parametrize("name", ENGINES)
 def test_a_row_says_what_its_engine_reads(name):
     module = ENGINES[name].location.partition(":")[0].removeprefix("doubleback.").replace(".", "/")
-    read = set(re.findall(r"\bsetup\.(\w+)", (ROOT / f"{module}.py").read_text()))
+    files = [ROOT / f"{module}.py", *(ROOT / module).parent.glob(f"{Path(module).name}_*.py")]
+    read = {key for file in files for key in re.findall(r"\bsetup\.(\w+)", file.read_text(encoding="utf-8"))}
     keys = EngineConfig.model_fields.keys() - {"name"}
     assert ENGINES[name].reads == {key for key in keys if SETUP_FIELDS.get(key, key) in read}
 
@@ -55,7 +57,7 @@ def test_a_row_says_what_its_engine_reads(name):
 def test_of_an_engine_that_is_not_ours_nothing_is_taken_for_granted():
     row = engine_row(PLACE)
     assert row.location == PLACE
-    assert row.reads == EngineConfig.model_fields.keys() - {"name", "processes"}
+    assert row.reads == EngineConfig.model_fields.keys() - OF_THE_PROCESS | {"stall_seconds"}
     assert (row.can_serve_adapters, row.needs_base) == (False, True)
 
 

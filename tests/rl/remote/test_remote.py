@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import ExitStack
 from threading import Event
 
 import psutil
@@ -19,7 +20,13 @@ from doubleback.rl.remote.remote import DeadRemoteError
 @pytest.fixture(scope="module")
 def cluster():
     before = below(os.getpid())
-    with open_cluster(cpus=2, gpus=0) as opened:
+    with ExitStack() as stack:
+        try:
+            opened = stack.enter_context(open_cluster(cpus=2, gpus=0))
+        except ConfigError as error:  # Ray waits half a minute for its own server, and a busy machine takes longer
+            if "GCS" not in str(error):
+                raise
+            pytest.skip(f"Ray did not start here: {error}")
         yield opened
         assert not [pid for pid in below(os.getpid()) - before if is_exposed(pid)]
     wait_for_end(below(os.getpid()) - before)
@@ -94,7 +101,9 @@ def test_it_stands_back_and_has_its_share_of_threads(remote):
 
 def test_what_is_under_way_and_what_comes_later_has_died_with_it(doomed):
     under_way, waiting = doomed.call("end", signal.SIGKILL), doomed.call("add", 1)
-    for future in (under_way, waiting, doomed.beside("pid")):
+    with pytest.raises(DeadRemoteError, match=r"its process .*has ended"):
+        under_way.result()  # before another is asked beside it: until it has ended that may still be answered
+    for future in (waiting, doomed.beside("pid")):
         with pytest.raises(DeadRemoteError, match=r"its process .*has ended"):
             future.result()
     with pytest.raises(DeadRemoteError):

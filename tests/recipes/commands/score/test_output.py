@@ -50,7 +50,7 @@ def test_force_overwrites(run, rows, tmp_path):
 def test_where_no_row_could_be_judged_the_reason_is_said_and_nothing_written(run, rows, tmp_path):
     code, _, err = run("score", rows, "--reward", f"{tmp_path}/mine.py:raises")
     assert code == 1
-    (line,) = err.splitlines()
+    (line,) = [line for line in err.splitlines() if "lazy_loader" not in line and "open(stubfile)" not in line]
     said = "stopped: none of 3 rows could be judged, and nothing was written: reward: raised ValueError"
     assert line.startswith(said)
     assert "no licence" in line

@@ -1,15 +1,21 @@
 """`doubleback check RECIPE --plan`: what a recipe would take on more GPUs, and what cannot be planned."""
 
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 from support.commands import errors
 
 
-def test_a_plan_says_what_it_assumes_what_a_step_takes_and_how_far_off_it_has_been(run, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "160")
-    code, out, _ = run("check", "gsm8k", "model=qwen3-30b-a3b", "rollout.max_lag=1", "--plan", "--mean-tokens", "400")
-    assert code == 0
+def test_a_plan_says_what_it_assumes_what_a_step_takes_and_how_far_off_it_has_been():
+    # A program of its own: how wide a terminal is, is the affair of all that a process has shown before.
+    asked = ["check", "gsm8k", "model=qwen3-30b-a3b", "rollout.max_lag=1", "--plan", "--mean-tokens", "400"]
+    command = [sys.executable, "-m", "doubleback.recipes", *asked]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", env={**os.environ, "COLUMNS": "160"})
+    assert done.returncode == 0, done.stderr
+    out = done.stdout
     assert "30.53 G parameters, 3.35 G of them for each token" in out
     assert "prompts of 200 tokens, completions of 400 in the mean, 1024 at most" in out
     rows = [re.split(r" *[│┃] *", line)[1:-1] for line in out.splitlines() if re.match(r"[│┃] +\d+ ", line)]

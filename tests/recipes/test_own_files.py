@@ -119,7 +119,8 @@ def run_folder(tmp_path):
     environment = {"packages": {}, "sizes": {"microbatch_tokens": 512, "kv_cache_mib": 64}}
     (folder / "environment.json").write_text(json.dumps(environment), encoding="utf-8")
     (folder / "problems.jsonl").write_text('{"id": "a", "prompt": "?", "columns": {"numbers": [3], "target": 3}}\n')
-    sample = {"problem": "a", "completion": "x", "verdict": "wrong", "step": 1}
+    sample = {"problem": "a", "sample": 0, "step": 1, "completion": "x", "finish_reason": "stop"}
+    sample |= {"verdict": "wrong", "score": 0.0, "weighted": {}, "extracted": None, "detail": ""}
     (folder / "rollouts" / "step-00001.jsonl.gz").write_bytes(gzip.compress(f"{json.dumps(sample)}\n".encode()))
     return folder
 

@@ -18,6 +18,15 @@ def children():
     return {child.pid for child in psutil.Process().children() if is_alive(child.pid)}
 
 
+def command_lines(pid):
+    """The processes that this one has started and that have not ended, each with its command line."""
+    lines = {}
+    for child in psutil.Process(pid).children():
+        with suppress(psutil.NoSuchProcess):  # of which one that has ended and was not yet waited for is a kind
+            lines[child] = " ".join(child.cmdline())
+    return lines
+
+
 def is_alive(pid):
     with suppress(psutil.NoSuchProcess):
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE

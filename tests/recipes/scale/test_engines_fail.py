@@ -4,9 +4,8 @@ import os
 import signal
 import subprocess
 
-import psutil
 import pytest
-from support.processes import wait_until
+from support.processes import command_lines, wait_until
 from support.remote.runs import MARK, command, final_adapter, processes_of, rollouts, run_apart
 
 pytestmark = pytest.mark.slow
@@ -14,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 def engines_of(process):
     """The processes in which the engines of a run with rollout.ahead sample."""
-    return [child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())]
+    return [child for child, line in command_lines(process.pid).items() if "spawn_main" in line]
 
 
 def engine_of(process):

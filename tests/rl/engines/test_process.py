@@ -10,7 +10,7 @@ from dataclasses import replace
 import psutil
 import pytest
 from support.faulty import Busy, Refusing, Told, silent
-from support.processes import children, wait_for_end
+from support.processes import command_lines, wait_for_end
 
 from doubleback.rewards.types import ConfigError, Problem, RunError
 from doubleback.rl.engines.config import EngineConfig
@@ -40,7 +40,7 @@ def test_with_several_devices_the_engines_have_all_but_the_first(count, visible,
 
 def engines():
     """The processes started here but for the one that keeps the record of shared memory."""
-    return {pid for pid in children() if "resource_tracker" not in " ".join(psutil.Process(pid).cmdline())}
+    return {child.pid for child, line in command_lines(os.getpid()).items() if "resource_tracker" not in line}
 
 
 @pytest.mark.timeout(120)  # all that can be seen of a wait that never ends

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from doubleback.rewards.records import ANEW, Record
+from doubleback.rewards.regular import file_bytes
 from doubleback.rewards.types import MAX_SHOWN, ConfigError, shortened
 
 GZIPPED = ".gz"
@@ -115,7 +116,7 @@ def content(path: Path) -> bytes:
 
 
 def _unpacked(path: Path) -> bytes:
-    packed = path.read_bytes()
+    packed = file_bytes(path)
     return gzip.decompress(packed) if path.suffix == GZIPPED else packed
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from doubleback.rewards.regular import file_text
 from doubleback.rewards.types import ConfigError
 
 ANEW = "make it anew"
@@ -31,7 +32,7 @@ class Record(dict[str, Any]):
 def read_record(path: Path, way_out: str = ANEW) -> Record:
     """The JSON object in a file, every object inside it a `Record` too. ConfigError where it cannot be read."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(file_text(path))
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(f"{path} cannot be read ({reason}); {way_out}") from error

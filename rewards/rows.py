@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from doubleback.rewards.jsonl import GZIPPED, Row, checked_rows, content, json_value, line_values
+from doubleback.rewards.regular import file_bytes
 from doubleback.rewards.types import ConfigError, first_line
 
 COLUMNS = (".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
@@ -126,7 +127,7 @@ def _bytes(path: Path) -> bytes:
     if path.is_dir():
         raise ConfigError(f"{path} is a folder, but not one of save_to_disk; give a file, or that folder")
     try:
-        return path.read_bytes()
+        return file_bytes(path)
     except FileNotFoundError:
         raise is_missing(path) from None
     except OSError as error:

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from doubleback.rewards.nearest import nearest
+from doubleback.rewards.regular import file_text
 from doubleback.rewards.strict_yaml import parse_yaml
 from doubleback.rewards.types import ConfigError, shortened
 
@@ -124,7 +125,7 @@ def require_folder(path: str | Path, key: str) -> None:
 def read_yaml(path: Path, what: str) -> dict[str, Any]:
     """The mapping in a YAML file. ConfigError where it cannot be read, or is something else."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = file_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{what} {path} cannot be read: {error}") from error
     data = parse_yaml(text, f"{what} {path}")

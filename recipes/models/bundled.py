@@ -10,13 +10,13 @@ FOLDER = Path(__file__).parents[1] / "bases"
 BUNDLED = "bundled:"
 
 
-def bundled_path(path: str) -> str:
+def bundled_path(path: str, *, asks_hub: bool = True) -> str:
     """`bundled:NAME` and `OWNER/NAME@REVISION` as the folder that each stands for; anything else as it is.
 
-    ConfigError for an unknown one.
+    Who reads a run asks no hub: a revision that is not here yet is left as it is then. ConfigError for an unknown one.
     """
     if not path.startswith(BUNDLED):
-        return pinned_path(path)
+        return pinned_path(path, asks_hub)
     name = path.removeprefix(BUNDLED)
     names = sorted(folder.name for folder in FOLDER.iterdir() if (folder / "config.json").is_file())
     if name not in names:

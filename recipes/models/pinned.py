@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from doubleback.rewards.types import ConfigError
+from doubleback.rewards.types import ConfigError, first_line
 
 PINNED = re.compile(r"(?P<hub_id>[\w.-]+/[\w.-]+)@(?P<revision>[\w./-]+)", re.ASCII)
 READ = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
@@ -12,10 +12,11 @@ COMMIT = re.compile(r"models--[\w.-]+?--[\w.-]+/snapshots/(\w+)", re.ASCII)
 """In a folder of the hub's cache: the commit that lies there."""
 
 
-def pinned_path(path: str) -> str:
+def pinned_path(path: str, asks_hub: bool = True) -> str:
     """`OWNER/NAME@REVISION` as the folder of the hub's cache with that revision, fetched where it is not there yet.
 
-    Anything else as it is. ConfigError where the hub has it not, or cannot be asked.
+    Anything else as it is, and without `asks_hub` what is not there yet too. ConfigError where the hub has it not, or
+    cannot be asked.
     """
     named = PINNED.fullmatch(path)
     if named is None or Path(path).exists():
@@ -28,12 +29,13 @@ def pinned_path(path: str) -> str:
             named["hub_id"],
             revision=named["revision"],
             allow_patterns=list(READ),
-            local_files_only=constants.HF_HUB_OFFLINE,
+            local_files_only=constants.HF_HUB_OFFLINE or not asks_hub,
         )
     except (httpx.HTTPError, OSError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0]
+        if not asks_hub:
+            return path
         raise ConfigError(
-            f"model.path={path}: no such revision is to be had ({reason}); name a branch, tag or commit of "
+            f"model.path={path}: no such revision is to be had ({first_line(error)}); name a branch, tag or commit of "
             f"{named['hub_id']}, or give a folder"
         ) from error
     return folder

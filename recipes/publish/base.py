@@ -49,7 +49,7 @@ def _licence(path: str, hub_id: str | None, commit: str | None) -> str | None:
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.repocard import metadata_load
 
-    card: object = Path(bundled_path(path)) / CARD
+    card: object = Path(bundled_path(path, asks_hub=False)) / CARD
     if not Path(str(card)).is_file():
         card = try_to_load_from_cache(hub_id, CARD, revision=commit) if hub_id else None
     if not isinstance(card, str | Path):  # the cache may know that there is none

@@ -47,4 +47,4 @@ def write_papers(facts: Facts, run: Path, text: str, folder: Path) -> None:
     (folder / CARD).write_text(text, encoding="utf-8")
     (folder / RECIPE).write_text(settings, encoding="utf-8")
     (folder / RESULTS).write_text(json.dumps(measured, indent=2), encoding="utf-8")
-    require_no_place(folder, [run, Path(bundled_path(facts.recipe.model.path))])
+    require_no_place(folder, [run, Path(bundled_path(facts.recipe.model.path, asks_hub=False))])

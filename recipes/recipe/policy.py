@@ -14,6 +14,7 @@ from doubleback.recipes.recipe.schema import TINY_FOLDER, Recipe
 from doubleback.recipes.recipe.start import newest_adapter, saved_adapter
 from doubleback.rewards.contract.trust import named_code, require_approved
 from doubleback.rewards.jsonl import complete_lines
+from doubleback.rewards.regular import file_bytes
 from doubleback.rewards.settings import read_yaml, require_folder, validated
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.config import CheckpointConfig, SyncConfig
@@ -131,7 +132,7 @@ def adapter_hash(adapter: Path | None) -> str | None:
         return None
     weights = adapter / "adapter_model.safetensors"
     try:
-        return hashlib.sha256(weights.read_bytes()).hexdigest()
+        return hashlib.sha256(file_bytes(weights)).hexdigest()
     except OSError as error:
         raise ConfigError(f"--adapter {adapter} is no adapter in PEFT's layout: {weights.name}: {error}") from error
 

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from doubleback.rewards.regular import file_text, opened
 from doubleback.rewards.types import ConfigError, shortened
 from doubleback.rl.run.names import step_of
 
@@ -13,7 +14,7 @@ MANIFEST = "manifest.json"
 
 def file_hash(path: Path) -> str:
     """SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
+    with opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -30,7 +31,7 @@ def verified(folder: Path, *names: str) -> Path:
     is of another step than the folder's name.
     """
     try:
-        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest: dict[str, Any] = json.loads(file_text(folder / MANIFEST))
         damaged = [name for name, digest in manifest["sha256"].items() if file_hash(folder / name) != digest]
         unknown = [name for name in names if name not in manifest["sha256"]]
         step, named = manifest.get("step"), step_of(folder.name)

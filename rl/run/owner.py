@@ -14,6 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from doubleback.rewards.regular import file_text
 from doubleback.rewards.types import ConfigError, RunError
 from doubleback.rl.run.files import make_folder, private_files
 
@@ -136,7 +137,7 @@ def _myself() -> dict[str, object]:
 
 def _owner(lock: Path) -> str:
     try:
-        written = json.loads(lock.read_text(encoding="utf-8"))
+        written = json.loads(file_text(lock))
         return f"process {written['pid']} on {written['host']} since {written['since']}"
     except (OSError, ValueError, KeyError, TypeError):  # not yet written
         return "a process that has just begun"

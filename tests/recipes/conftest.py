@@ -1,6 +1,7 @@
 """Questions in a file, and tiny models that read them."""
 
 import json
+import socket
 
 import pytest
 from support.models.text import make_text_model
@@ -16,6 +17,23 @@ def questions(tmp_path):
     path = tmp_path / "questions.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in QUESTIONS))
     return path
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What of the network was asked for: nobody is reached, though the hub may be."""
+    from huggingface_hub import constants
+
+    asked = []
+
+    def refuse(*names, **options):
+        asked.append(names)
+        raise OSError("refused")
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    return asked
 
 
 @pytest.fixture(scope="session")

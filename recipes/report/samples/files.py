@@ -121,7 +121,7 @@ def _tokenizer(folder: Path, recipe: Mapping[str, Any]) -> Tokenizer | None:
     if not recipe:
         return None
     try:
-        base = Path(bundled_path(recipe["model"]["path"]))
+        base = Path(bundled_path(recipe["model"]["path"], asks_hub=False))
     except ConfigError:
         return None
     places = [folder / TINY_FOLDER, base] if recipe.get("tiny") else [base]

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from doubleback.rewards.regular import file_text
 from doubleback.rewards.types import ConfigError, shortened
 from doubleback.rl.policy.stored.adapter import ADAPTER_CONFIG
 from doubleback.rl.policy.stored.weights import instead, tensor_names
@@ -38,7 +39,7 @@ def _files(folder: Path) -> list[Path]:
             raise ConfigError(f"model.path={folder} has no {WEIGHTS}{instead(folder)}")
         return [folder / WEIGHTS]
     try:
-        shards = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"]
+        shards = json.loads(file_text(folder / INDEX))["weight_map"]
         names: list[Any] = sorted(set(shards.values())) if isinstance(shards, Mapping) else [None]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigError(f"model.path={folder}: {INDEX} cannot be read: {type(error).__name__}") from error

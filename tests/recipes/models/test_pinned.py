@@ -4,7 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from huggingface_hub import constants
+from support.folders.written import write_run
 
 from doubleback.recipes import load_recipe
 from doubleback.recipes.models.bundled import FOLDER, bundled_path
@@ -12,6 +14,7 @@ from doubleback.recipes.models.pinned import commit_of
 from doubleback.recipes.publish.base import base_of
 from doubleback.recipes.recipe.assembly import prepare
 from doubleback.recipes.recipe.inputs import inputs
+from doubleback.recipes.report.samples.files import origin_of
 from doubleback.rewards.types import ConfigError
 
 OLD, NEW = "0" * 40, "1" * 40
@@ -58,3 +61,21 @@ def test_the_run_writes_the_commit_down_and_the_card_names_the_model(cache):
     }
     base = base_of("owner/name@v1", None, hashes)
     assert (base.hub_id, base.commit) == ("owner/name", OLD)
+
+
+@pytest.mark.parametrize(("revision", "is_here"), [("v1", True), ("v9", False)])
+def test_the_report_of_a_run_asks_no_hub_for_its_base(run, asked, cache, tmp_path, revision, is_here):
+    folder = write_run(tmp_path / "run")
+    recipe = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
+    recipe["model"]["path"] = f"owner/name@{revision}"
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    code, _, err = run("report", folder)
+    assert (code, err, asked) == (0, "", [])
+    assert (origin_of(folder).tokenizer is not None) == is_here
+
+
+def test_who_may_ask_the_hub_does(asked, cache):
+    """What the test above refuses is what would be asked."""
+    with pytest.raises(ConfigError, match="no such revision is to be had"):
+        bundled_path("owner/name@v9")
+    assert asked

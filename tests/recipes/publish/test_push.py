@@ -189,3 +189,12 @@ def test_a_checkpoint_that_is_not_what_was_saved_is_not_pushed(run, hub, run_fol
     code, _, err = run("push", run_folder, "ann/b")
     assert (code, f"is corrupt: {name} is not what was saved" in errors(err)[0]) == (2, True)
     assert hub.repositories == {}
+
+
+def test_a_push_into_a_folder_asks_no_hub_for_the_base(run_folder, asked, tmp_path):
+    recipe = yaml.safe_load((run_folder / "recipe.yaml").read_text(encoding="utf-8"))
+    recipe["model"]["path"] = "owner/name@v9"
+    (run_folder / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    push(run_folder, "ann/backtracker", out=tmp_path / "out")
+    assert asked == []
+    assert ModelCard((tmp_path / "out" / "README.md").read_text(encoding="utf-8")).data.base_model == "owner/name"

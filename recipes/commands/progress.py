@@ -17,7 +17,7 @@ from doubleback.eval.show.console import Console
 from doubleback.eval.statistics.intervals import interval
 from doubleback.rewards.sample_lines import is_correct
 from doubleback.rewards.types import UNUSABLE
-from doubleback.rl.engines.engine import Load, Sampler, Watched
+from doubleback.rl.engines.engine import Load, Sampler, load_of
 
 FIRST_SECONDS = 2.0
 """When the first sign comes."""
@@ -81,7 +81,7 @@ class Standing:
         return standing(self._before, now, seconds, self._num_samples, self._max_tokens)
 
     def _load(self) -> Load | None:
-        return self._engine.load() if isinstance(self._engine, Watched) else None
+        return load_of(self._engine)
 
 
 def standing(before: Load, now: Load, seconds: float, num_samples: int, max_tokens: int) -> str:

@@ -115,6 +115,14 @@ def _record(path: Path) -> Mapping[str, Any]:
     return read_record(path) if path.exists() else {}
 
 
+def is_kept(line: Mapping[str, Any]) -> bool:
+    """Whether the adapter of a step stayed with the learner: nothing was pushed, so that there is nothing to prove.
+
+    A push takes time, also one that was not measured.
+    """
+    return line.get("sync/max_abs") is None and line.get("seconds/sync") == 0.0
+
+
 def metric_charts(runs: Sequence[RunContent], title: str, metrics: Mapping[str, str], axes: Axes) -> list[Chart]:
     """Metric -> label: one chart of all of them for one run; for several a chart of each, with a line a run."""
     if len(runs) == 1:

@@ -99,6 +99,22 @@ class Replicated(Protocol):
         """
 
 
+@runtime_checkable
+class Wrapper(Protocol):
+    """A sampler around another, which changes what is sampled and nothing else that the other can do."""
+
+    @property
+    def inside(self) -> Sampler:
+        """The one that it asks."""
+
+
+def bare(engine: object) -> object:
+    """The engine without what is wrapped around it: ask this one whether it is `Watched`, `Replicated` or the like."""
+    while isinstance(engine, Wrapper):
+        engine = engine.inside
+    return engine
+
+
 class Engine(Sampler, Protocol):
     """A sampler with an adapter: the frozen base plus the adapter last loaded. A new one serves the bare base.
 
@@ -127,13 +143,23 @@ def scores_each(
     engine: Engine, sequences: Sequence[TokenSequence], of: Sequence[str] | None = None
 ) -> dict[str, Scores]:
     """`Replicated.score_each`; of one that is alone, what it computes."""
-    return engine.score_each(sequences, of) if isinstance(engine, Replicated) else {THE_ENGINE: engine.score(sequences)}
+    several = bare(engine)
+    return (
+        several.score_each(sequences, of) if isinstance(several, Replicated) else {THE_ENGINE: engine.score(sequences)}
+    )
 
 
 def settle(engine: Engine, proof: Proof, judged: Mapping[str, str]) -> None:
     """`Replicated.settle`; nothing for one that is alone."""
-    if isinstance(engine, Replicated):
-        engine.settle(proof, judged)
+    several = bare(engine)
+    if isinstance(several, Replicated):
+        several.settle(proof, judged)
+
+
+def load_of(engine: object) -> Load | None:
+    """`Watched.load`; None of one that cannot be asked."""
+    watched = bare(engine)
+    return watched.load() if isinstance(watched, Watched) else None
 
 
 def encode_prompts(

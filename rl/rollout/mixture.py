@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from doubleback.rewards.types import UNUSABLE, Completion, Problem, Score, Verdict
-from doubleback.rl.engines.engine import Engine, Load, OnGroup, Proof, Scores, Watched, scores_each, settle
+from doubleback.rl.engines.engine import Engine, OnGroup
 from doubleback.rl.policy.lora import Adapter
 from doubleback.rl.rollout.problems import ProblemSource
 from doubleback.rl.rollout.scoring import Scorer
@@ -122,6 +122,11 @@ class StrandEngine:
     def __init__(self, engine: Engine, longest: Mapping[str, int]) -> None:
         self._engine, self._longest = engine, dict(longest)
 
+    @property
+    def inside(self) -> Engine:
+        """See `rl.engines.engine.Wrapper`."""
+        return self._engine
+
     def sample(
         self,
         problems: Sequence[Problem],
@@ -150,18 +155,6 @@ class StrandEngine:
     def score(self, sequences: Sequence[TokenSequence]) -> list[tuple[float, ...]]:
         """As the engine's own."""
         return self._engine.score(sequences)
-
-    def score_each(self, sequences: Sequence[TokenSequence], of: Sequence[str] | None = None) -> dict[str, Scores]:
-        """As the engine's own."""
-        return scores_each(self._engine, sequences, of)
-
-    def settle(self, proof: Proof, judged: Mapping[str, str]) -> None:
-        """As the engine's own."""
-        settle(self._engine, proof, judged)
-
-    def load(self) -> Load | None:
-        """How the engine inside stands; None where it cannot be asked."""
-        return self._engine.load() if isinstance(self._engine, Watched) else None
 
     def close(self) -> None:
         """As the engine's own."""

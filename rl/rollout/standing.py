@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from doubleback.rl.engines.engine import Load
+from doubleback.rl.engines.engine import Load, bare
 from doubleback.rl.engines.fleet.health import Health, State
 
 Standing = tuple[str, Health, int | None, Load | None]
@@ -24,10 +24,11 @@ class Several(Protocol):
 
 def standing_of(engine: object) -> Sequence[Standing]:
     """How each replica stands now; none of an engine that is one."""
-    if not isinstance(engine, Several):
+    several = bare(engine)
+    if not isinstance(several, Several):
         return ()
-    engine.load()
-    return engine.standing()
+    several.load()
+    return several.standing()
 
 
 def replica_metrics(before: Sequence[Standing], after: Sequence[Standing], seconds: float) -> dict[str, float]:

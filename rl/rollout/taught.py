@@ -17,6 +17,11 @@ class Taught:
     def __init__(self, engine: Sampler, teacher: Teacher) -> None:
         self._engine, self._teacher = engine, teacher
 
+    @property
+    def inside(self) -> Sampler:
+        """See `rl.engines.engine.Wrapper`."""
+        return self._engine
+
     def sample(
         self,
         problems: Sequence[Problem],

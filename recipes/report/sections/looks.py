@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 
 from doubleback.recipes.report.blocks import Finding, Findings, Section
-from doubleback.recipes.report.content import RunContent
+from doubleback.recipes.report.content import RunContent, is_kept
 from doubleback.rl.objective.balance import COLLAPSED_SHARE
 
 NEWEST = 10
@@ -66,7 +66,8 @@ def _restarts(run: RunContent) -> Iterator[Finding]:
 
 def _undefined(run: RunContent) -> Iterator[Finding]:
     for metric in ("learner/loss", "learner/grad_norm", "reward/mean", "gap/mean_abs", "sync/mean_abs"):
-        steps = [line["step"] for line in run.trained if metric in line and line[metric] is None]
+        undefined = [line for line in run.trained if metric in line and line[metric] is None]
+        steps = [line["step"] for line in undefined if not (metric.startswith("sync/") and is_kept(line))]
         if steps:
             yield Finding("wrong", f"{metric} is undefined", f"At {_steps(steps)}.")
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from doubleback.recipes.report.blocks import Block, Cell, Charts, Section, Strip
 from doubleback.recipes.report.charts import Axes, spread
-from doubleback.recipes.report.content import RunContent, metric_charts
+from doubleback.recipes.report.content import RunContent, is_kept, metric_charts
 
 MOST_CELLS = 150
 DISTANCES = {"sync/max_abs": "largest difference", "sync/bound": "bound", "sync/moved": "moved by the step"}
@@ -23,7 +23,7 @@ def receipts(runs: Sequence[RunContent]) -> Section:
 
 
 def _pushed(run: RunContent) -> list[Mapping[str, Any]]:
-    return [line for line in run.lines if "sync/max_abs" in line]
+    return [line for line in run.lines if "sync/max_abs" in line and not is_kept(line)]
 
 
 def _strip(run: RunContent, is_named: bool) -> Strip:

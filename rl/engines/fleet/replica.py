@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from doubleback.rl.engines.engine import NO_ADAPTER, Asked, Engine, Fed, Load, Watched
+from doubleback.rl.engines.engine import NO_ADAPTER, Asked, Engine, Fed, Load, load_of
 from doubleback.rl.engines.setup import EngineSetup
 from doubleback.rl.engines.table import engine_row
 from doubleback.rl.policy.base import base_tensors, load_base, load_tokenizer
@@ -78,7 +78,7 @@ class Replica:
 
     def load(self) -> Load | None:
         """How the engine stands, where it can say so."""
-        return self._engine.load() if isinstance(self._engine, Watched) else None
+        return load_of(self._engine)
 
     def close(self) -> None:
         """Free what the engine holds."""

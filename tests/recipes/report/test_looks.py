@@ -1,12 +1,14 @@
 """What is said to deserve a look: each threshold from both sides."""
 
 import json
+import shutil
 
 import pytest
 from support.folders.written import write_run
 
 from doubleback.recipes.report.content import read_runs
 from doubleback.recipes.report.sections.looks import looks
+from doubleback.recipes.report.sections.receipts import receipts
 from doubleback.rl.run.owner import LOCK, owned
 
 
@@ -99,3 +101,26 @@ def test_findings_of_several_runs_say_of_which(tmp_path):
     second = write_run(tmp_path / "second", steps=4, finished=False)
     titles = [item.title for item in looks(read_runs([first, second])).blocks[0].findings]
     assert titles == ["second: The run has not ended", "Nothing else stood out"]
+
+
+def stayed(step):
+    """A step whose adapter stays with the learner, as `rl.sync.Receipt.kept` says."""
+    unmeasured = dict.fromkeys(("sync/mean_abs", "sync/max_abs", "sync/moved", "sync/from_base"))
+    return {**unmeasured, "seconds/sync": 0.0, "seconds/receipt": 0.0} if step % 2 else {}
+
+
+def test_an_adapter_that_stayed_with_the_learner_is_no_unproven_push(folder, tmp_path):
+    """Of five lines (steps 0 to 4) those of the steps 1 and 3 tell of no push; three are left, and all are proven."""
+    assert list(found(folder, stayed)) == [("fine", "Nothing stood out")]
+    copy = shutil.copytree(folder, tmp_path / "run")
+    lines = [json.loads(line) for line in (copy / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    changed = [line | stayed(line["step"]) for line in lines]
+    (copy / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in changed), encoding="utf-8")
+    strip = receipts(read_runs([copy])).blocks[0]
+    assert strip.says.startswith("3 of 3 pushes are proven")
+    assert [cell.text.partition(":")[0] for cell in strip.cells] == ["step 0", "step 2", "step 4"]
+
+
+def test_a_push_that_took_time_and_has_no_receipt_is_still_named(folder):
+    unproven = found(folder, lambda step: stayed(step) | {"seconds/sync": 0.05})
+    assert unproven["wrong", "sync/mean_abs is undefined"] == "At steps 1, 3."

@@ -1,11 +1,16 @@
 """The figures of a fleet's replicas, by hand."""
 
+import ast
 import math
 from dataclasses import replace
 
-from doubleback.rl.engines.engine import Load
+from support.paths import ROOT
+
+from doubleback.rl.engines.engine import Load, load_of, scores_each, settle
 from doubleback.rl.engines.fleet.health import Health, State
+from doubleback.rl.rollout.mixture import StrandEngine
 from doubleback.rl.rollout.standing import replica_metrics, standing_of
+from doubleback.rl.rollout.taught import Taught
 from doubleback.rl.run.metrics import METRICS
 
 SERVING = Health(State.SERVING)
@@ -33,3 +38,48 @@ def test_rates_restarts_and_ages_by_hand():
 def test_one_engine_has_no_replicas():
     assert standing_of(object()) == ()
     assert replica_metrics((), (), 1.0) == {}
+
+
+class Two:
+    """Two replicas, of which one is asked alone where `of` says so."""
+
+    def __init__(self):
+        self.judged = None
+
+    def load(self):
+        return Load(3, 0, 0, 7, 7)
+
+    def standing(self):
+        return [stands(100), stands(200)]
+
+    def score_each(self, sequences, of=None):
+        return {name: [(-1.0,)] for name in of or ("one", "other")}
+
+    def settle(self, proof, judged):
+        self.judged = judged
+
+
+def test_what_an_engine_can_do_is_not_hidden_by_what_is_wrapped_around_it():
+    """A run of several modes, or one that a teacher reads, has the figures of its replicas as any other."""
+    engine = Two()
+    wrapped = Taught(StrandEngine(engine, {"on": 60}), lambda sequences: [])
+    assert standing_of(wrapped) == engine.standing()
+    assert load_of(wrapped) == engine.load()
+    assert scores_each(wrapped, [((1,), (2,))]).keys() == {"one", "other"}
+    settle(wrapped, None, {"one": "is stale"})
+    assert engine.judged == {"one": "is stale"}
+    assert load_of(StrandEngine(object(), {"on": 60})) is None
+
+
+def test_whoever_samples_by_another_engine_says_by_which():
+    """Every class that samples, and is made of one that does, is a `rl.engines.engine.Wrapper`."""
+    around = {}
+    for path in sorted(path for layer in ("rl", "eval", "recipes") for path in (ROOT / layer).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                methods = {it.name: it for it in node.body if isinstance(it, ast.FunctionDef)}
+                made_of = methods["__init__"].args.args[1:] if "__init__" in methods else []
+                if "sample" in methods and {"Engine", "Sampler"} & {ast.unparse(it.annotation) for it in made_of}:
+                    around[node.name] = "inside" in methods
+    del around["Replica"]  # the far side of a fleet: no sampler itself, and never asked but by its own methods
+    assert around == {"StrandEngine": True, "Taught": True}

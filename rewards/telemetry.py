@@ -1,7 +1,8 @@
 """No package that doubleback uses reports how it is used: their variables, set before the first of them is imported.
 
-Each layer's `__init__` imports this module first, so that whatever is loaded of doubleback, in whichever process, comes
-after it. A value that the environment has already stays: who wants to report, may.
+The `__init__` of rewards imports this module first, and those of the other layers something of rewards, so that
+whatever is loaded of doubleback, in whichever process, comes after it. A value that the environment has already stays:
+who wants to report, may.
 """
 
 import os

@@ -6,7 +6,6 @@ needs them. The layers that import torch import this module first.
 """
 
 import sys
-from importlib import metadata
 from importlib.util import find_spec
 
 BUILT_FOR_TORCH = ("torchvision", "torchaudio", "torchcodec")
@@ -15,9 +14,19 @@ BUILT_FOR_TORCH = ("torchvision", "torchaudio", "torchcodec")
 def unfit() -> list[str]:
     """Those that are installed for another torch than its CPU build, which is."""
     found = [name for name in BUILT_FOR_TORCH if name not in sys.modules and find_spec(name) is not None]
-    if not found or not metadata.version("torch").endswith("+cpu"):
+    if not found or not _version("torch").endswith("+cpu"):
         return []
-    return [name for name in found if not metadata.version(name).endswith("+cpu")]
+    return [name for name in found if (version := _version(name)) and not version.endswith("+cpu")]
+
+
+def _version(name: str) -> str:
+    """The version that is installed; none of what has no metadata, as a folder of that name in the current one."""
+    from importlib import metadata  # 15 ms that who has none of these does not spend
+
+    try:
+        return metadata.version(name) or ""
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 for _name in unfit():

@@ -5,7 +5,6 @@ They are loaded when they are first used, so that importing the settings of the 
 
 import lazy_loader
 
-import doubleback.rewards.telemetry
-import doubleback.rewards.unfit  # noqa: F401 (both act when they are imported)
+import doubleback.rewards.unfit  # noqa: F401 (it acts when it is imported, and telemetry, which comes with it, before)
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -41,11 +41,11 @@ def build_sdist(sdist_directory: str, config_settings: dict[str, Any] | None = N
 
 
 def _files() -> list[str]:
-    """What git tracks; where there is no git, all that lies here, which was such an archive."""
-    try:
-        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.decode()
+    """What git tracks; where this is no checkout, all that lies here, which was such an archive."""
+    if (ROOT / ".git").exists():  # a folder above may be another project's checkout
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout.decode()
         names = [name for name in listed.split("\0") if name]
-    except (OSError, subprocess.CalledProcessError):
+    else:
         names = [
             str(Path(folder, name).relative_to(ROOT))
             for folder, folders, files in os.walk(ROOT)

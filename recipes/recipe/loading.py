@@ -1,6 +1,7 @@
 """From a recipe's name or path and `key.path=value` overrides to a validated Recipe. Every finding is one line."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from doubleback.recipes.recipe.stages.reading import STAGES, read_road
 from doubleback.recipes.recipe.stages.road import Road
 from doubleback.rewards import settings
 from doubleback.rewards.contract.trust import approve, named_code, require_approved
-from doubleback.rewards.strict_yaml import parse_yaml
 from doubleback.rewards.types import ConfigError
 
 FOLDER = Path(__file__).parents[1]
@@ -37,12 +37,12 @@ def load_recipe(name: str, overrides: settings.Overrides = (), *, trust: bool = 
     def validated(whole: dict[str, Any]) -> Recipe:
         whole = _with_data(start_from_data(start_from_model(whole)))
         found = list(_code_of(whole))
-        approve(_code_of_overrides(overrides))
         if trust:
             approve(location for _, location in found)
         require_approved(found, f"recipe {name}")  # before the settings are looked at: a task's own keys are its code's
         return settings.validated(Recipe, whole)
 
+    approve(_code_of_overrides(overrides))
     if STAGES in data:
         return read_road(data, overrides, validated)
     return validated(settings.override(data, overrides, Recipe))
@@ -50,17 +50,12 @@ def load_recipe(name: str, overrides: settings.Overrides = (), *, trust: bool = 
 
 def _code_of_overrides(overrides: settings.Overrides) -> Iterator[str]:
     """The locations of all code that overrides name, each by itself: what they override is not asked."""
-    for item in overrides.items() if isinstance(overrides, Mapping) else overrides:
-        path, value = item if isinstance(item, tuple) else _as_read(item)
-        yield from (location for _, location in named_code(settings.override({}, {path: value})))
-
-
-def _as_read(item: str) -> tuple[str, Any]:
-    path, _, text = item.partition("=")
-    try:
-        return path, parse_yaml(text, item)
-    except ConfigError:  # the text of a prompt, or a fault that is named where it is put in
-        return path, text
+    each: list[settings.Overrides] = [[item] for item in overrides]
+    if isinstance(overrides, Mapping):
+        each = [{key: value} for key, value in overrides.items()]
+    for one in each:
+        with suppress(ConfigError):  # a fault is named where it is put in
+            yield from (location for _, location in named_code(settings.override({}, one, Recipe)))
 
 
 def _code_of(data: dict[str, Any]) -> Iterator[tuple[str, str]]:

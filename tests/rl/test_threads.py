@@ -1,7 +1,10 @@
 """Processes of a run share the cores, unless the user says how many threads each has."""
 
+import re
+
 import pytest
 import torch
+from support.paths import ROOT
 
 from doubleback.rl.threads import in_words, sharing_cores, threads_each
 
@@ -42,3 +45,10 @@ def test_the_users_word_wins(eight_cores, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     with sharing_cores(4):
         assert in_words(1) == "3 for the trainer, 3 for the engine, of 8 cores, as OMP_NUM_THREADS says"
+
+
+def test_nobody_sets_a_variable_of_openmp_where_torch_has_long_read_it():
+    """libgomp reads them once, when torch loads it: whatever is set later holds for nobody, though it looks as if."""
+    setting = re.compile(r"environ(\.setdefault\(|\[)[\"'](OMP|GOMP|KMP)_")
+    code = [path for layer in ("rewards", "rl", "eval", "recipes") for path in (ROOT / layer).rglob("*.py")]
+    assert [path.name for path in code if setting.search(path.read_text(encoding="utf-8"))] == []

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from doubleback.rewards.contract.trust import EVERYTHING, approve
-
 
 def trusted(is_asked: bool) -> bool:
     """Let whatever files name run, where that is asked."""
-    approve([EVERYTHING] if is_asked else [])
+    if is_asked:
+        from doubleback.rewards.contract.trust import EVERYTHING, approve  # what --help and --version need not load
+
+        approve([EVERYTHING])
     return is_asked
 
 

@@ -51,6 +51,7 @@ def test_help_is_quick():
     modules = set(out.stderr.split())
     assert "doubleback.recipes.commands.cli" in modules
     assert modules & {"torch", "transformers", "numpy", "vllm", "peft", "datasets", "matplotlib"} == set()
+    assert "doubleback.rewards.contract.trust" not in modules
     assert len(modules) < 500  # 326
 
 

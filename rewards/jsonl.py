@@ -43,20 +43,14 @@ def to_lines(records: Iterable[Mapping[str, Any]], is_gzipped: bool = False) -> 
     return gzip.compress(text, 6, mtime=0) if is_gzipped else text
 
 
-def complete_lines(path: Path, without: Sequence[str] = ()) -> list[dict[str, Any]]:
+def complete_lines(path: Path) -> list[dict[str, Any]]:
     """The lines of a file that `to_lines` made, but for one torn by a crash; none where there is no file.
 
-    Each is a `Record`. Keys of `without` that hold a list of numbers are left out unread: those of the tokens are nine
-    tenths of a line. ConfigError names a line that is no object.
+    Each is a `Record`. ConfigError names a line that is no object.
     """
     if not path.exists():
         return []
-    text = content(path)
-    if without:
-        # A quotation mark inside of a text has a backslash before it: what is matched here is a key of ours.
-        names = b"|".join(re.escape(name).encode() for name in without)
-        text = re.sub(rb', "(?:%s)": \[[^\]"\n]*\]' % names, b"", text)
-    return [_own(line, f"{path}:{number}") for number, line in enumerate(text.split(b"\n")[:-1], start=1)]
+    return [own_line(line, f"{path}:{number}") for number, line in enumerate(content(path).split(b"\n")[:-1], start=1)]
 
 
 def given_rows(
@@ -170,7 +164,8 @@ def _is_deep(text: bytes) -> bool:
     return deepest > MAX_NESTING
 
 
-def _own(line: bytes, place: str) -> Record:
+def own_line(line: bytes, place: str) -> Record:
+    """The object in a line of a file of ours. ConfigError where it holds none."""
     value = _parsed(line)
     if not isinstance(value, dict):
         what = value if isinstance(value, ValueError) else f"no JSON object, but {type(value).__name__}"

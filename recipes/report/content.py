@@ -14,14 +14,13 @@ from doubleback.eval.summarise import UNDEFINED
 from doubleback.recipes.recipe.results import Run
 from doubleback.recipes.report.blocks import Chart
 from doubleback.recipes.report.charts import Axes, Line, estimates_line, line_chart
+from doubleback.recipes.report.stored import StoredLines
 from doubleback.rewards.jsonl import complete_lines
 from doubleback.rewards.records import Record, read_record
 from doubleback.rl.run.names import ENVIRONMENT, EVALUATIONS, INPUTS, METRICS, SAMPLES_END, evaluation_name
 from doubleback.rl.run.state import RunState, state_of, stored_recipe
 
 Summary = Mapping[str, Any]
-PER_TOKEN = ("token_ids", "sampler_logprobs", "teacher_logprobs")
-"""Keys of a sample that no figure of the page is made of."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +53,10 @@ class RunContent:
         """Every summary of a suite, ascending by step."""
         return [item for item in self.summaries if item["suite"] == suite]
 
-    def samples(self, summary: Summary) -> list[dict[str, Any]]:
-        """The samples behind a summary, without what is of each token; none where they are gone."""
+    def verdicts(self, summary: Summary) -> list[dict[str, Any]]:
+        """Problem and verdict of each sample behind a summary; none where they are gone."""
         name = evaluation_name(summary["suite"], summary["step"])
-        return complete_lines(self.path / EVALUATIONS / f"{name}{SAMPLES_END}", PER_TOKEN)
+        return StoredLines(self.path / EVALUATIONS / f"{name}{SAMPLES_END}").columns(("problem", "verdict"))
 
     def total(self, metric: str) -> float:
         """The sum of a metric over the steps that have it; NaN where none has."""

@@ -16,7 +16,7 @@ from doubleback.eval.measures.moves import Moves
 from doubleback.recipes.report.samples.files import Origin, SampleFile
 from doubleback.recipes.report.samples.found import find_answer
 from doubleback.recipes.report.samples.tokens import recorded_signals, signal_of, token_lengths
-from doubleback.rewards.jsonl import complete_lines
+from doubleback.recipes.report.stored import StoredLines
 from doubleback.rewards.sample_lines import Line, is_truncated, num_tokens
 
 MOST_CHARACTERS = 50_000
@@ -51,14 +51,14 @@ def pack(value: Any) -> str:
 @lru_cache(maxsize=4096)
 def packed(file: SampleFile, stamp: tuple[int, int], origin: Origin, most: int | None) -> Packed:
     """A file, with whole groups of samples up to `most`, evenly spread; read once while its `stamp` is the same."""
-    lines = complete_lines(file.path)
-    kept = _some_groups(lines, most)
+    stored = StoredLines(file.path)
+    kept = [stored.line(place) for place in _some_groups(stored.values("problem"), most)]
     texts = [Text(str(line["completion"])) for line in kept]
     tokens = _tokens(kept, texts, origin)
     return Packed(
         problems=tuple(dict.fromkeys(str(line["problem"]) for line in kept)),
         num_samples=len(kept),
-        num_left_out=len(lines) - len(kept),
+        num_left_out=len(stored) - len(kept),
         num_cut=sum(text.is_cut for text in texts),
         signals=tuple(tokens["signals"]) if tokens else (),
         rows=pack(_rows(kept)),
@@ -67,13 +67,14 @@ def packed(file: SampleFile, stamp: tuple[int, int], origin: Origin, most: int |
     )
 
 
-def _some_groups(lines: Sequence[Line], most: int | None) -> Sequence[Line]:
-    if most is None or len(lines) <= most:
-        return lines
-    problems = list(dict.fromkeys(line["problem"] for line in lines))
-    num_kept = max(1, most * len(problems) // len(lines))
-    kept = {problems[position * len(problems) // num_kept] for position in range(num_kept)}
-    return [line for line in lines if line["problem"] in kept]
+def _some_groups(problems: Sequence[Any], most: int | None) -> Sequence[int]:
+    """Places of whole groups, by the problem of each sample."""
+    if most is None or len(problems) <= most:
+        return range(len(problems))
+    names = list(dict.fromkeys(problems))
+    num_kept = max(1, most * len(names) // len(problems))
+    kept = {names[position * len(names) // num_kept] for position in range(num_kept)}
+    return [place for place, name in enumerate(problems) if name in kept]
 
 
 class Text:

@@ -69,7 +69,7 @@ def _change_cards(run: RunContent, ends: tuple[Summary | None, Summary | None]) 
         value_card(f"pass@1 before, step {first['step']}", before, size),
         value_card(f"pass@1 after, step {last['step']}", after, size),
     ]
-    change = paired_change(run.samples(first), run.samples(last))
+    change = paired_change(run.verdicts(first), run.verdicts(last))
     return [*cards, paired_card(change, "after - before")]
 
 
@@ -190,7 +190,7 @@ def _paired_rows(runs: Sequence[RunContent]) -> list[tuple[str, ...]]:
         other = _ends(run)[1]
         if first is None or other is None or first["suite"] != other["suite"]:
             continue
-        change = paired_change(runs[0].samples(first), run.samples(other))
+        change = paired_change(runs[0].verdicts(first), run.verdicts(other))
         if change is not None:
             rows.append((run.label, cell(as_json(change.difference), 3, "+"), p_value(change.p_value).lstrip("= ")))
     return rows

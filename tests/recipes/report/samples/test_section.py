@@ -4,18 +4,21 @@ import base64
 import gzip
 import json
 import re
+from collections import Counter
 
 import pytest
 from support.folders.browsed import countdown_run, texts_run
 from tokenizers import Tokenizer
 
 from doubleback.recipes.models.bundled import bundled_path
+from doubleback.recipes.report.samples import encode, extremes
 from doubleback.recipes.report.samples.encode import MOST_CHARACTERS, Text
 from doubleback.recipes.report.samples.files import origin_of
 from doubleback.recipes.report.samples.fitting import coarse_to_fine
 from doubleback.recipes.report.samples.found import find_answer
 from doubleback.recipes.report.samples.section import samples_section
 from doubleback.recipes.report.samples.tokens import signal_of, token_lengths
+from doubleback.recipes.report.stored import StoredLines
 from doubleback.rewards.answers.extract import Style
 
 
@@ -73,8 +76,34 @@ def test_whole_groups_are_left_out_where_fewer_are_asked_for(folder):
 
 def test_a_file_is_read_once_while_it_stays_the_same(folder, monkeypatch):
     first = samples_section([folder], 5_000_000)
-    monkeypatch.setattr("doubleback.recipes.report.samples.encode.complete_lines", None)
+    monkeypatch.setattr("doubleback.recipes.report.samples.encode.StoredLines", None)
     assert samples_section([folder], 5_000_000) == first
+
+
+def test_a_report_opens_a_step_once_and_parses_no_line_that_it_does_not_show(folder, monkeypatch):
+    """The newest step is opened a second time, for the table of its best and worst samples."""
+    opened, parsed = Counter(), Counter()
+
+    class Counting(StoredLines):
+        def __init__(self, path):
+            super().__init__(path)
+            opened[path.name] += 1
+
+        def line(self, place):
+            parsed["lines"] += 1
+            return super().line(place)
+
+    monkeypatch.setattr(encode, "StoredLines", Counting)
+    monkeypatch.setattr(extremes, "StoredLines", Counting)
+    encode.packed.cache_clear()
+    rows = unpacked(samples_section([folder], 5_000_000, most=6))
+    assert opened == {**{f"step-{step:05d}.jsonl.gz": 1 for step in range(1, 6)}, "step-00006.jsonl.gz": 2}
+    num_shown = sum(len(rows[f"rows-{index}"]["reward"]) for index in range(6))
+    assert num_shown == 36
+    assert num_shown < parsed["lines"] <= num_shown + 2 * extremes.NUM_SHOWN
+    parsed.clear()
+    samples_section([folder], 5_000_000, most=6)  # nothing is new
+    assert parsed["lines"] <= 2 * extremes.NUM_SHOWN
 
 
 def test_a_folder_without_samples_has_no_section(tmp_path):

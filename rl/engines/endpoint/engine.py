@@ -22,6 +22,8 @@ LOST_WITHOUT = {
     "seed": "seeds: other samples come of the same command",
 }
 """Fields that a request can do without -> what cannot be had then."""
+SWITCH = "chat_template_kwargs"
+"""The field by which vLLM's server takes options for its chat template: a mode of thinking."""
 NO_RIGHT = (401, 403)
 Conversation = Sequence[Mapping[str, str]]
 
@@ -29,9 +31,10 @@ Conversation = Sequence[Mapping[str, str]]
 class EndpointEngine:
     """A `rl.engines.engine.Sampler`. Problems that have a conversation go to the chat endpoint, others as text.
 
-    `template_options` are given to the server's chat template. A field that a server refuses by its name, and that can
-    be done without, is left out from then on. A request that failed is tried again. `say` is told of both in a line
-    each; RunError names a problem whose request failed every time. The key is that of `rl.engines.endpoint.keys`.
+    `template_options` are given to the chat template of a server that says that it is vLLM; ConfigError for another. A
+    field that a server refuses by its name, and that can be done without, is left out from then on. A request that
+    failed is tried again. `say` is told of both in a line each; RunError names a problem whose request failed every
+    time. The key is that of `rl.engines.endpoint.keys`.
     """
 
     def __init__(
@@ -56,6 +59,11 @@ class EndpointEngine:
         if model not in served:
             raise ConfigError(f"--endpoint {url} does not serve {model!r}; it serves {_few(served)}")
         if served[model] != VLLM:
+            if self._options and conversations:
+                raise ConfigError(
+                    f"--endpoint {url} does not say that it is vLLM, which alone is told a mode of thinking "
+                    f"({SWITCH}); leave --thinking out, and set the mode on the server"
+                )
             self._refuse("return_token_ids", "only vLLM knows it, and this server does not say that it is one")
 
     def _served(self, url: str) -> dict[str, str | None]:
@@ -158,7 +166,7 @@ class EndpointEngine:
             self._say(f"asking without {name} ({why}), so that there are no {LOST_WITHOUT[name]}")
 
     def _hint(self, refusal: str) -> str:
-        if self._options and "chat_template_kwargs" in refusal:
+        if self._options and SWITCH in refusal:
             return "; by that field a mode of thinking is set: leave --thinking out, or set it on the server"
         return ""
 
@@ -184,7 +192,7 @@ class EndpointEngine:
         if conversation is None:
             return self._client.completions.create(prompt=problem.prompt, **known)
         if self._options:
-            extra["chat_template_kwargs"] = self._options
+            extra[SWITCH] = self._options
         return self._client.chat.completions.create(messages=conversation, **known)
 
 

@@ -75,12 +75,25 @@ def test_a_field_that_cannot_be_done_without_is_named_and_not_tried_again(server
     assert len(server.asked) == 1
 
 
-def test_a_mode_of_thinking_that_the_server_does_not_take_is_refused_and_not_measured_otherwise(server, sample):
+def test_a_mode_of_thinking_is_asked_of_vllm_alone_and_another_server_sees_no_question(server, sample):
+    options = {"is_chat": True, "template_options": {"enable_thinking": False}, "problems": PROBLEMS[:1]}
+    for server.owned_by in ("somebody", "openai", None, "VLLM "):
+        with pytest.raises(ConfigError) as caught:
+            sample(**options)
+        assert str(caught.value) == (
+            f"--endpoint {server.url} does not say that it is vLLM, which alone is told a mode of thinking "
+            "(chat_template_kwargs); leave --thinking out, and set the mode on the server"
+        )
+    assert server.asked == []
+    server.owned_by, server.known = "vllm", KNOWN | {"chat_template_kwargs", "return_token_ids"}
+    sample(**options)
+    assert [asked["chat_template_kwargs"] for asked in server.asked] == [{"enable_thinking": False}]
+
+
+def test_a_mode_of_thinking_that_a_vllm_does_not_take_is_refused_and_not_measured_otherwise(server, sample):
+    server.owned_by, server.known = "vllm", KNOWN | {"return_token_ids"}
     with pytest.raises(ConfigError, match=r"by that field a mode of thinking is set: leave --thinking out"):
         sample(is_chat=True, template_options={"enable_thinking": False}, problems=PROBLEMS[:1])
-    server.known = KNOWN | {"chat_template_kwargs"}
-    sample(is_chat=True, template_options={"enable_thinking": False}, problems=PROBLEMS[:1])
-    assert server.asked[-1]["chat_template_kwargs"] == {"enable_thinking": False}
 
 
 def chosen(**changes):

@@ -179,6 +179,11 @@ class RolloutConfig(Section):
     rollout.ahead, several steps are sampled of one adapter, so that neither side waits for the other's slowest step;
     which adapter samples which step is fixed beforehand (docs/overlap.md)."""
 
+    @property
+    def steps_of_adapter(self) -> int:
+        """How many steps are sampled of one adapter, as `rl.rollout.pace` says."""
+        return self.max_lag // 2 + 1 if self.ahead else 1
+
     @model_validator(mode="after")
     def _ahead_lags(self) -> "RolloutConfig":
         if self.ahead and self.max_lag < 1:

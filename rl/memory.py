@@ -30,7 +30,7 @@ from doubleback.rl.engines.config import EngineConfig
 from doubleback.rl.engines.delivery import choose
 from doubleback.rl.policy import lora
 from doubleback.rl.policy.base import DTYPES
-from doubleback.rl.policy.cache import FEWEST_MIB, cache_mib
+from doubleback.rl.policy.cache import FEWEST_MIB, cache_mib, head_width
 from doubleback.rl.policy.families import family_of, num_experts
 from doubleback.rl.types import ModelSource
 
@@ -229,11 +229,10 @@ def _logits(config: PretrainedConfig, plan: Plan) -> int:
 def _activations(config: PretrainedConfig, plan: Plan) -> int:
     """Numbers that are kept for the backward pass."""
     hidden, layers, tokens = int(config.hidden_size), int(config.num_hidden_layers), _tokens(plan)
-    heads = int(config.num_attention_heads)
-    head_width = int(getattr(config, "head_dim", None) or hidden // heads)
+    attention = int(config.num_attention_heads) * head_width(config)
     feed_forward = int(getattr(config, "moe_intermediate_size", None) or config.intermediate_size)
     active = int(getattr(config, "num_experts_per_tok", 1)) if num_experts(config) else 1
-    kept = 14 * hidden + 8 * heads * head_width + active * 2 * feed_forward
+    kept = 14 * hidden + 8 * attention + active * 2 * feed_forward
     within = active * (3 * hidden + 4 * feed_forward)
     per_token = layers * hidden + kept if plan.optim.gradient_checkpointing else layers * kept
     return tokens * (per_token + within)

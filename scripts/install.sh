@@ -114,7 +114,8 @@ python=$(find_python)
 version=$(version_of "$python")
 device=$(choose_device)
 made_for="$device Python $version $PWD"
-made_from=$(cat pyproject.toml requirements/*.lock scripts/install.sh | sha256sum)
+# The lock of another device, or of the tools that make them, changes nothing that is installed here.
+made_from=$(cat pyproject.toml "requirements/$device.lock" scripts/install.sh | sha256sum)
 
 if is_venv_ours; then
     if [ "$(cat .venv/made-from 2>/dev/null)" = "$made_from" ]; then

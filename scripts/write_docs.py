@@ -48,7 +48,7 @@ the recipe's name it is `stages.NAME.key.path=value`. Beside the keys of a recip
 
 def metrics_page() -> str:
     """docs/metrics.md."""
-    return METRICS_HEAD + "".join(f"| `{name}` | {_cell(text)} |\n" for name, text in METRICS.items())
+    return METRICS_HEAD + "".join(f"| `{name}` | {cell(text)} |\n" for name, text in METRICS.items())
 
 
 def keys_page() -> str:
@@ -118,7 +118,7 @@ def _row(path: str, name: str, field: FieldInfo) -> str:
         f" {'Rows' if is_table else 'One of'}: {', '.join(f'`{choice}`' for choice in choices)}." if choices else ""
     )
     keys = f" Keys as in `{own}`." if (own := _own(path, field)) else ""
-    said = _cell((field.description or "") + listed + keys + _on_resume(field))
+    said = cell((field.description or "") + listed + keys + _on_resume(field))
     return f"| `{path}{name}` | {_default(field)} | {said} |\n"
 
 
@@ -143,11 +143,16 @@ def _default(field: FieldInfo) -> str:
         return "required"
     if isinstance(default, dict):
         return f"`{', '.join(default)}`" if default else "`{}`"
-    shown = "null" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
-    return f"`{_cell(shown)}`"
+    return f"`{cell(as_yaml(default))}`"
 
 
-def _cell(text: str) -> str:
+def as_yaml(value: object) -> str:
+    """A plain value as a recipe has it."""
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def cell(text: str) -> str:
+    """The text as the cell of a table takes it."""
     return " ".join(text.split()).replace("|", r"\|")
 
 

@@ -209,6 +209,10 @@ def test_installs_once_and_again_only_after_a_change(checkout_with_venv: Checkou
     again = checkout_with_venv.install()
     assert again.stdout == f"doubleback: .venv is up to date (cpu, Python {VERSION})\n"
     assert len(checkout_with_venv.pip_calls()) == 3
+    for other in ("cuda", "uv"):  # of another device, and of the tools that make locks
+        with (checkout_with_venv.root / f"requirements/{other}.lock").open("a") as lock:
+            lock.write("six==1.17.0\n")
+    assert checkout_with_venv.install().stdout == again.stdout
     with (checkout_with_venv.root / "requirements/cpu.lock").open("a") as lock:
         lock.write("six==1.17.0\n")
     assert checkout_with_venv.install().returncode == 0

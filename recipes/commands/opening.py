@@ -11,7 +11,7 @@ from doubleback.eval.show.console import Console
 from doubleback.recipes.recipe.assembly import Prepared
 from doubleback.recipes.recipe.inputs import changed_settings, inputs, require_same_inputs
 from doubleback.recipes.recipe.origin.machine import machine
-from doubleback.recipes.recipe.origin.software import software
+from doubleback.recipes.recipe.origin.software import installed_versions, software
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.rewards.records import read_record
 from doubleback.rewards.settings import read_yaml
@@ -45,7 +45,8 @@ def open_run(recipe: Recipe, settings: Recipe, prepared: Prepared, out: Path) ->
     write_atomically(out / INPUTS, json.dumps(hashes, indent=2, ensure_ascii=False).encode())
     sizes = {"microbatch_tokens": settings.optim.microbatch_tokens, "kv_cache_mib": settings.engine.kv_cache_mib}
     named = {"name": recipe.name, "tags": recipe.tags, "sittings": _sittings(out)}
-    found = {**named, **machine(), **software(), "inputs": hashes, "sizes": sizes}
+    made_by = software()
+    found = {**named, **machine(made_by["installed"]["versions"]), **made_by, "inputs": hashes, "sizes": sizes}
     write_atomically(out / ENVIRONMENT, json.dumps(found, indent=2, ensure_ascii=False).encode())
     resolved = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     write_atomically(out / RECIPE, resolved.encode())
@@ -65,7 +66,7 @@ def _changed_machine(stored: Path) -> list[str]:
     """What machine and packages are now, where the run has had others: results may differ in their last bits, and of
     doubleback in more.
     """
-    before, now = read_record(stored), machine()
+    before, now = read_record(stored), machine(installed_versions())
     pairs = {name: (before[name], now[name]) for name in now if name != "packages" and name in before}
     pairs |= {name: (before["packages"].get(name), version) for name, version in now["packages"].items()}
     notes = {"doubleback": "other steps may follow than would have: see CHANGELOG.md"}

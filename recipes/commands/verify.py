@@ -13,6 +13,7 @@ from doubleback.rewards.jsonl import complete_lines
 from doubleback.rewards.records import read_record
 from doubleback.rewards.sample_lines import ROLLOUTS, Line, num_tokens
 from doubleback.rewards.types import ConfigError
+from doubleback.rl.policy.stored.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from doubleback.rl.run.manifest import verified
 from doubleback.rl.run.names import (
     EVALUATIONS,
@@ -27,7 +28,7 @@ from doubleback.rl.run.names import (
 )
 from doubleback.rl.run.state import NUM_COMPLETIONS, is_torn
 
-MUST_HAVE = ("adapter_model.safetensors", "adapter_config.json", "learner.pt", "problems.json")
+MUST_HAVE = (ADAPTER_WEIGHTS, ADAPTER_CONFIG, "learner.pt", "problems.json")
 """What a checkpoint is resumed, measured and merged from."""
 
 

@@ -12,10 +12,10 @@ from doubleback.recipes.publish.base import CARD
 from doubleback.recipes.publish.facts import Facts
 from doubleback.recipes.publish.private import require_no_place
 from doubleback.rewards.records import read_record
+from doubleback.rl.policy.stored.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from doubleback.rl.run.manifest import verified
 from doubleback.rl.run.names import RECIPE
 
-WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 RESULTS = "results.json"
 
 
@@ -24,19 +24,19 @@ def write_adapter(checkpoint: Path, facts: Facts, folder: Path) -> None:
 
     ConfigError where the checkpoint is not what was saved.
     """
-    verified(checkpoint, WEIGHTS, CONFIG)
-    shutil.copyfile(checkpoint / WEIGHTS, folder / WEIGHTS)
-    config = {**read_record(checkpoint / CONFIG), "base_model_name_or_path": facts.base.hub_id}
+    verified(checkpoint, ADAPTER_WEIGHTS, ADAPTER_CONFIG)
+    shutil.copyfile(checkpoint / ADAPTER_WEIGHTS, folder / ADAPTER_WEIGHTS)
+    config = {**read_record(checkpoint / ADAPTER_CONFIG), "base_model_name_or_path": facts.base.hub_id}
     # In order, as those of older checkpoints are not.
     config["target_modules"] = sorted(config["target_modules"])
-    (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
+    (folder / ADAPTER_CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
 
 
 def write_merged(model: str, checkpoint: Path, dtype: str | None, folder: Path) -> Any:
     """The base with the adapter as a plain checkpoint, and how exact it is (`MergeReport`). Errors as of `merge`."""
     from doubleback.rl.policy.merged_checkpoint import merge_checkpoint
 
-    verified(checkpoint, WEIGHTS, CONFIG)
+    verified(checkpoint, ADAPTER_WEIGHTS, ADAPTER_CONFIG)
     return merge_checkpoint(bundled_path(model), checkpoint, folder, dtype)
 
 

@@ -20,6 +20,7 @@ from doubleback.rewards.types import ConfigError
 from doubleback.rl.config import CheckpointConfig, SyncConfig
 from doubleback.rl.engines.config import EngineConfig
 from doubleback.rl.engines.table import engine_row
+from doubleback.rl.policy.stored.adapter import ADAPTER_WEIGHTS
 from doubleback.rl.run.best import best_step
 from doubleback.rl.run.names import METRICS, RECIPE, checkpoint_folder, checkpoint_steps, is_road, is_run, newest_run
 from doubleback.rl.types import ModelSource, Sampling
@@ -130,7 +131,7 @@ def adapter_hash(adapter: Path | None) -> str | None:
     """SHA-256 of the adapter's weights file. ConfigError where it is not there."""
     if adapter is None:
         return None
-    weights = adapter / "adapter_model.safetensors"
+    weights = adapter / ADAPTER_WEIGHTS
     try:
         return hashlib.sha256(file_bytes(weights)).hexdigest()
     except OSError as error:

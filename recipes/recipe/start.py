@@ -9,11 +9,11 @@ from doubleback.recipes.recipe.schema import Recipe
 from doubleback.rewards.records import read_record
 from doubleback.rewards.settings import require_folder
 from doubleback.rewards.types import ConfigError
+from doubleback.rl.policy.stored.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from doubleback.rl.run.files import write_atomically
 from doubleback.rl.run.manifest import verified
 from doubleback.rl.run.names import CHECKPOINTS, INITIAL, checkpoint_folder, checkpoint_steps, is_run
 
-WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 OTHER_ADAPTERS = ("use_rslora", "use_dora", "alpha_pattern")
 """Options of PEFT that make of the same tensors another adapter than ours."""
 
@@ -26,7 +26,7 @@ def newest_adapter(run: Path) -> Path | None:
 
 def saved_adapter(folder: Path) -> Path:
     """The folder of an adapter; of a run's checkpoint ConfigError where it is not what was saved."""
-    return verified(folder, WEIGHTS, CONFIG) if folder.resolve().parent.name == CHECKPOINTS else folder
+    return verified(folder, ADAPTER_WEIGHTS, ADAPTER_CONFIG) if folder.resolve().parent.name == CHECKPOINTS else folder
 
 
 def initial_adapter(recipe: Recipe, base: str) -> Path:
@@ -42,7 +42,7 @@ def initial_adapter(recipe: Recipe, base: str) -> Path:
         init = newest
     saved_adapter(init)
     try:
-        stored = read_record(init / CONFIG)
+        stored = read_record(init / ADAPTER_CONFIG)
     except ConfigError as error:
         raise ConfigError(f"lora.init={init} is neither a run nor an adapter in PEFT's layout: {error}") from error
     if findings := list(_findings(recipe, stored, base)):
@@ -70,7 +70,7 @@ def base_finding(stored: Mapping[str, Any], base: str, named: str) -> str | None
         return None
     return (
         f"the adapter is for the base {trained_on}, {named}; where both are the same, write its name into "
-        f"base_model_name_or_path of {CONFIG}"
+        f"base_model_name_or_path of {ADAPTER_CONFIG}"
     )
 
 

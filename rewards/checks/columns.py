@@ -38,11 +38,14 @@ _TYPES: Mapping[str, tuple[Any, str]] = {
 OF_PROBLEMS = ("thinking", "thinking_convention")
 """What rewards of ours read of a problem, wherever it comes from; the others are of a sample."""
 _READ_BY: Mapping[str, Mapping[str, tuple[Any, str]]] = {
-    "countdown": {"numbers": (list[int], "a list of whole numbers"), "target": (int, "a whole number")},
+    "countdown": {"numbers": _IDS, "target": (int, "a whole number")},
     "knights": {"statements": (list[str], "a list of texts")},
 }
 """Built-in reward -> the columns that it alone reads."""
 _ADAPTERS = {name: TypeAdapter(kind) for name, (kind, _) in _TYPES.items()}
+_ADAPTERS_OF = {
+    reward: {name: TypeAdapter(kind) for name, (kind, _) in columns.items()} for reward, columns in _READ_BY.items()
+}
 
 
 def checked_columns(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,9 +84,9 @@ def problem_columns(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def require_read_by(reward: str, data: Mapping[str, Any]) -> None:
     """ConfigError where a column that this built-in reward reads is there and of another type."""
-    for name, (kind, what) in _READ_BY.get(reward, {}).items():
+    for name, (_, what) in _READ_BY.get(reward, {}).items():
         if name in data:
-            _require(TypeAdapter(kind), name, data[name], what)
+            _require(_ADAPTERS_OF[reward][name], name, data[name], what)
 
 
 def stored_text(data: Mapping[str, Any]) -> str:

@@ -188,7 +188,7 @@ class SharedState:
     def is_burdened(self, num_tasks: int) -> bool:
         """Whether calls have left something running, or many open files, beyond what the first one has."""
         try:
-            num_system_threads = len(os.listdir("/proc/self/task"))
+            num_system_threads, num_files = (len(os.listdir(f"/proc/self/{name}")) for name in ("task", "fd"))
         except OSError:  # not a descriptor is left to look with
             return True
         if num_system_threads != self._num_system_threads:
@@ -198,10 +198,6 @@ class SharedState:
         # `threading` does not know what `_thread` has started.
         threads = (_thread._count(), threading.active_count())
         running = (num_tasks, threads, tuple(sys.meta_path), tuple(sys.path_hooks), tuple(sys.path))
-        try:
-            num_files = len(os.listdir("/proc/self/fd"))
-        except OSError:
-            return True  # there is no descriptor left to look with
         if self._running is None:
             # The first call is part of loading: it may import what it needs, and start what it keeps.
             self._running, self._num_files = running, num_files

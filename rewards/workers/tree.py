@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,15 +12,20 @@ SLACK_MIB = 64
 
 def children(pid: int) -> set[int]:
     """Living children of a process, zombies left out."""
-    living = set()
+    return {child for child, parent in _parents().items() if parent == pid}
+
+
+def _parents() -> dict[int, int]:
+    """The parent of every living process: one look at all there are, which costs as much as one at a single one."""
+    living = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             # The name, in parentheses, may hold anything.
             state, parent = path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[:2]
         except OSError:
             continue  # gone meanwhile
-        if int(parent) == pid and state != "Z":
-            living.add(int(path.parent.name))
+        if state != "Z":
+            living[int(path.parent.name)] = int(parent)
     return living
 
 
@@ -80,10 +84,12 @@ def _has_children(pid: int) -> bool:
         return True
 
 
-def _descendants(pid: int) -> Iterator[int]:
-    for child in children(pid):
-        yield child
-        yield from _descendants(child)
+def _descendants(pid: int) -> set[int]:
+    parents = _parents()
+    found, newest = set[int](), {pid}
+    while newest := {child for child, parent in parents.items() if parent in newest} - found:
+        found |= newest
+    return found
 
 
 def _status(pid: int) -> dict[str, int]:

@@ -22,6 +22,7 @@ from doubleback.rl.engines.table import engine_row
 from doubleback.rl.policy.families import Family
 from doubleback.rl.policy.layout import per_expert
 from doubleback.rl.policy.lora import PREFIX, Adapter, Target
+from doubleback.rl.policy.stored.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM may be told as the largest rank."""
@@ -88,8 +89,8 @@ def write_runtime_adapter(adapter: Adapter, family: Family, folder: Path) -> Non
         "task_type": "CAUSAL_LM",
         "target_modules": sorted({name.rsplit(".", 3)[-3] for name in tensors}),
     }
-    save_file(tensors, str(folder / "adapter_model.safetensors"))
-    (folder / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
+    save_file(tensors, str(folder / ADAPTER_WEIGHTS))
+    (folder / ADAPTER_CONFIG).write_text(json.dumps(config), encoding="utf-8")
 
 
 def runtime_tensors(adapter: Adapter, family: Family) -> Iterator[tuple[str, Tensor]]:

@@ -90,8 +90,7 @@ class Machine:
         canaries = self._canaries(replica, workload)
         learning = update + reduction
         if mode == "ahead":
-            size = workload.max_lag // 2 + 1  # the adapter travels once for so many steps: rl.rollout.pace
-            seconds = max(sampling.seconds, learning) + (push + canaries) / size
+            seconds = max(sampling.seconds, learning) + (push + canaries) / workload.steps_of_adapter
         else:
             seconds = sampling.seconds + learning + push + canaries
         return Step(

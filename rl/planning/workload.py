@@ -3,6 +3,7 @@
 import math
 import random
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist, fmean
 
 FEWEST_SHARDS = 8
@@ -80,7 +81,8 @@ class Workload:
     """Of those that nobody fixed; None: one for each GPU that learns, whatever their number."""
     is_prompt_shared: bool = True
     """Whether the learner computes a problem's prompt once for all of its completions."""
-    max_lag: int = 1
+    steps_of_adapter: int = 1
+    """How many steps are sampled of one adapter where the engine samples ahead: it travels once for them."""
 
     @property
     def num_completions(self) -> int:
@@ -107,7 +109,8 @@ class Workload:
         return self.tokens + prompts * self.prompt_tokens
 
 
-def lengths(workload: Workload) -> list[float]:
+@lru_cache(maxsize=1)  # a plan asks for those of one workload, for every number of GPUs and every split
+def lengths(workload: Workload) -> tuple[float, ...]:
     """A length for each completion of a step, in the order in which they are sampled.
 
     Quantiles of a log-normal distribution of SPREAD, cut at max_tokens, with the workload's mean after the cut, and
@@ -125,4 +128,4 @@ def lengths(workload: Workload) -> list[float]:
         low, high = (middle, high) if fmean(cut(middle)) < workload.mean_tokens else (low, middle)
     drawn = cut((low + high) / 2)
     random.Random(0).shuffle(drawn)
-    return drawn
+    return tuple(drawn)

@@ -10,6 +10,11 @@ BLOCK = 32
 """Tokens of a block in which vLLM hands out its cache on a CPU; a completion fills its last one in part."""
 
 
+def head_width(config: PretrainedConfig) -> int:
+    """Numbers in the key of an attention head, which a configuration that does not say so shares out evenly."""
+    return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
+
+
 def token_bytes(config: PretrainedConfig, width: int) -> int:
     """Bytes that a token's keys and values take, at `width` bytes a number.
 
@@ -18,9 +23,8 @@ def token_bytes(config: PretrainedConfig, width: int) -> int:
     if latent := getattr(config, "kv_lora_rank", None):  # multi-head latent attention keeps one vector for both
         numbers = int(latent) + int(config.qk_rope_head_dim)
     else:
-        heads = int(config.num_attention_heads)
-        head_width = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
-        numbers = 2 * int(getattr(config, "num_key_value_heads", None) or heads) * head_width
+        heads = int(getattr(config, "num_key_value_heads", None) or config.num_attention_heads)
+        numbers = 2 * heads * head_width(config)
     return int(config.num_hidden_layers) * numbers * width
 
 

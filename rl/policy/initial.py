@@ -6,8 +6,10 @@ from peft import PeftModel, get_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from doubleback.rewards.regular import opened
 from doubleback.rewards.types import ConfigError, first_line
 from doubleback.rl.policy import lora
+from doubleback.rl.policy.stored.adapter import ADAPTER_WEIGHTS
 
 
 def start_from(model: PeftModel, folder: Path) -> None:
@@ -16,9 +18,10 @@ def start_from(model: PeftModel, folder: Path) -> None:
     ConfigError names a tensor that one of the two has not, or has in another shape.
     """
     try:
-        tensors = {name: tensor.float() for name, tensor in load_file(folder / lora.WEIGHTS).items()}
+        opened(folder / ADAPTER_WEIGHTS).close()  # a pipe would be waited for
+        tensors = {name: tensor.float() for name, tensor in load_file(folder / ADAPTER_WEIGHTS).items()}
     except (OSError, SafetensorError) as error:
-        raise ConfigError(f"lora.init={folder}: {lora.WEIGHTS} cannot be read: {first_line(error)}") from error
+        raise ConfigError(f"lora.init={folder}: {ADAPTER_WEIGHTS} cannot be read: {first_line(error)}") from error
     own = {name: tuple(tensor.shape) for name, tensor in get_peft_model_state_dict(model).items()}
     stored = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     for name in sorted({**own, **stored}):

@@ -26,8 +26,6 @@ from doubleback.rl.policy.families import Family, expert_rank, family_of
 from doubleback.rl.policy.stored.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS, require_plain_adapter
 
 PREFIX = "base_model.model."
-WEIGHTS, CONFIG = ADAPTER_WEIGHTS, ADAPTER_CONFIG
-"""PEFT's names of the files with an adapter's tensors and settings."""
 PARTS = ("attention", "experts", "mlp", "router")
 """What an adapter may sit on: attention, routed experts, dense feed-forward layers (shared experts too), routers."""
 
@@ -268,12 +266,12 @@ def save(model: PeftModel, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     config = model.peft_config["default"]
     config.save_pretrained(str(folder))
-    written = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    written = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     # PEFT keeps names in sets, whose order is another one in every process.
     ordered = {key: sorted(it) if isinstance(getattr(config, key), set) else it for key, it in written.items()}
-    (folder / CONFIG).write_text(json.dumps(ordered, indent=2, sort_keys=True), encoding="utf-8")
+    (folder / ADAPTER_CONFIG).write_text(json.dumps(ordered, indent=2, sort_keys=True), encoding="utf-8")
     content = to_safetensors(dict(export(model).tensors), metadata={"format": "pt"})
-    (folder / WEIGHTS).write_bytes(content)
+    (folder / ADAPTER_WEIGHTS).write_bytes(content)
 
 
 def restore(base: PreTrainedModel, folder: Path) -> PeftModel:

@@ -37,11 +37,6 @@ class Pace:
     measures: Callable[[int], bool]
     """Whether the engine is to be measured after a step: it must have that step's adapter then."""
 
-    @property
-    def size(self) -> int:
-        """How many steps are sampled of one adapter."""
-        return self.config.max_lag // 2 + 1 if self.config.ahead else 1
-
     def adapter_of(self, step: int) -> int:
         """The step whose adapter samples `step`."""
         before = step - 1
@@ -50,8 +45,9 @@ class Pace:
         number = step - before  # 1 is the first behind the checkpoint
         if number == 1 or not self.config.ahead:
             return step - 1
-        gap = self.config.max_lag + 1 - self.size
-        first = number - (number - 2) % self.size
+        size = self.config.steps_of_adapter
+        gap = self.config.max_lag + 1 - size
+        first = number - (number - 2) % size
         return before + max(0, first - 1 - gap)
 
     def ready(self, step: int) -> list[int]:
@@ -65,5 +61,5 @@ class Pace:
         Where each step has an adapter of its own, every one goes.
         """
         later = range(step + 1, step + 2 + self.config.max_lag)
-        is_sampled = self.size == 1 or any(self.adapter_of(item) == step for item in later)
+        is_sampled = self.config.steps_of_adapter == 1 or any(self.adapter_of(item) == step for item in later)
         return is_sampled or self.saves(step) or self.measures(step)

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from doubleback.rewards.types import ConfigError, RunError
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.policy import lora
+from doubleback.rl.policy.stored.adapter import ADAPTER_WEIGHTS
 from doubleback.rl.rollout.problems import Source
 from doubleback.rl.run.files import whole_folder
 from doubleback.rl.run.manifest import corrupt, verified, write_manifest
@@ -37,10 +38,10 @@ def save(learner: Learner, source_state: Mapping[str, Any], folder: Path) -> Non
 
 def load(learner: Learner, problems: Source, folder: Path) -> None:
     """Restore learner and problems exactly. ConfigError names the file that is missing, damaged or of another model."""
-    verified(folder, lora.WEIGHTS, STATE, PROBLEMS)
+    verified(folder, ADAPTER_WEIGHTS, STATE, PROBLEMS)
     state = torch.load(folder / STATE, weights_only=True)
     try:
-        learner.restore(load_file(folder / lora.WEIGHTS), state)
+        learner.restore(load_file(folder / ADAPTER_WEIGHTS), state)
         problems.restore(json.loads((folder / PROBLEMS).read_text(encoding="utf-8")))
         torch.set_rng_state(state["torch_rng"])
     except ValueError as error:

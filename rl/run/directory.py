@@ -93,8 +93,7 @@ class RunDirectory:
             kept = [line for line in self.metrics_lines() if line["step"] <= step]
             write_atomically(self.metrics_path, _to_lines(kept))
         for path in [*(self.path / ROLLOUTS).iterdir(), *(self.path / EVALUATIONS).iterdir()]:
-            written_at = step_written(path)
-            if written_at is not None and written_at > step:
+            if is_written_after(path, step):
                 with explained(path):
                     path.unlink()
         for folder in (self.path, *(self.path / name for name in (ROLLOUTS, EVALUATIONS, CHECKPOINTS))):
@@ -123,23 +122,24 @@ class RunDirectory:
         return self.path / METRICS
 
 
-def step_written(path: Path) -> int | None:
-    """The step of which a run wrote this file of samples or summary; None of anything else that lies beside it.
+def is_written_after(path: Path, step: int) -> bool:
+    """Whether a run wrote this file, of samples or a summary, for a later step than `step`.
 
     It is one of a run where name and content say the same: `test-step-00004.json` has the suite `test` and the step 4.
+    Whatever else lies beside those was written by somebody else.
     """
     match = WRITTEN.fullmatch(path.name)
-    if match is None or path.is_symlink() or not path.is_file():
-        return None
-    step = int(match["step"])
+    if match is None or int(match["step"]) <= step or path.is_symlink() or not path.is_file():
+        return False
+    named = int(match["step"])
     try:
         if path.suffix == GZIPPED:
             with gzip.open(path) as file:
-                return step if json.loads(file.readline()).get("step") == step else None
+                return bool(json.loads(file.readline()).get("step") == named)
         said = json.loads(path.read_bytes())
-        return step if (said.get("suite"), said.get("step")) == (match["suite"], step) else None
+        return (said.get("suite"), said.get("step")) == (match["suite"], named)
     except (OSError, EOFError, ValueError, AttributeError, zlib.error):  # a damaged one is written anew in its turn
-        return None
+        return False
 
 
 def _to_lines(metrics: Sequence[dict[str, Any]]) -> bytes:

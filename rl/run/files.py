@@ -80,6 +80,11 @@ def make_folder(path: Path) -> None:
     _flush(path.parent)
 
 
+def is_within(path: Path, folder: Path) -> bool:
+    """Whether the path is the folder's, or of something below it; links are not followed."""
+    return path.absolute().is_relative_to(folder.absolute())
+
+
 def remove_unfinished(folder: Path) -> None:
     """Delete what a process that was killed had begun in `folder` with this module, and nothing else."""
     for path in folder.iterdir():
@@ -179,7 +184,7 @@ def _is_about(error: Exception, folder: Path) -> bool:
     name = getattr(error, "filename", None)
     if isinstance(error, ConnectionError | TimeoutError):
         return False
-    return not isinstance(name, str | os.PathLike) or Path(name).absolute().is_relative_to(folder.absolute())
+    return not isinstance(name, str | os.PathLike) or is_within(Path(name), folder)
 
 
 def _is_undefined(value: Any) -> bool:

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from doubleback.rewards.regular import file_text
 from doubleback.rewards.types import ConfigError, RunError
-from doubleback.rl.run.files import make_folder, private_files
+from doubleback.rl.run.files import is_within, make_folder, private_files
 
 LOCK = ".owner"
 """The lock's name in an owned folder; beside a file or a folder yet to be made, `.NAME.owner`."""
@@ -161,13 +161,9 @@ def _explained_within(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if not (isinstance(error.filename, str | os.PathLike) and _is_within(Path(error.filename), folder)):
+        if not (isinstance(error.filename, str | os.PathLike) and is_within(Path(error.filename), folder)):
             raise
         raise RunError(
             f"{error.filename} cannot be used any more ({error.strerror}); what else is in {folder} is as it was: mend "
             f"it, then run the same command again, a training run with --resume"
         ) from error
-
-
-def _is_within(path: Path, folder: Path) -> bool:
-    return path.absolute().is_relative_to(folder.absolute())

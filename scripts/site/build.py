@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 from sphinx.cmd.build import build_main
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # write_docs.py
 sys.path.insert(0, str(Path(__file__).parent))
 
 from reference import REFERENCE

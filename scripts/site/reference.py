@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from write_docs import as_yaml, cell
 
 from doubleback.recipes.commands.cli.program import app
 from doubleback.rewards.builtin.table import BUILTIN
@@ -36,17 +37,13 @@ def presets_page() -> str:
     """Every preset of `algorithm.preset`, with its paper and the keys that it sets."""
     rows = ""
     for name, preset in PRESETS.items():
-        keys = ", ".join(f"`{key}: {_yaml(value)}`" for key, value in preset.settings.items())
+        keys = ", ".join(f"`{key}: {as_yaml(value)}`" for key, value in preset.settings.items())
         rows += f"| `{name}` | {preset.paper} | {keys} |\n"
     return (
         "# Presets\n\n`algorithm.preset=NAME` sets these keys of `algorithm`; what a recipe says itself wins. "
         "[algorithms.md](../algorithms.md) has their formulas and the test of each.\n\n"
         f"| preset | paper | keys |\n|---|---|---|\n{rows}"
     )
-
-
-def _yaml(value: object) -> str:
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def cli_page() -> str:
@@ -69,7 +66,7 @@ def _row(parameter: Any) -> str:
     called = ", ".join(parameter.opts) if is_option else parameter.metavar or parameter.name.upper()
     default = parameter.default
     shown = "" if default is None or default is False or callable(default) else f"`{default}`"
-    return f"| `{called}` | {shown} | {_cell(parameter.help or '')} |\n"
+    return f"| `{called}` | {shown} | {cell(parameter.help or '')} |\n"
 
 
 def api_page() -> str:
@@ -101,10 +98,6 @@ def _promised(module: Path, name: str) -> str:
             returns = f" -> {ast.unparse(node.returns)}" if isinstance(node, ast.FunctionDef) and node.returns else ""
             return f"\n### `{name}`\n\n```python\n{shown}{returns}\n```\n\n{ast.get_docstring(node)}\n"
     raise ValueError(f"{module} has no {name}, which its layer promises")
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", r"\|")
 
 
 REFERENCE = {

@@ -20,7 +20,7 @@ from doubleback.rl.planning.sampling import num_gpus_for
 from doubleback.rl.planning.step import COUNTS, MODES, Step, plan
 from doubleback.rl.planning.workload import Shape, Workload
 from doubleback.rl.policy.base import DTYPES
-from doubleback.rl.policy.cache import token_bytes
+from doubleback.rl.policy.cache import head_width, token_bytes
 from doubleback.rl.policy.families import num_experts
 
 PROMPT_TOKENS = 200
@@ -70,15 +70,13 @@ def _smallest(recipe: Recipe) -> Recipe:
 
 def shape_of(config: PretrainedConfig, memory: Memory, width: int) -> Shape:
     """A model's size as it matters to time; `width`: bytes of a parameter."""
-    heads = int(config.num_attention_heads)
-    head_width = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
     return Shape(
         num_parameters=memory.num_parameters,
         num_experts=num_experts(config),
         experts_per_token=int(getattr(config, "num_experts_per_tok", 1)),
         num_expert_parameters=memory.num_in_experts,
         num_layers=int(config.num_hidden_layers),
-        attention_width=heads * head_width,
+        attention_width=int(config.num_attention_heads) * head_width(config),
         kv_bytes=token_bytes(config, width),
         width=width,
     )
@@ -117,7 +115,7 @@ def workload_of(recipe: Recipe, prompt_tokens: int, mean_tokens: int, memory: Me
         num_shards=recipe.scale.shards if recipe.scale.trainers or recipe.scale.shards > 1 else None,
         most_shards=recipe.rollout.prompts_per_step,
         is_prompt_shared=recipe.optim.pack and recipe.optim.share_prompts,
-        max_lag=recipe.rollout.max_lag,
+        steps_of_adapter=recipe.rollout.steps_of_adapter,
     )
 
 

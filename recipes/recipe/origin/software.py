@@ -50,6 +50,8 @@ def installed_versions() -> dict[str, str]:
     """Every package that this interpreter finds, with its version; the first of a name is what it imports."""
     found: dict[str, str] = {}
     for distribution in metadata.distributions():
+        if distribution.name is None:  # what is left of a package that was half removed
+            continue
         found.setdefault(canonicalize_name(distribution.name), distribution.version)
     return dict(sorted(found.items()))
 

@@ -7,6 +7,7 @@ from doubleback.rewards.types import ConfigError, shortened
 from doubleback.rl.policy.stored.weights import instead, tensor_names
 
 ADAPTER_WEIGHTS, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
+"""PEFT's names of the files with an adapter's tensors and settings."""
 
 
 def require_plain_adapter(folder: Path) -> None:

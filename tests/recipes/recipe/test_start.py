@@ -1,6 +1,7 @@
 """`lora.init`: a run that starts from an earlier adapter, resumes exactly, and refuses one that does not fit."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -106,3 +107,9 @@ def test_every_tensor_arrives_and_another_shape_is_named(tiny_model_folder, tmp_
     attention = attach(load_base(base), settings.model_copy(update={"targets": "attention"}), seed=1)
     with pytest.raises(ConfigError, match=r"experts.* there and absent here"):
         start_from(attention, tmp_path / "adapter")
+
+
+def test_a_pipe_in_the_place_of_the_weights_is_not_waited_for(make_policy, tmp_path):
+    os.mkfifo(tmp_path / "adapter_model.safetensors")
+    with pytest.raises(ConfigError, match=r"adapter_model\.safetensors cannot be read: .*it is no regular file"):
+        start_from(make_policy(), tmp_path)

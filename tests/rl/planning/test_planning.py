@@ -94,7 +94,7 @@ def test_a_step_is_the_sum_of_its_parts_or_of_the_longer_one():
     assert (split.num_replicas, split.num_learning) == (8, 8)
     assert split.seconds == pytest.approx(split.sampling.seconds + learning + split.push + split.canaries)
     assert ahead.seconds == pytest.approx(max(ahead.sampling.seconds, learning) + ahead.push + ahead.canaries)
-    far = machine.step(DENSE, replace(STEP, max_lag=3), 16, "ahead", 0.5)  # two steps of one adapter
+    far = machine.step(DENSE, replace(STEP, steps_of_adapter=2), 16, "ahead", 0.5)  # two steps of one adapter
     assert far.seconds == pytest.approx(max(ahead.sampling.seconds, learning) + (ahead.push + ahead.canaries) / 2)
     assert ahead.tokens_per_gpu == pytest.approx(1024 * 1500 / ahead.seconds / 16)
     assert machine.step(DENSE, STEP, 1, "split", 0.5) is None
@@ -127,3 +127,10 @@ def test_the_error_against_published_steps_is_what_the_page_states(name):
     assert abs(measured.error) < (0.15 if name.startswith("Qwen3-30B") else 0.5)
     line = f"| {name} | {measured.seconds:g} s | {measured.estimated:.0f} s | {measured.error:+.0%} |"
     assert line in (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
+
+
+def test_the_lengths_of_a_step_are_drawn_once_a_plan():
+    """They depend on the workload alone, and a plan asks for them for every number of GPUs and every split."""
+    lengths.cache_clear()
+    plan(GPU, DENSE, STEP)
+    assert (lengths.cache_info().misses, lengths.cache_info().hits > 10) == (1, True)

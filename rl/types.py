@@ -87,6 +87,8 @@ class GroupRow:
     """None where the engine does not report them."""
     teacher_logprobs: tuple[float, ...] | None = None
     """What a teacher says of each of its tokens, nats. None where none was asked."""
+    old_logprobs: tuple[float, ...] | None = None
+    """Trainer, before the step's updates, nats, one a token. None where the step learned nothing from it."""
 
     @property
     def score(self) -> Score:
@@ -132,6 +134,8 @@ class Group:
     """One per completion: the experts that the engine chose. Empty or None where it does not report them."""
     teacher_logprobs: tuple[tuple[float, ...], ...] = ()
     """One per completion: what a teacher says of each of its tokens, nats. Empty where none was asked."""
+    old_logprobs: tuple[tuple[float, ...] | None, ...] = ()
+    """One per completion, after the step: the trainer's before its updates, nats. None where nothing was learned."""
 
     def rows(self) -> list[GroupRow]:
         """The completions, each with its score, penalty, advantage and routes, so far as they are there.
@@ -139,8 +143,8 @@ class Group:
         ValueError where there is one of these for some completions and not for others.
         """
         count = len(self.completions)
-        columns = (self.scores, self.penalties, self.advantages, self.routes, self.teacher_logprobs)
-        absent = (None, 0.0, None, None, None)
+        columns = (self.scores, self.penalties, self.advantages, self.routes, self.teacher_logprobs, self.old_logprobs)
+        absent = (None, 0.0, None, None, None, None)
         filled = [column or (nothing,) * count for column, nothing in zip(columns, absent, strict=True)]
         return [GroupRow(*values) for values in zip(self.completions, *filled, strict=True)]
 
@@ -189,8 +193,8 @@ class Batch:
     """Everything one step learns from.
 
     For example two groups of two completions, the first with the rewards 1 and 0, the second with 1 and 1, which
-    teaches nothing: `samples` holds the two completions of the first alone, `groups` both, `num_zero_variance` is 1,
-    and the token weights are those of a step of four.
+    teaches nothing: `samples` holds the two completions of the first alone, `places` is (0, 1), `groups` has both,
+    `num_zero_variance` is 1, and the token weights are those of a step of four.
     """
 
     samples: tuple[Sample, ...]
@@ -199,6 +203,8 @@ class Batch:
     """The sampling temperature, at which log-probabilities are taken."""
     groups: tuple[Group, ...]
     """What was rolled out, with penalties and advantages: the samples are of these."""
+    places: tuple[int, ...]
+    """Of each sample, which of all completions of the groups it is, the first being 0."""
     seconds: float = math.nan
     """What making it took. NaN where it was not timed."""
 

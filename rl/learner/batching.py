@@ -65,22 +65,38 @@ def make_batch(groups: Sequence[Group], algorithm: AlgorithmConfig, sampling: Sa
     groups without spread (their advantages are 0) unless a teacher, a KL or an entropy term still pulls on them. The
     weights are those of the whole step, so that what is left out changes no gradient of what stays.
     """
+    every = ((group, row) for group in groups for row in group.rows())
     judged = [
-        (group, row, row.advantage, algorithm.mask_truncated and row.completion.is_truncated)
-        for group in groups
-        for row in group.rows()
+        (place, group, row, row.advantage, algorithm.mask_truncated and row.completion.is_truncated)
+        for place, (group, row) in enumerate(every)
         if row.advantage is not None
     ]
-    lengths = [0 if is_masked else len(row.completion.token_ids) for _, row, _, is_masked in judged]
+    lengths = [0 if is_masked else len(row.completion.token_ids) for _, _, row, _, is_masked in judged]
     weights = token_weights(lengths, algorithm.normaliser, sampling.max_tokens)
     keeps_all = algorithm.has_kl_loss or algorithm.has_entropy_bonus or not algorithm.drop_zero_variance
     keeps_all = keeps_all or any(group.teacher_logprobs for group in groups)
-    samples = tuple(
-        sample_of(group, row, advantage, weight)
-        for (group, row, advantage, is_masked), weight in zip(judged, weights, strict=True)
+    kept = [
+        (place, sample_of(group, row, advantage, weight))
+        for (place, group, row, advantage, is_masked), weight in zip(judged, weights, strict=True)
         if not is_masked and (keeps_all or group.has_signal)
-    )
-    return Batch(samples, sampling.temperature, tuple(groups))
+    ]
+    places, samples = tuple(place for place, _ in kept), tuple(sample for _, sample in kept)
+    return Batch(samples, sampling.temperature, tuple(groups), places)
+
+
+def with_old_logprobs(batch: Batch, old_logprobs: Sequence[tuple[float, ...]]) -> list[Group]:
+    """The groups of a batch with what the trainer said of its samples before the step, one after the other.
+
+    As they are where it said nothing.
+    """
+    if not old_logprobs:
+        return list(batch.groups)
+    said, groups, first = dict(zip(batch.places, old_logprobs, strict=True)), list[Group](), 0
+    for group in batch.groups:
+        last = first + len(group.completions)
+        groups.append(replace(group, old_logprobs=tuple(said.get(place) for place in range(first, last))))
+        first = last
+    return groups
 
 
 def sample_of(group: Group, row: GroupRow, advantage: float = 0.0, token_weight: float = 0.0) -> Sample:

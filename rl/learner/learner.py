@@ -60,6 +60,8 @@ class Learner:
                 f"a learner with optim.schedule={optim.schedule} needs num_steps, over which its rate falls"
             )
         self.step = 0
+        self.old_logprobs: list[tuple[float, ...]] = []
+        """Of each sample of the batch that was learned last, one a completion id: before that step's updates, nats."""
         self._num_steps = num_steps or 1
         self.model = model
         self._algorithm, self._optim, self._sampling = algorithm, optim, sampling
@@ -103,9 +105,10 @@ class Learner:
         started = time.perf_counter()
         tally = Tally()
         rate = self._optim.lr * self.share_of_peak(self.step)
+        places = cut(batch.samples, self._gradients.num_shards)
         shards = [
-            Shard(samples, batch.temperature, self._entropy_coef.applied)
-            for samples in cut(batch.samples, self._gradients.num_shards)
+            Shard(tuple(batch.samples[place] for place in of), batch.temperature, self._entropy_coef.applied)
+            for of in places
         ]
         for _ in range(self._algorithm.updates_per_batch if shards else 0):
             shards = self._differentiate(shards, tally)
@@ -117,6 +120,7 @@ class Learner:
             self.optimiser.zero_grad(set_to_none=True)
             tally.add_update(norm)
         self.require_finite_state("it is not pushed to the engine")
+        self.old_logprobs = self._in_order(places, shards)
         metrics = {**tally.means(), "learner/lr": rate, "seconds/update": time.perf_counter() - started}
         if self._algorithm.has_entropy_bonus:
             metrics["learner/entropy_coef"] = self._entropy_coef.applied
@@ -157,6 +161,13 @@ class Learner:
         for parameter, tensor in zip(self._parameters, total, strict=True):
             parameter.grad = None if tensor is None else tensor.to(parameter.device)
         return further
+
+    def _in_order(self, places: Sequence[Sequence[int]], shards: Sequence[Shard]) -> list[tuple[float, ...]]:
+        """The log-probabilities before the step of the shards' samples, in the order of the batch's."""
+        found = dict[int, tuple[float, ...]]()
+        for of, shard in zip(places, shards, strict=True):
+            found |= zip(of, self._passes.of_samples(shard.samples, shard.old_logprobs or ()), strict=True)
+        return [found[place] for place in range(len(found))]
 
     def score(
         self, sequences: Sequence[TokenSequence], parts: frozenset[str] = ALL_PARTS, temperature: float = 1.0

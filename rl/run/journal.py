@@ -7,6 +7,7 @@ from itertools import takewhile
 from typing import Any
 
 from doubleback.rl.config import CheckpointConfig
+from doubleback.rl.learner.batching import with_old_logprobs
 from doubleback.rl.learner.learner import Learner
 from doubleback.rl.rollout.sampler import Rollout
 from doubleback.rl.run.best import has_stalled
@@ -119,7 +120,9 @@ class Journal:
         """The step on disk: its rollouts, then its line of metrics, then a checkpoint where one is due."""
         self._unsaved = report.step, report.rollout.source_state
         began = self._step_began
-        self._write(report.step, report.groups, report.metrics(time.perf_counter() - began, began, self._origin))
+        metrics = report.metrics(time.perf_counter() - began, began, self._origin)
+        learned = with_old_logprobs(report.batch, self._checkpoints.learner.old_logprobs)
+        self._write(report.step, [*learned, *report.rollout.replaced], metrics)
         if self.saves(report.step):
             self.save()
         self._step_began = time.perf_counter()

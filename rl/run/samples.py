@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from doubleback.rewards.jsonl import GZIPPED, to_lines
 from doubleback.rewards.sample_lines import sample_line
 from doubleback.rl.run.files import write_atomically
-from doubleback.rl.types import Group
+from doubleback.rl.types import Group, GroupRow
 
 
 def sample_lines(group: Group) -> list[dict[str, Any]]:
@@ -16,8 +17,8 @@ def sample_lines(group: Group) -> list[dict[str, Any]]:
 
 
 def rollout_lines(step: int, group: Group) -> list[dict[str, Any]]:
-    """The same with the step, the tokens, what a teacher says of them where there is one, and the advantage, null where
-    none was assigned.
+    """The same with the step, the tokens, what a teacher says of them where there is one, the advantage, null where
+    none was assigned, and where the step learned from it how far trainer and engine were apart.
     """
     return [
         {
@@ -27,9 +28,25 @@ def rollout_lines(step: int, group: Group) -> list[dict[str, Any]]:
             "sampler_logprobs": row.completion.sampler_logprobs,
             "advantage": row.advantage,
             **({} if row.teacher_logprobs is None else {"teacher_logprobs": row.teacher_logprobs}),
+            **_apart(row),
         }
         for line, row in zip(sample_lines(group), group.rows(), strict=True)
     ]
+
+
+def _apart(row: GroupRow) -> dict[str, Any]:
+    """`log_ratios`, log(trainer / engine) of each token in nats to six places, and `gap`, the mean of their sizes.
+
+    Nothing where one of both said nothing. For example old_logprobs (-0.5, -1.0) against sampler_logprobs (-0.5, -1.5):
+    {"gap": 0.25, "log_ratios": [0.0, 0.5]}.
+    """
+    old, sampled = row.old_logprobs, row.completion.sampler_logprobs
+    if not old or not sampled:
+        return {}
+    ratios = [ours - theirs for ours, theirs in zip(old, sampled, strict=True)]
+    gap = fmean(map(abs, ratios))
+    # Finer than that is the rounding of float32, and costs ten times the bytes.
+    return {"gap": float(f"{gap:.3g}"), "log_ratios": [round(ratio, 6) + 0.0 for ratio in ratios]}
 
 
 def write_rollouts(path: Path, step: int, groups: Sequence[Group]) -> None:

@@ -23,6 +23,22 @@ def test_an_adapter_is_pushed_before_anything_is_sampled_of_it(loop):
     assert run.seen == [line["step"] for line in lines] == [0, 1, 2, 3]
 
 
+def test_samples_say_how_far_trainer_and_engine_were_apart_and_the_step_says_their_mean(loop):
+    """This engine says -1.0 of every token. What taught nothing says nothing."""
+    run = loop(last_step=3)
+    metrics = run.train(range(1, 4))[1:]
+    told = [complete_lines(path) for path in sorted(run.run.path.glob("rollouts/*"))]
+    assert len(told) == 3
+    for lines, measured in zip(told, metrics, strict=True):
+        assert all(("gap" in line) == (line["advantage"] != 0) for line in lines)
+        learned = [line for line in lines if "gap" in line]
+        assert all(len(line["log_ratios"]) == len(line["token_ids"]) for line in learned)
+        ratios = [abs(ratio) for line in learned for ratio in line["log_ratios"]]
+        assert sum(ratios) / len(ratios) == pytest.approx(measured["gap/mean_abs"], abs=1e-6)
+        assert max(ratios) == pytest.approx(measured["gap/max_abs"], abs=1e-6)
+        assert len(ratios) == measured["learner/tokens"]
+
+
 def test_ahead_lags_by_one_but_behind_a_checkpoint(loop):
     run = loop(rollout={"ahead": True}, checkpoint={"every": 2}, last_step=4)
     lines = run.train(range(1, 5))

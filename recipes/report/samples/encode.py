@@ -105,6 +105,7 @@ def _rows(lines: Sequence[Line]) -> dict[str, Any]:
         "reward": [_figure(line.get("score")) for line in lines],
         "advantage": [_figure(line.get("advantage")) for line in lines],
         "length": [num_tokens(line) for line in lines],
+        "gap": [_figure(line.get("gap")) for line in lines],
         "cut": [is_truncated(line) for line in lines],
         "parts": {
             part: [[_figure((line.get(key) or {}).get(part)) for key in ("parts", "weighted")] for line in lines]

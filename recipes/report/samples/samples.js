@@ -44,6 +44,8 @@ function writtenOut(character) {
 }
 
 const figure = (value, digits = 3) => (value === null || value === undefined ? "–" : String(+value.toFixed(digits)).replace("-", "−"));
+/** Two digits, whatever its size: what is small differs in its power of ten. */
+const brief = (value) => (value === null ? "–" : String(+value.toPrecision(2)).replaceAll("-", "−"));
 const count = (number, of) => `${number.toLocaleString("en")} ${of}${number === 1 ? "" : "s"}`;
 const verdictText = (verdict) => `${VERDICTS[verdict] ?? "?"} ${verdict.replace("_", " ")}`;
 
@@ -82,7 +84,7 @@ async function load() {
       const problem = known[source].get(of.problem.names[of.problem.of[row]]);
       const sample = {
         at: samples.length, file, row, source, set, step, problem, reward, number: of.sample[row] ?? row,
-        verdict: of.verdict.names[of.verdict.of[row]], advantage: of.advantage[row], length: of.length[row], cut: of.cut[row],
+        verdict: of.verdict.names[of.verdict.of[row]], advantage: of.advantage[row], length: of.length[row], gap: of.gap[row], cut: of.cut[row],
         parts: Object.entries(of.parts).map(([name, values]) => ({ name, value: values[row][0], weighted: values[row][1] })).filter((part) => part.value !== null),
       };
       samples.push(sample);
@@ -92,6 +94,9 @@ async function load() {
   });
   shared = sharedPrefix([...new Set(samples.map((sample) => sample.problem.id))]);
   parts = [...new Set(rows.flatMap((of) => Object.keys(of.parts)))];
+  const hasGaps = samples.some((sample) => sample.gap !== null);
+  if (!hasGaps) delete COLUMNS.gap;
+  $("list").classList.toggle("gaps", hasGaps);
 }
 
 function sharedPrefix(names) {
@@ -116,6 +121,7 @@ const COLUMNS = {
   reward: { title: "reward", of: (sample) => sample.reward },
   advantage: { title: "adv.", name: "advantage", of: (sample) => sample.advantage },
   length: { title: "tokens", name: "length", of: (sample) => sample.length },
+  gap: { title: "gap", name: "gap of trainer and engine", of: (sample) => sample.gap },
 };
 const order = { by: "step", falls: true };
 const only = { group: null, problem: null };
@@ -233,11 +239,11 @@ function paintRows(first, last) {
 function row(sample, place) {
   const cells = {
     step: sample.step, problem: foreign(sample.problem.id.slice(shared)), number: sample.number, verdict: verdictText(sample.verdict),
-    reward: figure(sample.reward), advantage: figure(sample.advantage), length: sample.length ?? "–",
+    reward: figure(sample.reward), advantage: figure(sample.advantage), length: sample.length ?? "–", gap: brief(sample.gap),
   };
   return el("div", {
     role: "row", id: `samples-row-${sample.at}`, "data-at": sample.at, "aria-rowindex": place + 2, onclick: () => select(sample),
-  }, ...Object.entries(cells).map(([key, content]) => el("span", { role: "gridcell", class: `of-${key} ${key === "verdict" ? sample.verdict : ""}` }, typeof content === "object" ? content : String(content))));
+  }, ...Object.entries(cells).filter(([key]) => key in COLUMNS).map(([key, content]) => el("span", { role: "gridcell", class: `of-${key} ${key === "verdict" ? sample.verdict : ""}` }, typeof content === "object" ? content : String(content))));
 }
 
 function select(sample, isQuiet = false) {
@@ -266,6 +272,12 @@ const SHADINGS = {
     title: "log-probability", says: "The darker, the less likely the sampler found it; underlined from 1 in 20.",
     level: (value) => [0.9, 0.5, 0.2, 0.05, 0.01].filter((bound) => Math.exp(value) < bound).length,
     reads: (value) => `log-probability ${figure(value)}, p = ${figure(Math.exp(value), 4)}`,
+  },
+  ratio: {
+    title: "trainer against sampler", says: "Solid underline: the trainer finds it likelier; dotted: less likely.",
+    level: (value) => [0.01, 0.05, 0.2, 0.5, 1].filter((bound) => Math.abs(value) > bound).length,
+    side: (value) => (value > 0 ? "up" : "down"),
+    reads: (value) => `log(trainer / sampler) ${figure(value)}, ratio ${figure(Math.exp(value))}`,
   },
   teacher: {
     title: "teacher against sampler", says: "Solid underline: the teacher finds it likelier; dotted: less likely.",

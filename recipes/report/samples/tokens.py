@@ -9,6 +9,7 @@ from doubleback.rewards.sample_lines import Line
 
 SIGNALS: Mapping[str, tuple[str, str | None]] = {
     "logprob": ("sampler_logprobs", None),
+    "ratio": ("log_ratios", None),
     "teacher": ("teacher_logprobs", "sampler_logprobs"),
 }
 """Name -> the key of a line that has it, and the key of what it is compared with: a difference is a log-ratio, nats."""

@@ -70,6 +70,15 @@ class Passes:
         self._clear()
         return gradient, tuple(old_logprobs_of_all)
 
+    def of_samples(self, samples: Sequence[Sample], values: Sequence[Tensor]) -> list[tuple[float, ...]]:
+        """Values of the microbatches of these samples, (B, T) each, as one a completion id of each sample."""
+        found: dict[int, tuple[float, ...]] = {}
+        for indices, values_BT in zip(self._layout.cut(samples, self._most_tokens), values, strict=True):
+            for index, values_T in zip(indices, values_BT.tolist(), strict=True):
+                # The prompt's last token predicts the first of the completion.
+                found[index] = tuple(values_T[len(samples[index].prompt_ids) - 1 : samples[index].num_inputs])
+        return [found[index] for index in range(len(samples))]
+
     def _clear(self) -> None:
         """A gradient begins at nothing, whatever an interrupted pass has left."""
         for parameter in self.parameters:

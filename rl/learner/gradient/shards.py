@@ -77,8 +77,8 @@ def gradient_of(passes: Passes, shard: Shard) -> Gradient:
     return Gradient(tensors, old_logprobs, tally)
 
 
-def cut(samples: Sequence[Sample], num_shards: int) -> list[tuple[Sample, ...]]:
-    """The samples in at most `num_shards` shards of about as many tokens each; a shard without a sample is left out.
+def cut(samples: Sequence[Sample], num_shards: int) -> list[list[int]]:
+    """The indices of the samples in at most `num_shards` shards of about as many tokens each; none has no sample.
 
     Samples of one prompt stay together, so that it is still computed once, and those of a shard in rollout order. The
     largest group first goes to the lightest shard so far, and of equals to the first: a function of the samples alone.
@@ -96,7 +96,7 @@ def cut(samples: Sequence[Sample], num_shards: int) -> list[tuple[Sample, ...]]:
         lightest = loads.index(min(loads))
         loads[lightest] += sizes[prompt_ids]
         shards[lightest] += groups[prompt_ids]
-    return [tuple(samples[index] for index in sorted(indices)) for indices in shards if indices]
+    return [sorted(indices) for indices in shards if indices]
 
 
 def added(total: Sequence[Tensor | None], tensors: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:

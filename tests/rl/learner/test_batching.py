@@ -12,7 +12,7 @@ from support.rollouts import make_completion, make_group, random_groups
 from torch.testing import assert_close
 
 from doubleback.rl.config import SamplingConfig
-from doubleback.rl.learner.batching import assign, make_batch, microbatches
+from doubleback.rl.learner.batching import assign, make_batch, microbatches, with_old_logprobs
 from doubleback.rl.learner.layouts import Padded
 from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.types import Sample
@@ -48,6 +48,19 @@ def test_penalties_are_taken_off_the_rewards_but_change_no_score():
     # rewards 0.7, 0, -0.6: mean 1/30
     assert assigned.advantages == pytest.approx((0.7 - 1 / 30, -1 / 30, None, -0.6 - 1 / 30))
     assert assigned.scores == group.scores
+
+
+def test_what_the_trainer_said_comes_to_the_completions_that_it_was_said_of():
+    """The second group teaches nothing, and of the third one completion was not judged."""
+    groups, batch = batch_of([[1.0, 0.0], [0.5, 0.5], [0.0, None, 1.0]], AlgorithmConfig())
+    assert batch.places == (0, 1, 4, 6)
+    told = with_old_logprobs(batch, [(-float(place),) for place in batch.places])
+    assert [group.old_logprobs for group in told] == [((-0.0,), (-1.0,)), (None, None), ((-4.0,), None, (-6.0,))]
+    assert [replace(group, old_logprobs=()) for group in told] == list(batch.groups)
+    assert with_old_logprobs(batch, []) == list(batch.groups)
+    for sample, place in zip(batch.samples, batch.places, strict=True):
+        rows = [row for group in groups for row in group.rows()]
+        assert rows[place].completion.token_ids == sample.completion_ids
 
 
 @NORMALISERS

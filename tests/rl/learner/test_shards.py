@@ -104,6 +104,26 @@ def test_the_shards_add_up_to_the_whole(make_policy, algorithm):
         assert said == pytest.approx(metrics, rel=1e-5, abs=1e-6, nan_ok=True)
 
 
+@pytest.mark.parametrize(("name", "num_shards"), [("default", 1), ("default", 4), ("kl, two updates", 3)])
+@pytest.mark.parametrize("pack", [False, True])
+def test_what_the_trainer_said_before_the_step_is_told_of_each_sample_in_the_order_of_the_batch(
+    make_policy, name, num_shards, pack
+):
+    """However the batch is cut, and however often it is learned from: as the model scores each sample by itself."""
+    algorithm, batch = ALGORITHMS[name], batch_for(ALGORITHMS[name])
+    optim = OptimConfig(lr=1e-2, warmup_steps=0, microbatch_tokens=60, pack=pack)
+    learner = Learner(make_policy(), algorithm, optim, SAMPLING, gradients=Here(num_shards))
+    assert learner.old_logprobs == []
+    sequences = [(sample.prompt_ids, sample.completion_ids) for sample in batch.samples]
+    expected = learner.score(sequences, temperature=SAMPLING.temperature)
+    learner.update(batch)
+    assert len(learner.old_logprobs) == len(batch.samples) > 4
+    for told, values in zip(learner.old_logprobs, expected, strict=True):
+        assert told == pytest.approx(values, abs=1e-5)
+    learner.update(replace(batch, samples=(), places=()))
+    assert learner.old_logprobs == []
+
+
 def test_experts_are_compared_in_every_shard(make_policy):
     (metrics, *_), _ = trained(make_policy(), ALGORITHMS["replayed routes"], Here(4))
     assert 0 < metrics["gap/experts_differ"] < 1
@@ -120,13 +140,17 @@ def sample_of(prompt, length, mark=0):
 def test_the_largest_group_goes_first_to_the_lightest_shard():
     """Groups of 9, 4, 6 and 3 tokens, prompts included once."""
     samples = [sample_of(1, 8), sample_of(2, 3), sample_of(3, 2), sample_of(4, 2), sample_of(3, 3)]
-    assert cut(samples, 2) == [(samples[0], samples[3]), (samples[1], samples[2], samples[4])]
+    assert cut(samples, 2) == [[0, 3], [1, 2, 4]]
 
 
 def test_one_shard_is_the_batch_as_it_is():
     samples = [sample_of(prompt, 1 + prompt % 3, mark) for mark, prompt in enumerate([3, 1, 3, 2, 1])]
-    assert cut(samples, 1) == [tuple(samples)]
+    assert cut(samples, 1) == [[0, 1, 2, 3, 4]]
     assert cut([], 4) == []
+
+
+def shards_of(samples, num_shards):
+    return [[samples[index] for index in indices] for indices in cut(samples, num_shards)]
 
 
 GROUPS = st.lists(st.tuples(st.integers(0, 6), st.integers(1, 30)), max_size=24)
@@ -135,7 +159,7 @@ GROUPS = st.lists(st.tuples(st.integers(0, 6), st.integers(1, 30)), max_size=24)
 @given(GROUPS, st.integers(1, 5))
 def test_a_cut_keeps_groups_whole_and_shards_even(drawn, num_shards):
     samples = [sample_of(prompt, length, mark) for mark, (prompt, length) in enumerate(drawn)]
-    shards = cut(samples, num_shards)
+    shards = shards_of(samples, num_shards)
     assert sorted(sample.advantage for shard in shards for sample in shard) == list(range(len(samples)))
     homes = [{sample.prompt_ids for sample in shard} for shard in shards]
     assert sum(map(len, homes)) == len({sample.prompt_ids for sample in samples})
@@ -158,7 +182,7 @@ def test_a_cut_depends_on_the_groups_and_not_on_where_their_samples_stand(drawn,
     if len(set(totals)) < len(totals):
         return
     moved = random.Random(chance.random()).sample(samples, len(samples))
-    assert [set(shard) for shard in cut(moved, 3)] == [set(shard) for shard in cut(samples, 3)]
+    assert [set(shard) for shard in shards_of(moved, 3)] == [set(shard) for shard in shards_of(samples, 3)]
 
 
 def test_what_a_shard_does_not_reach_adds_nothing():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import axe_playwright_python
 import pytest
-from support.folders.browsed import countdown_run, write_page
+from support.folders.browsed import countdown_run, texts_run, write_page
 from support.pages.browser import opened
 
 from doubleback.recipes.report.samples.files import files_of
@@ -53,7 +53,7 @@ def in_python(lines, is_in=lambda line: True, key=None, falls=False, number=8):
     """How many samples are so, and the first of them in the order that a reader asked for: unmeasured ones last."""
     found = [line for line in lines if is_in(line)]
     if key:
-        found.sort(key=lambda line: (line[key] is None, (-1 if falls else 1) * (line[key] or 0)))
+        found.sort(key=lambda line: (line.get(key) is None, (-1 if falls else 1) * (line.get(key) or 0)))
     else:
         found.sort(key=lambda line: -line["step"])
     prefix = len("countdown3:")
@@ -89,6 +89,9 @@ CHOICES = {
 }
 
 
+GAP = "gap of trainer and engine"
+
+
 def wait_for_count(page, number):
     page.wait_for_function(
         "number => parseInt(document.querySelector('#samples-count').textContent.replaceAll(',', '')) === number",
@@ -104,11 +107,12 @@ def test_filters_and_sorting_are_those_of_python(shown, lines):
         wait_for_count(page, number)
         assert (counted(page), listed(page) if number else []) == (number, first)
     choose(page, step="7")
-    for key, title in (("score", "reward"), ("advantage", "advantage"), ("tokens", "length")):
+    for key, title in (("score", "reward"), ("advantage", "advantage"), ("tokens", "length"), ("gap", GAP)):
         for falls in (True, False):
             page.click(f"#samples-heads [title='sort by {title}']")
             number, first = in_python(lines, lambda line: line["step"] == 7, key, falls)
-            page.wait_for_selector(f"#samples-heads .of-{title}[aria-sort={'descending' if falls else 'ascending'}]")
+            column = title.split()[0]
+            page.wait_for_selector(f"#samples-heads .of-{column}[aria-sort={'descending' if falls else 'ascending'}]")
             assert (counted(page), listed(page)) == (number, first)
     numbers = page.eval_on_selector_all(
         "#samples-verdicts label", "all => all.map(each => [each.firstChild.value, each.lastChild.textContent])"
@@ -116,6 +120,39 @@ def test_filters_and_sorting_are_those_of_python(shown, lines):
     counts = Counter(line["verdict"] for line in lines)
     assert {verdict: int(number.replace(",", "")) for verdict, number in numbers} == counts
     assert len(counts) == 4
+
+
+def test_tokens_are_shaded_by_the_ratio_of_trainer_and_engine(shown, lines):
+    page = shown.page
+    choose(page, step="7")
+    page.click(f"#samples-heads [title='sort by {GAP}']")
+    _, [(step, problem, sample), *_] = in_python(lines, lambda line: line["step"] == 7, "gap", falls=True)
+    (line,) = (it for it in lines if (it["step"], it["problem"][11:], it["sample"]) == (step, problem, sample))
+    page.click("#samples-rows [role=row]:first-child")
+    page.select_option(".bar select", "ratio")
+    page.wait_for_selector(".completion .token")
+    found = page.eval_on_selector_all(".completion .token", "all => all.map(each => each.className.trim().split(' '))")
+    ratios = [round(1000 * ratio) / 1000 for ratio in line["log_ratios"]]
+    levels = [sum(abs(ratio) > bound for bound in (0.01, 0.05, 0.2, 0.5, 1)) for ratio in ratios]
+    expected = [
+        ["token", f"level-{level}", "up" if ratio > 0 else "down"] for level, ratio in zip(levels, ratios, strict=True)
+    ]
+    # At the judged answer, which may begin within a token, that one is shown in two pieces.
+    assert found[:12] == expected[:12]
+    assert len(set(levels[:12])) >= 3
+    page.focus(".completion")
+    page.keyboard.press("ArrowRight")
+    assert f"log(trainer / sampler) {ratios[0]:g}, ".replace("-", "−") in page.inner_text(".readout")
+    shown_gap = page.inner_text("#samples-rows [role=row]:first-child .of-gap")
+    assert float(shown_gap) == float(f"{line['gap']:.2g}")
+
+
+def test_a_run_that_tells_no_gap_has_no_column_of_it(browser, tmp_path):
+    folder = texts_run(tmp_path / "run", ["7", "8"])
+    with opened(browser, write_page(tmp_path / "report.html", folder)) as watched:
+        watched.page.wait_for_selector(".sample")
+        assert watched.page.locator("#samples-heads [role=columnheader]").count() == 7
+        assert watched.page.locator("#samples-rows .of-gap").count() == 0
 
 
 def test_ten_thousand_samples_take_no_more_of_the_page_than_fifty(shown, lines):

@@ -20,6 +20,8 @@ ENV PATH="/opt/doubleback/.venv/bin:$PATH"
 
 # Rewards are code that reads what a model wrote: none of it runs as root.
 RUN useradd --create-home user
+# The checkout is root's: git would refuse to say its commit to somebody else.
+RUN git config --system --add safe.directory /opt/doubleback
 USER user
 WORKDIR /home/user/work
 ENTRYPOINT ["doubleback"]

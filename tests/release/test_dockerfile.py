@@ -29,6 +29,7 @@ def test_it_installs_as_everyone_does_and_runs_nothing_as_root():
     assert [text for name, text in lines if re.search(r"pip|curl|wget|ADD", f"{name} {text}")] == []
     user = lines.index(("USER", "user"))
     assert [name for name, _ in lines[user + 1 :]] == ["WORKDIR", "ENTRYPOINT", "CMD"]
+    assert ("RUN", "git config --system --add safe.directory /opt/doubleback") in lines[:user], "no commit for the user"
     assert ("ARG", "DEVICE=cpu") in lines[: lines.index(("RUN", installs[0]))]
 
 

@@ -246,8 +246,11 @@ def adapter(make_policy, tmp_path):
 def test_a_hostile_adapter_is_named_and_runs_nothing(attack, reason, adapter, model, mark):
     base = load_base(ModelSource(str(model), "float32", 32))
     attack(adapter, mark)
+    before = seconds()
     with pytest.raises(ConfigError) as caught:
         restore(base, adapter)
+    assert seconds() - before < LIMIT_SECONDS
+    assert "\n" not in str(caught.value)
     assert str(caught.value).startswith(f"the adapter in {adapter}")
     assert reason in str(caught.value)
     assert not mark.exists()

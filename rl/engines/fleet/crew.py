@@ -179,7 +179,7 @@ class Crew:
         place.health = place.health.died(why, self._limits)
         self.again += sorted(place.rows)
         place.rows, place.num_calls = set(), 0
-        if STOP.asked is not None or not self._has_started:
+        if STOP.asked is not None or not self._has_started or self._given_up:
             raise self._end(f"{who}: {why}")
         left, limits = num_left(it.health for it in self.places), self._limits
         again = f"; {num_lost} problems are asked again" if num_lost else ""
@@ -194,11 +194,12 @@ class Crew:
             self._say(f"{who}: {why}{again}; not replaced any more (engine.restarts={limits.restarts})")
 
     def _end(self, why: str) -> RunError:
-        self._given_up = why
+        self._given_up = self._given_up or why
         return RunError(why)
 
     def close(self) -> None:
-        """End all of them, at once."""
+        """End all of them, at once; who is still called says so, and none is started in the place of one of them."""
+        self._given_up = self._given_up or "the engines were closed"
         with ThreadPoolExecutor(len(self.places)) as closing:
             list(closing.map(lambda place: place.remote.close(), self.places))
 

@@ -78,10 +78,12 @@ class Place:
 
     def stands(self) -> Load | None:
         """How its engine stands, or stood when it last said so."""
-        if self._asked is None:
-            self._asked = self.remote.beside("load")
-        if wait([self._asked], timeout=LOAD_SECONDS).done:
-            self.load = self._asked.result() if self._asked.exception() is None else None
+        # Who watches asks in a thread of its own: meanwhile another may have had the answer, or the place a new one.
+        asked = self._asked
+        if asked is None:
+            asked = self._asked = self.remote.beside("load")
+        if wait([asked], timeout=LOAD_SECONDS).done and self._asked is asked:
+            self.load = asked.result() if asked.exception() is None else None
             self._asked = None
         return self.load
 

@@ -68,8 +68,11 @@ class RunContent:
         return next((float(line[metric]) for line in reversed(self.lines) if line.get(metric) is not None), math.nan)
 
     def line(self, metric: str, label: str) -> Line:
-        """The metric over the steps; NaN where a step has none."""
-        found = [line for line in self.lines if metric in line]
+        """The metric over the steps, NaN where a step has it and it is undefined. A receipt is of a push alone: where
+        the adapter stayed with the learner there is no point, and the line goes on from the push before.
+        """
+        is_of_pushes = metric.startswith("sync/")
+        found = [line for line in self.lines if metric in line and not (is_of_pushes and is_kept(line))]
         values = [math.nan if line[metric] is None else float(line[metric]) for line in found]
         return Line(label, [line["step"] for line in found], values)
 

@@ -16,6 +16,8 @@ from doubleback.rl.run.names import is_road, stage_folders
 
 REPORT = "report.html"
 """Its name in the folder that it is of."""
+LONGEST_NAMES = 160
+"""Bytes that other folders take in the name of a file, which has 255 at most, while it is written too."""
 
 
 def report(folders: Sequence[Path], out: Path | None, console: Console) -> None:
@@ -51,8 +53,11 @@ def _stages(folder: Path) -> list[Table]:
 
 
 def _default(folders: Sequence[Path]) -> Path:
-    """report.html in the folder; of several report-with-NAME.html in the last."""
+    """report.html in the folder; of several report-with-NAME.html in the last, with the others counted if too long."""
     if len(folders) == 1:
         return folders[0] / REPORT
-    names = "-".join(folder.absolute().name for folder in folders[:-1])
-    return folders[-1] / f"report-with-{names}.html"
+    names = [folder.absolute().name for folder in folders[:-1]]
+    others = "-".join(names)
+    if len(others.encode()) > LONGEST_NAMES:
+        others = f"{names[0].encode()[:LONGEST_NAMES].decode(errors='ignore')}-and-{len(names) - 1}-more"
+    return folders[-1] / f"report-with-{others}.html"

@@ -48,7 +48,7 @@ def pack(value: Any) -> str:
     return base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode()
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)  # more than a page holds, of steps that are large
 def packed(file: SampleFile, stamp: tuple[int, int], origin: Origin, most: int | None) -> Packed:
     """A file, with whole groups of samples up to `most`, evenly spread; read once while its `stamp` is the same."""
     stored = StoredLines(file.path)

@@ -1,7 +1,7 @@
 """Which samples a page of limited size holds: whole files, the steps spread as evenly as they can be."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
@@ -10,6 +10,9 @@ from doubleback.recipes.report.samples.files import Origin, SampleFile
 
 FRAME = 200
 """Bytes around each packed text, its name in the header included."""
+MOST_MISSES = 8
+"""Files in a row that do not fit, after which none is read any more: a page holds a few steps of a long run, and the
+others are gigabytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +42,47 @@ def chosen(
     """The files that fit into so many bytes, in the order in which they were found.
 
     First the texts of as many files as fit, the newest step of each set before its first, then those between; then the
-    tokens of as many of them.
+    tokens of as many of them. Once nothing more fits no file is read.
     """
-    every = [Chosen(source, file, packed(file, file.stamp, origins[source], most), False) for source, file in found]
-    every = [each for each in every if each.packed.num_samples]
-    left = budget - sum(len(problems_of(origin, _names(every, source))) for source, origin in enumerate(origins))
     kept: dict[int, Chosen] = {}
-    order = list(_by_weight(every))
+    missing = set[int]()
+    left, num_misses = budget, 0
+    order = list(_by_weight(found))
     for place in order:
-        size = len(every[place].packed.rows) + len(every[place].packed.texts) + 2 * FRAME
+        source, file = found[place]
+        if num_misses == MOST_MISSES:
+            missing.add(place)
+            continue
+        each = Chosen(source, file, packed(file, file.stamp, origins[source], most), False)
+        if not each.packed.num_samples:
+            continue
+        known = _names(kept.values(), source)
+        fresh = [name for name in each.packed.problems if name not in known]
+        size = _size(each) + (len(problems_of(origins[source], fresh)) if fresh else 0)
         if size <= left:
-            kept[place], left = every[place], left - size
+            kept[place], left, num_misses = each, left - size, 0
+        else:
+            missing.add(place)
+            num_misses += 1
+    while (left := _left(kept, origins, budget)) < 0 and kept:  # packed together they were larger than one by one
+        missing.add(kept.popitem()[0])
     for place in filter(kept.__contains__, order):
-        size = len(every[place].packed.tokens) + FRAME
-        if every[place].packed.tokens and size <= left:
-            kept[place], left = replace(every[place], has_tokens=True), left - size
-    missing = tuple(each.file for place, each in enumerate(every) if place not in kept)
-    return Fitting(tuple(kept[place] for place in sorted(kept)), missing)
+        size = len(kept[place].packed.tokens) + FRAME
+        if kept[place].packed.tokens and size <= left:
+            kept[place], left = replace(kept[place], has_tokens=True), left - size
+    return Fitting(tuple(kept[place] for place in sorted(kept)), tuple(found[place][1] for place in sorted(missing)))
+
+
+def _size(each: Chosen) -> int:
+    """Bytes of a file's samples, without their tokens and their problems."""
+    return len(each.packed.rows) + len(each.packed.texts) + 2 * FRAME
+
+
+def _left(kept: Mapping[int, Chosen], origins: Sequence[Origin], budget: int) -> int:
+    """What these files and their problems leave of the budget."""
+    files = [kept[place] for place in sorted(kept)]
+    problems = sum(len(problems_of(origin, list(_names(files, source)))) for source, origin in enumerate(origins))
+    return budget - problems - sum(map(_size, files))
 
 
 def problems_of(origin: Origin, names: Sequence[str]) -> str:
@@ -72,15 +99,16 @@ def problems_of(origin: Origin, names: Sequence[str]) -> str:
     )
 
 
-def _names(files: Sequence[Chosen], source: int) -> list[str]:
-    return list(dict.fromkeys(name for each in files if each.source == source for name in each.packed.problems))
+def _names(files: Iterable[Chosen], source: int) -> dict[str, None]:
+    """The problems of a folder's files, in the order in which they come."""
+    return dict.fromkeys(name for each in files if each.source == source for name in each.packed.problems)
 
 
-def _by_weight(files: Sequence[Chosen]) -> Iterator[int]:
+def _by_weight(found: Sequence[tuple[int, SampleFile]]) -> Iterator[int]:
     """Places of the files, what is missed most first: each set of each folder in turn, its steps coarse to fine."""
     sets: dict[tuple[int, str], list[int]] = {}
-    for place, each in enumerate(files):
-        sets.setdefault((each.source, each.file.set), []).append(place)
+    for place, (source, file) in enumerate(found):
+        sets.setdefault((source, file.set), []).append(place)
     for turn in zip_longest(*([places[at] for at in coarse_to_fine(len(places))] for places in sets.values())):
         yield from (place for place in turn if place is not None)
 

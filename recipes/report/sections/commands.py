@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from doubleback.recipes.report.blocks import Block, Code, Section
 from doubleback.recipes.report.content import RunContent
+from doubleback.rewards.contract.trust import word_for
 from doubleback.rl.run.names import RECIPE
 
 
@@ -14,9 +15,10 @@ def commands(runs: Sequence[RunContent]) -> Section:
     blocks: list[Block] = []
     for run, name in zip(runs, names, strict=True):
         title = "Make it again" if len(runs) == 1 else f"Make {name} again"
-        blocks.append(Code(title, _words("train", f"{name}/{RECIPE}", "--out", f"{name}-again")))
+        words = ["train", f"{name}/{RECIPE}", *word_for(run.recipe), "--out"]
+        blocks.append(Code(title, _words(*words, f"{name}-again")))
         if run.state.word in ("stopped", "killed") and run.recipe["trainer"] != "trl":
-            blocks.append(Code(f"Go on with {name}", _words("train", f"{name}/{RECIPE}", "--out", name, "--resume")))
+            blocks.append(Code(f"Go on with {name}", _words(*words, name, "--resume")))
     checks = [
         *(_words("verify", name) for name in names),
         _words("compare", names[0], (names[1:] or [f"{names[0]}-again"])[0]),

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from doubleback.recipes.report.blocks import Block, Cell, Charts, Section, Strip
-from doubleback.recipes.report.charts import Axes, spread
+from doubleback.recipes.report.charts import Axes
 from doubleback.recipes.report.content import RunContent, is_kept, metric_charts
 
 MOST_CELLS = 150
@@ -28,8 +28,8 @@ def _pushed(run: RunContent) -> list[Mapping[str, Any]]:
 
 def _strip(run: RunContent, is_named: bool) -> Strip:
     lines = _pushed(run)
-    kept = spread(len(lines), MOST_CELLS)
-    cells = [_cell(lines[place]) for place in kept]
+    every = [_cell(line) for line in lines]
+    cells = _telling(every)
     known = [line for line in lines if line["sync/max_abs"] is not None]
     worst = max(known, key=lambda line: float(line["sync/max_abs"]), default=None)
     name = f"{run.label}: " if is_named else ""
@@ -38,8 +38,18 @@ def _strip(run: RunContent, is_named: bool) -> Strip:
         said += (
             f"; the largest difference on a canary token is {worst['sync/max_abs']:.1e} nats, at step {worst['step']}"
         )
-    some = f" A cell for {len(kept)} of them." if len(kept) < len(lines) else ""
+    some = f" A cell for {len(cells)} of them, what is not fine first of all." if len(cells) < len(lines) else ""
     return Strip(f"{said}.{some}", cells)
+
+
+def _telling(cells: Sequence[Cell]) -> list[Cell]:
+    """At most MOST_CELLS, in their order: of those that are not fine as many as there is room for, then the others."""
+    kept = list[int]()
+    for is_fine in (False, True):
+        places = [place for place, cell in enumerate(cells) if (cell.level == "fine") == is_fine]
+        if room := min(len(places), MOST_CELLS - len(kept)):
+            kept += [places[position * len(places) // room] for position in range(room)]
+    return [cells[place] for place in sorted(kept)]
 
 
 def _cell(line: Mapping[str, Any]) -> Cell:

@@ -124,3 +124,33 @@ def test_an_adapter_that_stayed_with_the_learner_is_no_unproven_push(folder, tmp
 def test_a_push_that_took_time_and_has_no_receipt_is_still_named(folder):
     unproven = found(folder, lambda step: stayed(step) | {"seconds/sync": 0.05})
     assert unproven["wrong", "sync/mean_abs is undefined"] == "At steps 1, 3."
+
+
+def with_receipts(folder, distances):
+    """The run with a line for each of these distances, in the place of its own; None: the adapter stayed."""
+    lines = [
+        {"step": step, "sync/max_abs": distance, "sync/bound": 1e-5, "seconds/sync": 0.0 if distance is None else 0.05}
+        for step, distance in enumerate(distances)
+    ]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return receipts(read_runs([folder]))
+
+
+def test_the_receipt_that_is_not_fine_has_its_cell_however_many_there_are(folder, tmp_path):
+    """Of 1,000 pushes two were beyond the bound on single tokens: 150 cells, and these two among them."""
+    copy = shutil.copytree(folder, tmp_path / "run")
+    strip = with_receipts(copy, [2e-5 if step in (333, 334) else 1e-6 for step in range(1000)]).blocks[0]
+    beyond = [cell.text.partition(":")[0] for cell in strip.cells if cell.level == "look"]
+    assert beyond == ["step 333", "step 334"]
+    assert len(strip.cells) == 150
+    assert "A cell for 150 of them" in strip.says
+    many = with_receipts(copy, [2e-5] * 400).blocks[0]
+    assert [len(many.cells), {cell.level for cell in many.cells}] == [150, {"look"}]
+
+
+def test_the_line_of_receipts_goes_from_push_to_push(folder, tmp_path):
+    """With an adapter that stays every other step each point stood alone between two gaps, and no line was drawn."""
+    copy = shutil.copytree(folder, tmp_path / "run")
+    with_receipts(copy, [1e-6 if step % 2 == 0 else None for step in range(8)])
+    line = read_runs([copy])[0].line("sync/max_abs", "largest")
+    assert (line.at, line.values) == ([0, 2, 4, 6], [1e-6] * 4)

@@ -1,11 +1,16 @@
 """When a report is written, what that may cost, and that no fault in it ends what it is of."""
 
+from dataclasses import replace
+
 import pytest
 from support.folders.written import write_evaluation, write_run
 
 from doubleback.eval.show.console import Console
 from doubleback.recipes.commands.reports import while_training
 from doubleback.recipes.commands.reports.while_training import ReportWriter, write_at_the_end
+from doubleback.recipes.report.content import read_runs
+from doubleback.recipes.report.sections.commands import commands
+from doubleback.rewards.records import records
 
 
 class Clock:
@@ -82,3 +87,22 @@ def test_a_run_shows_some_groups_of_each_step_and_an_evaluation_all(tmp_path, mo
     write_at_the_end(write_run(tmp_path / "run"), Console())
     write_at_the_end(write_evaluation(tmp_path / "evaluation", 0.5), Console())
     assert asked == [while_training.MOST_SAMPLES, None]
+
+
+def test_of_many_runs_the_name_fits_into_a_folder(run, tmp_path):
+    """The names of all in one were longer than a file's may be, and nothing was written."""
+    folders = [write_run(tmp_path / f"countdown-2026{number:04d}-123456-of-a-sweep") for number in range(8)]
+    code, _, err = run("report", *folders)
+    assert (code, err) == (0, "")
+    (made,) = folders[-1].glob("report-with-*.html")
+    assert made.name == "report-with-countdown-20260000-123456-of-a-sweep-and-6-more.html"
+
+
+def test_the_commands_of_a_run_with_code_of_its_own_say_the_word_that_they_need(tmp_path):
+    plain, own = (read_runs([write_run(tmp_path / name, finished=False)])[0] for name in ("plain", "own"))
+    components = {"mine": {"function": "mine.py:f", "weight": 1.0}}
+    recipe = records({**own.recipe, "reward": {**own.recipe["reward"], "components": components}}, "recipe")
+    told = [block.text for block in commands([replace(own, recipe=recipe)]).blocks if "train" in block.text]
+    assert len(told) == 2
+    assert all("recipe.yaml --trust --out" in text for text in told)
+    assert not any("--trust" in block.text for block in commands([plain]).blocks)

@@ -77,9 +77,12 @@ class Fleet:
 
     def standing(self) -> list[tuple[str, Health, int | None, Load | None]]:
         """Of each replica its name and machine, its health, the version of its adapter, and how its engine stood when
-        it was last asked.
+        it was last asked: None where it has not answered then, for figures of long ago make no rate.
         """
-        return [(it.who, it.health, it.served.version if it.served else None, it.load) for it in self._crew.places]
+        return [
+            (it.who, it.health, it.served.version if it.served else None, it.load if it.has_answered else None)
+            for it in self._crew.places
+        ]
 
     def close(self) -> None:
         """End all of them, at once. A call that is under way is not waited for."""

@@ -53,6 +53,8 @@ class Place:
     """Processor seconds at the last look."""
     load: "Load | None" = None
     """How its engine stood when it last said so."""
+    has_answered: bool = False
+    """Whether that was when it was last asked."""
     _asked: "Future[Load | None] | None" = None
 
     @property
@@ -80,16 +82,24 @@ class Place:
         """How its engine stands, or stood when it last said so."""
         # Who watches asks in a thread of its own: meanwhile another may have had the answer, or the place a new one.
         asked = self._asked
+        if asked is not None and asked.done():  # what came too late for who had asked is of then
+            self.load, asked = _said(asked), None
         if asked is None:
             asked = self._asked = self.remote.beside("load")
-        if wait([asked], timeout=LOAD_SECONDS).done and self._asked is asked:
-            self.load = asked.result() if asked.exception() is None else None
-            self._asked = None
+        has_answered = bool(wait([asked], timeout=LOAD_SECONDS).done)
+        if has_answered and self._asked is asked:
+            self.load, self._asked = _said(asked), None
+        self.has_answered = has_answered
         return self.load
 
     def taken_by(self, remote: Remote, health: Health) -> None:
         """Another replica has the place from now on."""
         self.remote, self.health = remote, health
         self.served = self.proof = self.load = self._asked = None
+        self.has_answered = False
         self.num_calls, self.num_fed, self.computed, self.is_new = 0, 0, 0.0, True
         self.rows = set()
+
+
+def _said(asked: "Future[Load | None]") -> Load | None:
+    return asked.result() if asked.exception() is None else None

@@ -1,5 +1,6 @@
 """A replica that is replaced, or a fleet that is closed, at a moment at which somebody else has just looked at it."""
 
+import math
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from threading import Event, Thread
@@ -13,6 +14,7 @@ from doubleback.rl.engines.engine import Load
 from doubleback.rl.engines.fleet import place as place_module
 from doubleback.rl.engines.fleet.health import Health
 from doubleback.rl.engines.fleet.place import Place
+from doubleback.rl.rollout.standing import replica_metrics, standing_of
 
 
 class Asked:
@@ -82,3 +84,32 @@ def test_closed_in_the_middle_of_a_call_nobody_is_started_any_more(make):
     assert ended == ["engine 1 on here: it was killed"] or ended == ["engine 2 on here: it was killed"]
     with pytest.raises(RunError, match="the engines were closed"):
         crewed.sample()
+
+
+@pytest.mark.timeout(60)
+def test_figures_of_long_ago_make_no_rate(make, monkeypatch):
+    """Asked at the begin of a step, the engine answers behind it: that is neither how it stood then nor how it does."""
+    monkeypatch.setattr(place_module, "LOAD_SECONDS", 0.01)
+    goes_on, answered = Event(), Event()
+
+    class Late(Worker):
+        def load(self):
+            goes_on.wait()
+            answered.set()
+            return Load(0, 0, 1, self.tokens, self.tokens)
+
+    crewed = make(lambda: Late(0))
+    engine = crewed.engine(0)
+    engine.tokens = 40
+    before = standing_of(crewed.fleet)
+    assert math.isnan(replica_metrics(before, standing_of(crewed.fleet), 2.0)["fleet/1/tokens_per_s"])
+    goes_on.set()
+    monkeypatch.setattr(place_module, "LOAD_SECONDS", 60.0)
+    answered.wait()
+    wait_until(lambda: crewed.crew.places[0]._asked.done())
+    engine.tokens = 100
+    after = standing_of(crewed.fleet)
+    assert after[0][3] == Load(0, 0, 1, 100, 100)
+    assert math.isnan(replica_metrics(before, after, 2.0)["fleet/1/tokens_per_s"])
+    engine.tokens = 160
+    assert replica_metrics(after, standing_of(crewed.fleet), 2.0)["fleet/1/tokens_per_s"] == 30

@@ -19,6 +19,7 @@ from doubleback.rl.learner.gradient.shards import Gradient, Shard
 from doubleback.rl.learner.gradient.worker import Answer, as_vector, gradient_in, on_its_way
 from doubleback.rl.policy import lora
 from doubleback.rl.remote.remote import Remote
+from doubleback.rl.stopping import STOP
 
 Start = Callable[[int, str], Remote]
 """Starts worker number `index`, from 0, of this name: its object is a `rl.learner.gradient.worker.GradientWorker`."""
@@ -141,6 +142,8 @@ class Workers:
                 self._hand_out(seat, step)
         live = [seat for seat in self._seats if not seat.is_gone]
         if not live:
+            if STOP.asked is not None:
+                raise RunError("no gradient worker is left, and none is started while the command stops")
             raise RunError(
                 f"no gradient worker is left: each was started anew {MOST_RESTARTS} times, and the lines above say "
                 "what became of it; earlier checkpoints are kept, go on with --resume and scale.trainers=0, or less"
@@ -223,11 +226,14 @@ class Workers:
         if seat.work is not None and step is not None:
             step.left.appendleft(seat.work[0])
             shard = f"; shard {seat.work[0] + 1} of {len(step.arguments)} is computed again"
+        # A signal for a whole group ends workers too: to start others would hold up the end that was asked for.
+        is_over = STOP.asked is not None
         again = "it is started anew" if seat.restarts_left else f"it was started anew {MOST_RESTARTS} times, no more"
+        again = "it is not started anew, for the command was asked to stop" if is_over else again
         self._say(f"{seat.remote.name} on {seat.remote.node}: {why}{shard}; {again}")
         with suppress(RunError):
             seat.remote.kill()
-        if seat.restarts_left == 0:
+        if seat.restarts_left == 0 or is_over:
             seat.is_gone, seat.is_serving, seat.work = True, False, None
             return
         self._seats[seat.index] = self._seated(seat.index)

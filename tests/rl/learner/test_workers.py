@@ -27,6 +27,7 @@ from doubleback.rl.objective.config import AlgorithmConfig
 from doubleback.rl.policy.base import base_tensors, load_base
 from doubleback.rl.policy.lora import hash_tensors
 from doubleback.rl.remote.remote import DeadRemoteError
+from doubleback.rl.stopping import STOP
 from doubleback.rl.types import ModelSource, Sampling
 
 REWARDS = [[1.0, 0.0, 0.1], [0.5, 0.0], [1.1, None, 0.0], [0.0, 1.0], [1.0, 0.0]]
@@ -209,3 +210,19 @@ def test_a_worker_with_another_base_never_serves(make_policy, setup, base_hash, 
     with pytest.raises(RunError, match="no gradient worker is left"):
         trained(make_policy(), team.workers)
     assert all("another base" in line for line in team.said)
+
+
+@pytest.mark.parametrize("num_dying", [1, 2])
+def test_while_the_command_stops_nobody_is_started_anew(make_policy, setup, base_hash, alone, monkeypatch, num_dying):
+    """A signal that ends workers as well, as of a batch system: who is left goes on, and without any the run stops."""
+    team = Team(setup, base_hash, 2, lambda worker, *asked: "dies" if worker < num_dying else None)
+    team.workers.require_started()
+    monkeypatch.setattr(STOP, "asked", 15)
+    if num_dying == 1:
+        assert trained(make_policy(), team.workers) == alone
+    else:
+        with pytest.raises(RunError, match="no gradient worker is left, and none is started while the command stops"):
+            trained(make_policy(), team.workers)
+    assert len(team.remotes) == 2
+    assert len(team.said) == num_dying
+    assert all(line.endswith("it is not started anew, for the command was asked to stop") for line in team.said)

@@ -22,7 +22,8 @@ CHECKED = (
     "Looked at: samples that were not judged, cut-offs, right answers in another form than was asked for, banned words."
 )
 OPTIONS = ("n", "temperature", "max_tokens", "seed", "prompt", "limit", "adapter", "dtype")
-"""Settings that are options of `doubleback eval`."""
+"""Settings that are options of `doubleback eval`, as they are; `thinking`, `engine` and `ban` are others."""
+DEFAULT_ENGINE = "vllm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +147,10 @@ def _again(item: Measured) -> str:
     for key in OPTIONS:
         if asked.get(key) is not None:
             words += [f"--{key.replace('_', '-')}", str(asked[key])]
+    if asked.get("thinking") is not None:
+        words += ["--thinking", "on" if asked["thinking"] else "off"]
+    if asked.get("engine") not in (None, DEFAULT_ENGINE, "endpoint"):  # nobody wrote down where the endpoint is
+        words += ["--engine", str(asked["engine"])]
     for word in asked.get("ban") or ():
         words += ["--ban", str(word)]
     return shlex.join([*words, "--out", f"{Path(item.label).name}-again"])

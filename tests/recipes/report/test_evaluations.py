@@ -2,12 +2,14 @@
 
 import json
 import re
+import shlex
 
 import pytest
 from support.commands import errors
 from support.folders.written import write_evaluation, write_run
 
 from doubleback.eval.compare import compare, load_evaluated
+from doubleback.recipes.report.sections.measured import Measured, commands
 
 
 def page_of(run, *folders, out):
@@ -66,3 +68,20 @@ def test_what_cannot_be_compared_is_refused_as_compare_does(run, tmp_path, key):
     code, _, err = run("report", one, other)
     assert (code, len(errors(err))) == (2, 1)
     assert key in err
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"thinking": True, "engine": "transformers"}, ["--thinking", "on", "--engine", "transformers"]),
+        ({"thinking": False, "engine": "vllm"}, ["--thinking", "off"]),
+        ({"thinking": None, "engine": "endpoint", "ban": ["back"]}, ["--ban", "back"]),
+    ],
+)
+def test_the_command_that_measures_again_measures_the_same(tmp_path, asked, words):
+    """It left out how the policy was to think, and by what it was sampled."""
+    item = Measured("one", load_evaluated(write_evaluation(tmp_path / "one", 0.5, **asked)))
+    again = shlex.split(commands([item]).blocks[0].text)
+    assert again[:3] == ["doubleback", "eval", "bundled:countdown"]
+    assert again[again.index("--prompt") + 2 : -2] == words
+    assert again[-2:] == ["--out", "one-again"]

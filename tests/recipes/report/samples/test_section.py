@@ -4,9 +4,12 @@ import base64
 import gzip
 import json
 import re
+import shutil
 from collections import Counter
+from pathlib import Path
 
 import pytest
+import yaml
 from support.folders.browsed import countdown_run, texts_run
 from tokenizers import Tokenizer
 
@@ -159,3 +162,20 @@ def test_signals_of_tokens():
 def test_a_long_completion_is_named_among_what_is_left_out(tmp_path):
     section = samples_section([texts_run(tmp_path / "run", ["x" * 60_000, "y"])], 5_000_000)
     assert section.left_out == ("Samples: the middle of 1 completions of more than 50,000 characters.",)
+
+
+def test_a_tokenizer_that_is_damaged_costs_the_shading_and_not_the_report(folder, tmp_path):
+    copy, base = Path(shutil.copytree(folder, tmp_path / "run")), tmp_path / "base"
+    base.mkdir()
+    (base / "tokenizer.json").write_text("{", encoding="utf-8")
+    recipe = yaml.safe_load((copy / "recipe.yaml").read_text(encoding="utf-8"))
+    recipe["model"]["path"] = str(base)
+    (copy / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    held = unpacked(samples_section([copy], 5_000_000))
+    assert held["texts-0"]["completion"]
+    assert "tokens-0" not in held
+
+
+def test_an_id_that_is_none_has_no_place_in_the_text():
+    tokenizer = Tokenizer.from_file(f"{bundled_path('bundled:countdown')}/tokenizer.json")
+    assert token_lengths(tokenizer, [5, -1], "x") == []

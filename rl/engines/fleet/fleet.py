@@ -73,7 +73,8 @@ class Fleet:
     def load(self) -> Load | None:
         """All of them together, as `rl.engines.engine.Watched` says."""
         known = [load for place in self._crew.ready if (load := place.stands()) is not None]
-        return Load(*map(sum, zip(*map(astuple, known), strict=True))) if known else None
+        gone = [place.gone for place in self._crew.places]
+        return Load(*map(sum, zip(*map(astuple, [*known, *gone]), strict=True))) if known else None
 
     def standing(self) -> list[tuple[str, Health, int | None, Load | None]]:
         """Of each replica its name and machine, its health, the version of its adapter, and how its engine stood when

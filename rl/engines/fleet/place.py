@@ -55,6 +55,8 @@ class Place:
     """How its engine stood when it last said so."""
     has_answered: bool = False
     """Whether that was when it was last asked."""
+    gone: Load = Load(0, 0, 0, 0, 0)  # noqa: RUF009 (it is frozen)
+    """What those had done that had the place before: what is done does not become less where one is replaced."""
     _asked: "Future[Load | None] | None" = None
 
     @property
@@ -95,6 +97,9 @@ class Place:
     def taken_by(self, remote: Remote, health: Health) -> None:
         """Another replica has the place from now on."""
         self.remote, self.health = remote, health
+        if self.load is not None:
+            done, tokens = self.gone.done + self.load.done, self.gone.done_tokens + self.load.done_tokens
+            self.gone = Load(0, 0, done, tokens, tokens)
         self.served = self.proof = self.load = self._asked = None
         self.has_answered = False
         self.num_calls, self.num_fed, self.computed, self.is_new = 0, 0, 0.0, True

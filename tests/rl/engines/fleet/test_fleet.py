@@ -149,3 +149,16 @@ def test_how_each_stands_becomes_figures_of_a_step(make):
     found = replica_metrics(before, standing_of(crewed.fleet), 2.0)
     assert [found[f"fleet/{number}/tokens_per_s"] for number in (1, 2)] == [30, 10]
     assert (found["fleet/serving"], found["fleet/restarts"]) == (2, 0)
+
+
+def test_what_is_done_does_not_become_less_where_one_is_replaced(make):
+    """The progress line counts from the begin of its call on, and said that -30 completions were done."""
+    crewed = make(lambda: Worker(0, Load(2, 0, 40, 500, 400)), lambda: Worker(1, Load(0, 0, 10, 100, 100)))
+    assert crewed.fleet.load() == Load(2, 0, 50, 600, 500)
+    first = crewed.crew.places[0]
+    crewed.crew.lose(first, "is broken")
+    crewed.crew.until(lambda: first.is_ready)
+    assert crewed.fleet.load() == Load(0, 0, 50, 500, 500)  # what was under way is sampled anew
+    crewed.engine(0)._load = Load(1, 0, 3, 45, 30)
+    assert crewed.fleet.load() == Load(1, 0, 53, 545, 530)
+    assert crewed.fleet.standing()[0][3] == Load(1, 0, 3, 45, 30)

@@ -2,14 +2,15 @@
 
 import re
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 from support.paths import ROOT
 
 
 @pytest.mark.slow
 def test_the_notebook_runs_and_shows_what_it_says(tmp_path, monkeypatch):
+    import nbformat  # six seconds, which a run without this test does not spend
+    from nbclient import NotebookClient
+
     monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     notebook = nbformat.read(ROOT / "docs" / "notebook.ipynb", as_version=4)
     assert [cell for cell in notebook.cells if cell.get("outputs")] == [], "outputs are made, not kept"

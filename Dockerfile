@@ -17,6 +17,8 @@ WORKDIR /opt/doubleback
 COPY . .
 RUN make install DEVICE="$DEVICE"
 ENV PATH="/opt/doubleback/.venv/bin:$PATH"
+# A login shell, as KubeRay's, sets a path of its own.
+RUN ln -s /opt/doubleback/.venv/bin/ray /opt/doubleback/.venv/bin/doubleback /usr/local/bin/
 
 # Rewards are code that reads what a model wrote: none of it runs as root.
 RUN useradd --create-home user

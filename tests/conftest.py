@@ -13,6 +13,8 @@ from pathlib import Path
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # Whatever the machine has: bits depend on the number of threads, and tests beside one another share the cores.
 os.environ["OMP_NUM_THREADS"] = "1"
+# A run of a test joins no cluster that it did not start, whoever's is on this machine.
+os.environ["RAY_ADDRESS"] = "local"
 # `make test` asks for EncodingWarning, an error in modules of ours; processes of the tests say nothing of others'.
 os.environ["PYTHONWARNINGS"] = "ignore::EncodingWarning"
 

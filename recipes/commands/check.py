@@ -17,6 +17,7 @@ from doubleback.recipes.recipe.assembly import Assembled, Prepared, assemble, pr
 from doubleback.recipes.recipe.imitation.teacher import described
 from doubleback.recipes.recipe.mixture.strands import own_problems, strands
 from doubleback.recipes.recipe.probe import NUM_PROBLEMS, NUM_SERVED, add_rows, probe, warnings
+from doubleback.recipes.recipe.scale.words import placement_rows
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.trl import trainer as trl_trainer
 from doubleback.rewards.answers.grade import gold_answers
@@ -160,7 +161,11 @@ def _add_model(table: Table, recipe: Recipe, model: ModelSource, assembled: Asse
         )
     table.add_row("memory", f"{verdict(assembled.memory, assembled.free)} (estimate)")
     table.add_row("sizes", _sizes(recipe, assembled.recipe))
-    table.add_row("threads", in_words(recipe.num_engine_processes, recipe.scale.trainers))
+    if assembled.site is None:
+        table.add_row("threads", in_words(recipe.num_engine_processes, recipe.scale.trainers))
+    else:
+        for label, text in placement_rows(assembled.recipe, assembled.site, assembled.memory):
+            table.add_row(label, text)
     table.add_row("sync", f"{assembled.strategy.name}: {assembled.strategy.reason}")
 
 

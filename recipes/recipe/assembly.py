@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +18,7 @@ from doubleback.recipes.recipe.mixture.gather import graded, read_texts, scorer_
 from doubleback.recipes.recipe.mixture.strands import strand_engine
 from doubleback.recipes.recipe.policy import Policy
 from doubleback.recipes.recipe.scale.gradients import gradients
+from doubleback.recipes.recipe.scale.site import Site, open_site
 from doubleback.recipes.recipe.schema import Recipe
 from doubleback.recipes.recipe.start import initial_adapter
 from doubleback.recipes.recipe.suites import MeasuredSuite, further_suites, own_suites
@@ -27,7 +28,7 @@ from doubleback.rewards.checks.golds import Unscorable
 from doubleback.rewards.jsonl import left_out
 from doubleback.rewards.records import read_record
 from doubleback.rewards.types import ConfigError
-from doubleback.rl.engines.create import create_engine
+from doubleback.rl.engines.create import create_engine, engines_elsewhere
 from doubleback.rl.engines.delivery import choose
 from doubleback.rl.engines.engine import Engine
 from doubleback.rl.engines.setup import Strategy
@@ -83,6 +84,8 @@ class Assembled:
     """What all of it will take, estimated."""
     free: int
     """Bytes that were free before anything was loaded."""
+    site: Site | None = None
+    """Where engines and gradient workers are, if it is on a cluster."""
 
 
 @contextmanager
@@ -115,8 +118,9 @@ def prepare(
 
 
 def recipe_memory(recipe: Recipe, config: PretrainedConfig, dtype: str) -> Memory:
-    """The estimate of `rl.memory`, with the delivery that this machine will choose."""
-    return estimate(config, memory_plan(recipe, dtype), is_cuda())
+    """The estimate of `rl.memory`, with the delivery chosen here; with a cluster that of the trainer alone."""
+    memory = estimate(config, memory_plan(recipe, dtype), is_cuda())
+    return memory if recipe.scale.cluster_key is None else replace(memory, num_engines=0, kv_cache=0)
 
 
 def sized(recipe: Recipe, config: PretrainedConfig, dtype: str, kept: Sizes | None = None) -> Recipe:
@@ -140,7 +144,8 @@ def memory_plan(recipe: Recipe, dtype: str) -> Plan:
     """What the recipe says that takes memory."""
     length, tokens, head = recipe.model.max_length, recipe.held_tokens, recipe.model.head_dtype
     sections = recipe.lora, recipe.optim, recipe.engine
-    return Plan(dtype, *sections, recipe.sync.strategy, length, tokens, head, recipe.scale.trainers)
+    beside = recipe.scale.trainers if recipe.scale.cluster_key is None else 0
+    return Plan(dtype, *sections, recipe.sync.strategy, length, tokens, head, beside)
 
 
 @contextmanager
@@ -157,10 +162,12 @@ def assemble(
         raise ConfigError(f"model.path={recipe.model.path} {verdict(memory, free)}")
     with ExitStack() as stack:
         with console.status(f"starting {recipe.engine.name} and the trainer"):
+            say = partial(console.print, style="yellow", highlight=False, soft_wrap=True)
+            site = stack.enter_context(open_site(recipe))
             base = load_base(model)
             num_base = base.num_parameters()
             tensors = base_tensors(base)  # the trainer's own, from which the engine's merged weights are computed
-            computed_by, require_started = stack.enter_context(gradients(recipe, model, tensors, console.print))
+            computed_by, require_started = stack.enter_context(gradients(recipe, model, tensors, say, site))
             learner = Learner(
                 lora.attach(base, recipe.lora, recipe.seed),
                 recipe.algorithm,
@@ -176,8 +183,11 @@ def assemble(
                 start_from(learner.model, initial_adapter(recipe, model.path))
             tokenizer, has_stop_strings = load_tokenizer(model.path), bool(recipe.sampling.stop or recipe.eval.suites)
             setup = recipe.engine.setup(model, strategy, has_stop_strings)
-            say = partial(console.print, style="yellow", highlight=False, soft_wrap=True)
-            created = create_engine(setup, tensors, tokenizer, is_apart=recipe.rollout.ahead, say=say)
+            if site is None:
+                created = create_engine(setup, tensors, tokenizer, is_apart=recipe.rollout.ahead, say=say)
+            else:
+                setup = replace(setup, processes=site.placement.num_engines)
+                created = engines_elsewhere(site.engine, setup, say, site.cluster.share)
             engine = stack.enter_context(closing(strand_engine(recipe, created)))
             require_started()
-        yield Assembled(recipe, learner, engine, strategy, num_base, memory, free)
+        yield Assembled(recipe, learner, engine, strategy, num_base, memory, free, site)

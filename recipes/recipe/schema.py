@@ -118,13 +118,17 @@ class Recipe(Section):
 
     @property
     def num_engine_processes(self) -> int:
-        """How many engines have a process of their own; 0 where the one there is shares the trainer's."""
+        """How many engines have a process of their own on this machine, without a cluster; 0 where the one there is
+        shares the trainer's.
+        """
+        if self.scale.cluster_key is not None:
+            return 0
         return self.engine.processes if self.rollout.ahead or self.engine.processes > 1 else 0
 
     @property
     def num_processes(self) -> int:
-        """How many processes of the run compute: the trainer, engines and gradient workers."""
-        return 1 + self.num_engine_processes + self.scale.trainers
+        """How many processes of the run compute, without a cluster: the trainer, engines and gradient workers."""
+        return 1 if self.scale.cluster_key is not None else 1 + self.num_engine_processes + self.scale.trainers
 
     @property
     def held_tokens(self) -> int:
@@ -216,6 +220,15 @@ class Recipe(Section):
             raise ValueError(
                 f"scale.shards={self.scale.shards} cuts a step by whole groups, and rollout.prompts_per_step="
                 f"{self.rollout.prompts_per_step} are fewer; lower the first or raise the second"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _engines_are_in_one_place(self) -> "Recipe":
+        if self.scale.cluster_key is not None and self.engine.processes > 1:
+            raise ValueError(
+                f"engine.processes={self.engine.processes} are processes of this machine, and scale."
+                f"{self.scale.cluster_key} asks for a cluster; set scale.engines={self.engine.processes} in its place"
             )
         return self
 

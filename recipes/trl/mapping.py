@@ -35,6 +35,9 @@ ONLY: dict[str, tuple[Any, str]] = {
     "sampling.stop": ([], "cannot pass it on to its generation"),
     "modes": ({}, NONE),
     "mix": ({}, NONE),
+    "scale.cpus": (None, NONE),
+    "scale.engines": (None, NONE),
+    "scale.gpus": (None, NONE),
     "scale.shards": (1, NONE),
     "scale.trainers": (0, NONE),
 }

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from doubleback.rl.engines.engine import Engine
 from doubleback.rl.engines.fleet.crew import Crew
 from doubleback.rl.engines.fleet.fleet import Fleet
 from doubleback.rl.engines.fleet.health import Limits
-from doubleback.rl.engines.fleet.replica import Make, replica
+from doubleback.rl.engines.fleet.replica import Make, replica, replica_from_disk
 from doubleback.rl.engines.setup import EngineSetup
 from doubleback.rl.engines.table import engine_row
 from doubleback.rl.remote.process import ProcessRemote, device_apart
@@ -92,6 +92,20 @@ def start_engines(
         return ProcessRemote(f"engine {index + 1}", replica, given, apart[index])
 
     return fleet(start, setup, say)
+
+
+def engines_elsewhere(
+    start: Callable[[int, Callable[..., Any], Sequence[Any]], Remote],
+    setup: EngineSetup,
+    say: Callable[[str], None],
+    share: Callable[[Any], Any],
+) -> Fleet:
+    """The `setup.processes` engines that `start` starts on whatever machines, each with the base as it lies there.
+
+    `share` prepares what is passed to all of them. Errors are those of `Crew.require_started`.
+    """
+    given = create_engine, _patient(setup)
+    return fleet(lambda index: start(index, replica_from_disk, given), setup, say, share)
 
 
 def fleet(

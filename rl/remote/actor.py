@@ -3,6 +3,7 @@
 This imports no ray: `rl.remote.cluster` does, and gives it to what is here.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -13,18 +14,28 @@ from typing import Any
 from doubleback.rewards.types import first_line
 from doubleback.rl.remote.remote import PASSED_ON, DeadRemoteError, OnPart, as_raised, as_told
 
+PLACE_ATTEMPTS = 4
+"""How often an actor is asked for that dies before it has begun."""
+
 
 class ActorRemote:
     """An object in a Ray actor. See `rl.remote.remote.Remote`."""
 
     def __init__(
-        self, name: str, cluster: tuple[Any, Callable[[], str]], actor: Any, make: Callable[..., Any], arguments: Any
+        self,
+        name: str,
+        cluster: tuple[Any, Callable[[], str]],
+        spawn: Callable[[], Any],
+        make: Callable[..., Any],
+        arguments: Any,
     ) -> None:
-        """`cluster`: Ray, and what tells in an actor on which node that is. `actor`: a new one, of a `Host`."""
+        """`cluster`: Ray, and what tells in an actor on which node that is. `spawn` makes an actor of a `Host`."""
         ray, where = cluster
         self.name = name
         self.node = "no node yet"
-        self._ray, self._actor = ray, actor
+        self.pid: int | None = None
+        """The number of its process there, once it has started."""
+        self._ray, self._spawn, self._actor = ray, spawn, spawn()
         self._given_up = ""
         """Why nothing is asked of it any more: Ray takes a moment to end an actor."""
         self._seconds, self._asked = 0.0, None
@@ -71,9 +82,27 @@ class ActorRemote:
 
     def _start(self, where: Callable[[], str], make: Callable[..., Any], arguments: Sequence[Any]) -> None:
         with self._named():
-            node, answer = self._ray.get(self._actor.make.remote(where, make, *arguments))
-            self.node = node
-            _value(answer)
+            self.node, self.pid = self._placed(where)
+            _value(self._ray.get(self._actor.make.remote(os.getcwd(), make, *arguments)))
+
+    def _placed(self, where: Callable[[], str]) -> tuple[str, int]:
+        """Where it is, once it is somewhere.
+
+        Ray takes seconds to notice that a node has died, and until then sends others there, which never begin: they
+        are asked for again.
+        """
+        errors = self._ray.exceptions
+        for _ in range(PLACE_ATTEMPTS - 1):
+            with suppress(errors.ActorDiedError, errors.ActorUnavailableError):
+                node, pid = self._ray.get(self._actor.where.remote(where))
+                return node, pid
+            if self._given_up:
+                break
+            self._actor = self._spawn()
+        if self._given_up:
+            self._ray.kill(self._actor)
+        node, pid = self._ray.get(self._actor.where.remote(where))
+        return node, pid
 
     def _call(self, method: str, arguments: Sequence[Any], on_part: OnPart | None) -> Any:
         if on_part is None:
@@ -99,7 +128,8 @@ class ActorRemote:
         except errors.ActorUnavailableError:
             raise DeadRemoteError("its node does not answer") from None
         except errors.ActorDiedError as error:
-            raise DeadRemoteError(f"its process has ended ({_cause(str(error))})") from None
+            number = "" if self.pid is None else f" {self.pid}"
+            raise DeadRemoteError(f"its process{number} has ended ({_cause(str(error))})") from None
         except errors.RayTaskError as error:
             self._given_up = f"it failed with {type(error.cause).__name__}: {first_line(error.cause)}"
             self.kill()
@@ -115,13 +145,21 @@ class Host:
         self._object: Any = None
         self._work = ThreadPoolExecutor(1, initializer=_use_threads, initargs=(threads,))
 
-    def make(self, where: Callable[[], str], make: Callable[..., Any], *arguments: Any) -> tuple[str, tuple[str, Any]]:
-        """The object is made; the answer is the node's name, and whether it worked."""
+    def where(self, where: Callable[[], str]) -> tuple[str, int]:
+        """The node's name, and the number of this process."""
+        return where(), os.getpid()
+
+    def make(self, folder: str, make: Callable[..., Any], *arguments: Any) -> tuple[str, Any]:
+        """The object is made, in the folder in which the command was given, where that is there too: paths may be
+        relative. The answer is whether it worked.
+        """
 
         def made() -> None:
+            with suppress(FileNotFoundError):
+                os.chdir(folder)
             self._object = make(*arguments)
 
-        return where(), self._work.submit(_told, made).result()
+        return self._work.submit(_told, made).result()
 
     def call(self, method: str, *arguments: Any) -> tuple[str, Any]:
         """The answer of the object's method."""
@@ -150,9 +188,9 @@ class Host:
 
 
 def _cause(text: str) -> str:
-    """The line of Ray's account of a death that says why."""
+    """The line of Ray's account of a death that says why, without what else it might have been."""
     lines = [line for line in text.splitlines()[1:] if line and not line.startswith("\t")]
-    return lines[0] if lines else text
+    return (lines[0] if lines else text).partition(" Some common causes")[0]
 
 
 def _use_threads(threads: int) -> None:

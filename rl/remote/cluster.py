@@ -2,14 +2,15 @@
 
 Of Ray this uses actors, the object store and placement groups. Ray brings nothing back by itself: an actor that it
 restarted would serve the bare base, and a call that it repeated would be answered as if nothing had been (max_restarts
-and max_task_retries are 0). Who replaces what died is `rl.remote.health`.
+and max_task_retries are 0). Who replaces what died is `rl.engines.fleet.health` and `rl.learner.gradient.workers`.
 
-A cluster that is started here listens on loopback alone, with a token of its own in a private folder, and is gone with
-the block; one that runs already is joined as it is.
+Which cluster that is, `rl.remote.address` says. One that is started here listens on loopback alone, with a token of its
+own in a private folder, and is gone with the block.
 """
 
 import atexit
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,15 +20,13 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from secrets import token_hex
+from threading import current_thread, main_thread
 from typing import Any
 
 from doubleback.rewards.types import ConfigError, first_line
 from doubleback.rl.remote.actor import ActorRemote, Host
+from doubleback.rl.remote.address import running_cluster
 
-ADDRESS = "RAY_ADDRESS"
-"""The variable that says where a running cluster is; else the file that `ray start` writes is looked at."""
-STARTED_HERE = Path("/tmp/ray/ray_current_cluster")
-"""Where `ray start` leaves the address of the cluster that this machine belongs to."""
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "5", "RAY_DEDUP_LOGS": "0"}
 """Variables of every cluster: nothing is reported to anybody; workers stand back behind the trainer, a third as far as
 Ray lets them."""
@@ -51,6 +50,8 @@ class Node:
     gpus: float
     memory: int
     """Bytes."""
+    is_here: bool = False
+    """Whether it is the one on which the trainer runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +71,29 @@ class Cluster:
 
     def nodes(self) -> list[Node]:
         """The machines that are alive."""
+        here = self._here
         return [
-            Node(_name(it), it["Resources"].get("CPU", 0), it["Resources"].get("GPU", 0), it["Resources"]["memory"])
+            Node(
+                _name(it),
+                it["Resources"].get("CPU", 0),
+                it["Resources"].get("GPU", 0),
+                int(it["Resources"].get("memory", 0)),
+                it["NodeID"] == here,
+            )
             for it in self._ray.nodes()
             if it["Alive"]
         ]
 
-    def reserve(self, shares: Sequence[Share]) -> "Places":
-        """A place for each share, kept until the cluster is left. ConfigError where there is no room for all."""
+    @property
+    def _here(self) -> str:
+        node_id: str = self._ray.get_runtime_context().get_node_id()
+        return node_id
+
+    def reserve(self, shares: Sequence[Share], is_first_here: bool = False) -> "Places":
+        """A place for each share, kept until the cluster is left; the first on this machine where that is asked for.
+
+        ConfigError where there is no room for all.
+        """
         from ray.util.placement_group import placement_group
 
         total = self._ray.cluster_resources()
@@ -85,7 +101,9 @@ class Cluster:
             if asked > total.get(key, 0):
                 raise self._no_room(shares, "there are", total)
         bundles = [{"CPU": share.cpus, **({"GPU": share.gpus} if share.gpus else {})} for share in shares]
-        group = placement_group(bundles, strategy="PACK")
+        first = [{"ray.io/node-id": self._here}] if is_first_here else [{}]
+        selectors = [*first, *({} for _ in shares[1:])] if is_first_here else None
+        group = placement_group(bundles, strategy="PACK", bundle_label_selector=selectors)
         if not group.wait(PLACE_SECONDS):
             raise self._no_room(shares, "free are", self._ray.available_resources())
         return Places(self, group, shares)
@@ -113,26 +131,27 @@ class Places:
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy as Strategy
 
         share = self._shares[place]
-        actor = self._cluster._host.options(
+        host = self._cluster._host.options(
             num_cpus=share.cpus,
             num_gpus=share.gpus,
             max_restarts=0,
             max_task_retries=0,
             scheduling_strategy=Strategy(self._group, placement_group_bundle_index=place),
-        ).remote(max(1, int(share.cpus)))
-        return ActorRemote(name, (self._cluster._ray, _where), actor, make, arguments)
+        )
+        threads = max(1, int(share.cpus))
+        return ActorRemote(name, (self._cluster._ray, _where), lambda: host.remote(threads), make, arguments)
 
 
 @contextmanager
 def open_cluster(cpus: float | None = None, gpus: float | None = None) -> Iterator[Cluster]:
     """The running cluster that RAY_ADDRESS or `ray start` names; else one of this machine alone, within the block.
 
-    `cpus`, `gpus`: what a cluster that is started here says it has; None: what there is. ConfigError without ray, or
-    where the address leads nowhere.
+    `cpus`, `gpus`: what a cluster that is started here says it has; None: what there is. ConfigError without ray, where
+    the address leads nowhere, or where the cluster is another user's and was not asked for by name.
     """
     if find_spec("ray") is None:
         raise ConfigError("scale: needs ray, which is not installed; pip install 'doubleback[scale]'")
-    running = _running()
+    running = running_cluster()
     path = {"PYTHONPATH": os.pathsep.join(sys.path)}  # what can be imported here can be there
     with _environment({**QUIET, **({} if running else {**LOOPBACK, **_token(), **path})}):
         import ray
@@ -142,7 +161,8 @@ def open_cluster(cpus: float | None = None, gpus: float | None = None) -> Iterat
             if not running:
                 here = {"include_dashboard": False, "object_store_memory": STORE_BYTES, "_temp_dir": folder}
                 options = {"address": "local", "num_cpus": cpus, "num_gpus": gpus, **here}
-            _join(ray, options, running or "this machine")
+            with _own_signals():
+                _join(ray, options, running or "this machine")
             try:
                 yield Cluster(ray)
             finally:
@@ -164,11 +184,16 @@ def _join(ray: Any, options: Mapping[str, Any], where: str) -> None:
                 raise ConfigError(f"scale: no cluster at {where}: {first_line(error)}") from error
 
 
-def _running() -> str | None:
-    """The address of the cluster to join."""
-    if address := os.environ.get(ADDRESS):
-        return address
-    return STARTED_HERE.read_text(encoding="utf-8").strip() if STARTED_HERE.is_file() else None
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """What this process does on a signal stays so: Ray would have it end at once, without a checkpoint."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        if current_thread() is main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 @cache

@@ -1,5 +1,8 @@
 """The section `scale`: what contradicts itself is refused in a line, and workers have shards to compute."""
 
+import subprocess
+import sys
+
 import pytest
 
 from doubleback.recipes.recipe.loading import load_recipe
@@ -29,3 +32,41 @@ def test_workers_have_shards_to_compute():
     ]
     scales = [load_recipe("countdown", given).scale for given in ([], ["scale.trainers=2"], ["scale.trainers=9"])]
     assert [scale.shards for scale in scales] == [1, 8, 9]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (
+            ["scale.gpus=8", "scale.cpus=4"],
+            "scale.gpus=8 and scale.cpus=4 both say where the run has its places; leave out the second, or the first "
+            "on machines without GPUs",
+        ),
+        (
+            ["scale.engines=2"],
+            "scale.engines=2 are engines on a cluster, which neither scale.gpus nor scale.cpus asks for; set one of "
+            "them, or engine.processes=2 for this machine alone",
+        ),
+        (
+            ["scale.gpus=3", "scale.engines=2", "scale.trainers=2"],
+            "scale.gpus=3 are too few for scale.engines=2 and scale.trainers=2, each of which has one of its own; "
+            "raise it to 4 or lower these",
+        ),
+        (
+            ["scale.cpus=auto", "engine.processes=2"],
+            "engine.processes=2 are processes of this machine, and scale.cpus asks for a cluster; set scale.engines=2 "
+            "in its place",
+        ),
+    ],
+)
+def test_a_cluster_that_contradicts_itself_is_refused(overrides, line):
+    assert findings(*overrides) == [line]
+
+
+def test_without_a_cluster_no_ray_is_imported():
+    code = (
+        "import sys; from doubleback.recipes.recipe import assembly; from doubleback.recipes.recipe.loading import *\n"
+        "with assembly.open_site(load_recipe('countdown', [])) as site: print(site, 'ray' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["None", "False"]

@@ -19,7 +19,7 @@ from doubleback.rl.remote.remote import DeadRemoteError
 
 @pytest.fixture(scope="module")
 def cluster():
-    before = below(os.getpid())
+    before, handlers = below(os.getpid()), [signal.getsignal(it) for it in (signal.SIGINT, signal.SIGTERM)]
     with ExitStack() as stack:
         try:
             opened = stack.enter_context(open_cluster(cpus=2, gpus=0))
@@ -27,6 +27,7 @@ def cluster():
             if "GCS" not in str(error):
                 raise
             pytest.skip(f"Ray did not start here: {error}")
+        assert [signal.getsignal(it) for it in (signal.SIGINT, signal.SIGTERM)] == handlers
         yield opened
         assert not [pid for pid in below(os.getpid()) - before if is_exposed(pid)]
     wait_for_end(below(os.getpid()) - before)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+import pytest
 from support.paths import ROOT
 
 READS_TEXT = {"open": 3, "read_text": 0, "write_text": 1}
@@ -34,6 +35,7 @@ def test_every_text_file_is_opened_with_its_encoding():
     assert [line for path in files for line in without_encoding(path)] == []
 
 
+@pytest.mark.slow
 def test_the_command_line_reads_and_writes_utf_8_where_the_locale_is_another(tmp_path):
     """What a terminal of another encoding has no character for is escaped."""
     rows = tmp_path / "zeilen.jsonl"

@@ -64,6 +64,7 @@ def test_an_engine(run, tmp_path, monkeypatch, tiny_model_folder):
     assert sampled[0] == sampled[1] == sampled[2]
 
 
+@pytest.mark.slow
 def test_a_model_family(run, tmp_path, monkeypatch):
     """AFMoE calls its router otherwise: refused by name without the page's row, sampled and compared with it."""
     monkeypatch.setattr(families, "FAMILIES", dict(families.FAMILIES))
@@ -81,6 +82,7 @@ def test_a_model_family(run, tmp_path, monkeypatch):
     assert max(map(float, gaps)) < 5e-5
 
 
+@pytest.mark.slow
 def test_a_task(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my_tasks.py").write_text(blocks("tasks.md", "python")[0])
@@ -116,6 +118,7 @@ def test_a_reward(run, page, tmp_path):
     assert [row["score"] for row in lines(tmp_path / "rows.scored.jsonl")] == [1.0, 1.0, 0.0]
 
 
+@pytest.mark.slow
 def test_a_recipe_with_a_metric(run, page, tmp_path):
     """The function is measured on every completion, and rewards nothing."""
     code, _, err = run(*page[0])

@@ -202,6 +202,7 @@ def test_device_of_an_installed_venv_stays_until_another_is_named(checkout_with_
 # ---- pip, on the first try and the second
 
 
+@pytest.mark.slow
 def test_installs_once_and_again_only_after_a_change(checkout_with_venv: Checkout) -> None:
     first = checkout_with_venv.install()
     assert first.returncode == 0, first.stderr
@@ -285,6 +286,7 @@ def test_other_failures_show_pips_last_lines_and_one_sentence(checkout_with_venv
     assert INDEX not in failed.stdout + failed.stderr
 
 
+@pytest.mark.slow
 def test_a_failed_install_is_never_up_to_date(checkout_with_venv: Checkout) -> None:
     assert checkout_with_venv.install().returncode == 0
     lock = checkout_with_venv.root / "requirements/cpu.lock"

@@ -87,6 +87,7 @@ def test_what_comes_after_the_ten_minutes_has_failed(check, tmp_path):
     assert "the 0 s for all parts were over before it" in rows[-1].reason
 
 
+@pytest.mark.slow
 def test_without_a_gpu_it_fails_and_says_so_unless_it_is_a_dry_run(tmp_path):
     command = [sys.executable, ROOT / "scripts/gpu_check.py", "--out", tmp_path]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}

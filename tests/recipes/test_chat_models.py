@@ -58,6 +58,7 @@ def test_every_chat_model_of_the_table_is_here():
     assert set(TURNS) == {name for name, it in recipes.items() if read_prompt(it.task.prompt).kind == "chat"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", TURNS)
 def test_a_question_stands_in_its_models_turns(tmp_path, model):
     before, after = TURNS[model]
@@ -71,6 +72,7 @@ def test_a_question_stands_in_its_models_turns(tmp_path, model):
     assert ("thinking" in columns) == (model in SWITCHES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", SWITCHES)
 def test_thinking_goes_through_its_switch(tmp_path, model):
     on, off, convention = SWITCHES[model]
@@ -80,6 +82,7 @@ def test_thinking_goes_through_its_switch(tmp_path, model):
         assert all((wanted is None or wanted in text) and (other is None or other not in text) for text in texts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["granite-3.1-1b-a400m-instruct", "deepseek-v2-lite-chat"])
 def test_a_model_without_a_switch_is_asked_in_words(tmp_path, model):
     asked = {mode: prompts(tmp_path / str(mode), model, **{"task.thinking": mode})[0][0] for mode in (True, False)}

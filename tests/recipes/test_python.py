@@ -54,6 +54,7 @@ def run(seen, tmp_path_factory):
     return train(recipe(), out, callbacks=[lambda *reported: seen.append(reported)], console=Console(quiet=True))
 
 
+@pytest.mark.slow
 def test_the_function_scores_every_completion(run):
     rows = run.rollouts().to_pylist()
     assert len(rows) == 2 * 4 * 4
@@ -83,6 +84,7 @@ def test_evaluations_by_name(run):
     assert set(run.evaluations()) == {f"{suite}-step-0000{step}" for suite in ("test", "validation") for step in (0, 2)}
 
 
+@pytest.mark.slow
 def test_a_run_is_resumed_with_the_function_given_again(run):
     def another(completions, **columns):
         return [0.0] * len(completions)

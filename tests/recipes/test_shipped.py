@@ -174,6 +174,7 @@ def test_a_prompt_for_chat_models_is_named_where_there_is_no_template(run, word_
     assert any(message in line for line in errors(err))
 
 
+@pytest.mark.slow
 def test_a_base_that_cannot_fit_is_refused_before_it_is_loaded(run, monkeypatch):
     from doubleback.recipes.recipe import assembly
 

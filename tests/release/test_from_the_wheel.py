@@ -95,6 +95,7 @@ def ran(installed, tmp_path_factory):
     return folder, printed, [tuple(json.loads(line)) for line in lines]
 
 
+@pytest.mark.slow
 def test_what_runs_is_the_wheels(installed, wheel):
     code = "import doubleback.rewards.types as it; print(it.__file__)"
     found = subprocess.run(

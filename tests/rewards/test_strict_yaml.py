@@ -15,12 +15,14 @@ def test_numbers_are_those_of_yaml_1_2():
     assert parse_yaml("", "text") is None
 
 
+@pytest.mark.slow
 def test_an_alias_may_be_used():
     text = "one: &it {a: 1, b: 2}\ntwo: *it\nthree: {<<: *it, b: 3}"
     assert parse_yaml(text, "text")["three"] == {"a": 1, "b": 3}
     assert len(parse_yaml(f"[{'x, ' * (MAX_VALUES - 1)}]", "text")) == MAX_VALUES - 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

@@ -48,6 +48,7 @@ def end_of(body, may_compute=True):
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)  # all that can be seen of a wait that never ends
 @pytest.mark.parametrize(
     ("body", "may_compute", "said"),
@@ -62,6 +63,7 @@ def test_a_call_that_hangs_ends_the_command_with_a_line(body, may_compute, said)
     assert end_of(body, may_compute) == (1, "", line)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_what_computes_is_waited_for_and_calls_that_return_are_no_hanging_one():
     assert end_of("print(watchdog.call('a step', computing, 6))") == (0, "computed\n", "")

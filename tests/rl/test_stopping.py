@@ -109,6 +109,7 @@ def interrupt_in(loop, where):
         loop.journal._evaluate = asked(loop.journal._evaluate)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("where", "saved"), [("sampling", 1), ("measuring", 2)])
 def test_a_run_that_was_interrupted_goes_on_as_if_it_had_not_been(make_policy, tmp_path, where, saved):
     whole = Loop(make_policy(b_std=0.0), tmp_path / "whole").train(range(1, 5))
@@ -149,6 +150,7 @@ def test_a_step_that_was_begun_is_finished_and_saved(make_policy, tmp_path, monk
     assert [line["step"] for line in loop.run.metrics_lines()] == [0, 1]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_knows_nothing_of_what_is_sampled_ahead(make_policy, tmp_path, monkeypatch):
     ahead = {"ahead": True}
     loop = Loop(make_policy(b_std=0.0), tmp_path / "run", rollout=ahead, checkpoint={"every": 10})

@@ -192,6 +192,7 @@ class Several:
         self.settled.append((proof, judged))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_completions", [FEW, MANY])
 @pytest.mark.parametrize("names", [("sound", "broken"), ("broken", "sound")])
 @pytest.mark.parametrize("fault", ["stale", "nan"])

@@ -165,6 +165,7 @@ def test_stray_words_are_counted():
     assert read("9999999 + 1 = 2").num_steps == 0
 
 
+@pytest.mark.slow
 @given(st.sampled_from(all_problems(3)), st.integers(0, 2**32))
 def test_branches_and_backtracks_of_depth_first_traces_are_their_backs(problem, seed):
     trace = make_trace(problem, TraceType.DEPTH_FIRST, random.Random(seed))
@@ -178,6 +179,7 @@ WORDS = ["<think>", "</think>", "<answer>", "</answer>", *":()=+-*", "no", "yes"
 WORDS += ["7", "12", "9", "3", "4", "3 + 4 = 7", "12 - 9 = 3", "²"]
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from(WORDS), max_size=60).map(" ".join) | st.text(max_size=80))
 def test_garbage_never_raises(text):
     result = replay(text, [9, 7, 12], 28)

@@ -38,6 +38,7 @@ def test_what_is_changed_there_is_not_changed_here():
     assert held == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("work", "said"),
     [

@@ -98,6 +98,7 @@ def test_ten_thousand_problems_fit_in_100_megabytes():
     assert peak < 100e6
 
 
+@pytest.mark.slow
 def test_clustered_interval_covers_where_the_binomial_one_does_not():
     """1,000 evaluations of 200 problems x 8 samples, difficulty Beta(0.4, 0.6), so a true mean of 0.4.
 

@@ -78,6 +78,7 @@ def easier(chance, shift):
     return chance / (chance + (1 - chance) * np.exp(-shift))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n", "least", "most"),
     [

@@ -69,6 +69,7 @@ def test_list_names_recipes_presets_rewards_and_bases(run):
         assert name in out
 
 
+@pytest.mark.slow
 def test_check_grades_every_gold(run):
     code, out, _ = run("check", "countdown", "engine.name=transformers")
     found = " ".join(out.split())
@@ -81,6 +82,7 @@ def test_check_grades_every_gold(run):
     assert 0.1 < float(rate) < 0.7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [
@@ -122,6 +124,7 @@ def test_broken_model_folder_is_named(run, tmp_path):
     assert errors(err)[0].startswith(f"error: model.path={folder}: the ")
 
 
+@pytest.mark.slow
 def test_a_run_is_not_overwritten(run, copy):
     before = (copy / "metrics.jsonl").read_bytes()
     code, _, err = run("train", "countdown", *SMALL, "--out", copy)
@@ -166,6 +169,7 @@ def test_resume_wants_a_run(run, tmp_path):
     assert (code, errors(err)) == (2, ["error: --resume needs --out RUN: the run directory to continue"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["adapter_model.safetensors", "learner.pt", "manifest.json"])
 def test_corrupt_checkpoint_is_named_and_the_one_before_serves(run, copy, name):
     damaged = copy / "checkpoints" / "step-00002" / name
@@ -184,6 +188,7 @@ def test_corrupt_checkpoint_is_named_and_the_one_before_serves(run, copy, name):
     assert code == 0
 
 
+@pytest.mark.slow
 def test_full_disk_while_saving_leaves_the_last_checkpoint(run, copy, largest_file):
     good = {path.name: path.read_bytes() for path in (copy / "checkpoints" / "step-00002").iterdir()}
     longer = [item.replace("steps=2", "steps=3") for item in SMALL]
@@ -210,6 +215,7 @@ def make_faulty(monkeypatch, fault, good_pushes):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["serves the base", "no experts", "half"])
 def test_an_adapter_that_cannot_arrive_is_refused_before_training(run, tmp_path, monkeypatch, fault):
     make_faulty(monkeypatch, fault, good_pushes=1)
@@ -232,6 +238,7 @@ def test_one_log_probability_that_is_no_number_stops_the_preflight(run, monkeypa
     assert "sampled tokens cannot be compared: not every log-probability is finite" in line
 
 
+@pytest.mark.slow
 def test_broken_sync_stops_the_run_and_is_named(run, tmp_path, monkeypatch):
     make_faulty(monkeypatch, "stale", good_pushes=4)  # two of the preflight, then those of steps 0 and 1
     code, _, err = run("train", "countdown", *SMALL, "--out", tmp_path / "run")

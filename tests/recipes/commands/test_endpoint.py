@@ -97,6 +97,7 @@ def test_a_teacher_behind_a_server_says_what_its_model_says(server, text_model):
     assert found == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_command_takes_a_strict_server_and_the_name_of_a_key(run, questions, tmp_path, monkeypatch):
     monkeypatch.setenv("MINE", "sk-mine")
     options = ["--suite", "gsm8k", "--data", questions, "--n", "2", "--max-tokens", "8"]

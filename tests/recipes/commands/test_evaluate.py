@@ -35,6 +35,7 @@ def test_countdown_gives_table_samples_summary_and_curve(run, tmp_path):
         assert shown in text
 
 
+@pytest.mark.slow
 def test_the_same_command_again_changes_nothing_and_another_is_refused(run, tmp_path):
     out = tmp_path / "out"
     command = [*COUNTDOWN, "--engine", "transformers", "--out", out]
@@ -50,6 +51,7 @@ def test_the_same_command_again_changes_nothing_and_another_is_refused(run, tmp_
     assert (out / "samples.jsonl").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_torn_file_is_mended_to_the_same_bytes(run, tmp_path, monkeypatch):
     """Blocks of two problems; the file is cut in the middle of the third problem's samples."""
     monkeypatch.setattr("doubleback.eval.run.BLOCK_SAMPLES", 8)
@@ -62,6 +64,7 @@ def test_a_torn_file_is_mended_to_the_same_bytes(run, tmp_path, monkeypatch):
     assert (out / "samples.jsonl").read_bytes() == whole
 
 
+@pytest.mark.slow
 def test_prompts_follow_the_tokenizer(run, questions, text_model, tmp_path):
     for kind, prompt in (("none", "gsm8k_cot_8shot"), ("plain", "r1")):
         out = tmp_path / kind
@@ -86,6 +89,7 @@ def test_prompts_follow_the_tokenizer(run, questions, text_model, tmp_path):
         assert set(found["extraction"]) == {"strict", "flexible"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "switch"), [("qwen3", "enable_thinking"), ("granite", "thinking"), ("plain", None)])
 def test_thinking_on_and_off_are_run_and_compared(run, questions, text_model, tmp_path, kind, switch):
     out = tmp_path / "out"
@@ -131,6 +135,7 @@ def test_bad_arguments_are_one_line(run, tmp_path, arguments, line):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_word_is_banned_and_compare_names_and_pairs_the_two(run, tmp_path):
     """The samples that never said it are the same ones: the random numbers are, and up to the word so is the policy."""
     command = [*COUNTDOWN, "--engine", "transformers", "--out"]
@@ -177,6 +182,7 @@ def test_compare_refuses_what_is_not_there(run, tmp_path):
     assert "holds no finished evaluation" in errors(err)[0]
 
 
+@pytest.mark.slow
 def test_stored_samples_and_logs_of_lm_eval_give_the_same_summary(run, tmp_path):
     out = tmp_path / "out"
     assert run(*COUNTDOWN, "--engine", "transformers", "--out", out)[0] == 0

@@ -41,6 +41,7 @@ def test_score(run, tmp_path):
     assert "%s %d {0}" in err
 
 
+@pytest.mark.slow
 def test_score_with_a_reward_that_raises_them(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.py").write_text("def f(completions, **columns):\n    raise ValueError(completions[0])\n")
@@ -51,6 +52,7 @@ def test_score_with_a_reward_that_raises_them(run, tmp_path, monkeypatch):
     assert is_text(out, err)
 
 
+@pytest.mark.slow
 @ENGINES
 def test_eval_and_compare(run, questions, text_model, tmp_path, engine):
     arguments = ["--suite", "gsm8k", "--data", questions, "--engine", engine, "--max-tokens", "4"]
@@ -66,6 +68,7 @@ def test_eval_and_compare(run, questions, text_model, tmp_path, engine):
     assert is_text(out, err)
 
 
+@pytest.mark.slow
 @ENGINES
 def test_check_and_train(run, questions, tmp_path, engine):
     test = write(tmp_path / "test.jsonl", [{"question": f"[/INST]\x1b[2J {n}?", "answer": str(n)} for n in (2, 3)])

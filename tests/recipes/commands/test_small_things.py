@@ -20,6 +20,7 @@ def test_a_shell_can_complete(run):
     assert "--install-completion" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [

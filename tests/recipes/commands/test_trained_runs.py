@@ -34,6 +34,7 @@ def trained(tmp_path_factory):
     return train(load_recipe("countdown", small), out, console=Console(quiet=True)).path
 
 
+@pytest.mark.slow
 def test_a_run_and_its_adapter_are_measured_alike_and_apart_from_the_base(run, trained, tmp_path):
     checkpoint = trained / "checkpoints" / "step-00003"
     options = ["--suite", "countdown", "--limit", "6", "--n", "4", "--max-tokens", "48", "--engine", "transformers"]
@@ -122,6 +123,7 @@ def test_a_checkpoint_that_is_not_what_was_saved_is_neither_measured_nor_merged(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_run_is_measured_as_it_was_trained_unless_others_are_asked_for(run, trained, tmp_path):
     folder = Path(shutil.copytree(trained, tmp_path / "run"))
     recipe = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
@@ -153,6 +155,7 @@ def test_the_page_of_runs_names_every_file_of_a_run(trained):
     assert {path.name for path in trained.iterdir()} | sometimes == named
 
 
+@pytest.mark.slow
 def test_a_run_can_be_graded_again_with_the_columns_that_it_kept(run, trained, tmp_path):
     """By its own judge nothing turns; by the form alone what does is counted from the parts that the run wrote."""
     known = {row["id"]: row["columns"] for row in Run(trained).problems().to_pylist()}
@@ -174,6 +177,7 @@ def test_a_run_can_be_graded_again_with_the_columns_that_it_kept(run, trained, t
     assert num_changed > 0
 
 
+@pytest.mark.slow
 def test_a_merged_run_samples_what_the_run_samples(run, trained, tmp_path):
     """In float32 the merged weights are the sums that an engine is given, so that not one bit differs."""
     code, out, err = run("merge", trained, "--out", tmp_path / "merged", "--dtype", "float32")
@@ -191,6 +195,7 @@ def test_a_merged_run_samples_what_the_run_samples(run, trained, tmp_path):
     assert (code, errors(err)) == (2, [f"error: --out {tmp_path / 'merged'} exists already; choose another folder"])
 
 
+@pytest.mark.slow
 def test_what_is_pushed_of_a_run_is_measured_as_the_run_is(run, trained, tmp_path):
     code, _, err = run("push", trained, "ann/backtracker", "--out", tmp_path / "pushed")
     assert code == 0, err

@@ -63,6 +63,7 @@ def test_the_run_writes_the_commit_down_and_the_card_names_the_model(cache):
     assert (base.hub_id, base.commit) == ("owner/name", OLD)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("revision", "is_here"), [("v1", True), ("v9", False)])
 def test_the_report_of_a_run_asks_no_hub_for_its_base(run, asked, cache, tmp_path, revision, is_here):
     folder = write_run(tmp_path / "run")

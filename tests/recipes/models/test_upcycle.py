@@ -141,6 +141,7 @@ def test_a_model_in_bfloat16_stays_in_bfloat16(dense, tmp_path):
     assert report.max_gap < SAME
 
 
+@pytest.mark.slow
 def test_what_lies_beside_the_weights_travels_along(dense, tmp_path):
     source = tmp_path / "chat"
     model, tokenizer = load(dense), AutoTokenizer.from_pretrained(dense)

@@ -93,6 +93,7 @@ def spread_after(settings):
     return max(balance(load, sum(load)).max_violation for load in loads.tolist())
 
 
+@pytest.mark.slow
 def test_either_method_spreads_tokens_and_nothing_does_not():
     torch.set_num_threads(1)
     alone = spread_after(config(balance_coefficient=0))

@@ -77,6 +77,7 @@ def test_a_merged_push_is_a_plain_checkpoint_with_its_tokenizer(run, hub, run_fo
     assert "**The merged checkpoint:** the figures are of base and adapter." in card.text
 
 
+@pytest.mark.slow
 def test_the_program_pushes_to_the_hub_that_the_environment_names_and_loads_no_torch(hub, run_folder):
     program = (
         "import atexit, sys; from doubleback.recipes.commands.cli import main; "

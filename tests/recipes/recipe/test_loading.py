@@ -215,6 +215,7 @@ def test_unknown_base_suggests_the_nearest():
         bundled_path("bundled:countdwn")
 
 
+@pytest.mark.slow
 def test_front_door_is_light():
     """--help and the validation of a recipe import neither torch nor vllm nor matplotlib."""
     code = (

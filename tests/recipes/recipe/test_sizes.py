@@ -24,6 +24,7 @@ def test_countdown_has_its_sizes_where_two_gib_are_free(name, monkeypatch):
     assert (recipe.optim.microbatch_tokens, recipe.engine.kv_cache_mib) == (8192, 256)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in shipped() if isinstance(load_recipe(name), Recipe)])
 @pytest.mark.parametrize("share", [0.3, 0.9])
 def test_sizes_fit_into_the_share(name, share, monkeypatch):

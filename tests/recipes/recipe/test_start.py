@@ -43,6 +43,7 @@ def lines(run):
     ]
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_the_newest_adapter_of_another_and_resumes_exactly(earlier, tmp_path):
     """That other run may be gone by then: what is resumed has checkpoints of its own."""
     source = shutil.copytree(earlier.path, tmp_path / "earlier")
@@ -61,6 +62,7 @@ def test_a_run_starts_from_the_newest_adapter_of_another_and_resumes_exactly(ear
     assert one == other
 
 
+@pytest.mark.slow
 def test_the_optimiser_starts_anew(earlier, tmp_path):
     run = trained(tmp_path / "run", f"lora.init={earlier.path}", "steps=1", "optim.warmup_steps=1")
     assert run.metrics().to_pylist()[1]["learner/lr"] == pytest.approx(recipe().optim.lr / 2)

@@ -83,6 +83,7 @@ def test_a_suite_in_training_is_the_suite_of_eval(four, tokenizer, tmp_path):
     assert set(found["verdicts"]) == set(expected["verdicts"])
 
 
+@pytest.mark.slow
 def test_a_run_measures_its_suites_beside_validation(four, tmp_path):
     quiet = Console(quiet=True)
     run = train(load_recipe("countdown", [*SMALL, f"eval.suites=[{four}]"]), tmp_path / "with", console=quiet)

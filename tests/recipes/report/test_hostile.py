@@ -71,6 +71,7 @@ def require_text_alone(page):
     return text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", range(0, len(TEXTS), 35))
 def test_a_run_whose_every_text_is_hostile(tmp_path, start):
     texts = TEXTS[start : start + 35]
@@ -81,6 +82,7 @@ def test_a_run_whose_every_text_is_hostile(tmp_path, start):
     assert "<b>&'\"\\u202e" in text
 
 
+@pytest.mark.slow
 def test_two_runs_and_two_evaluations_side_by_side(tmp_path):
     runs = [write_run(tmp_path / f"</title>{seed}", steps=2, texts=HTML, seed=seed) for seed in (0, 1)]
     require_text_alone(report_of(runs).decode())

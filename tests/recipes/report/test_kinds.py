@@ -32,6 +32,7 @@ def test_a_run_that_has_only_begun(tmp_path):
         assert f'id="{section.lower()}"' not in page
 
 
+@pytest.mark.slow
 def test_a_live_a_stopped_and_a_killed_run(tmp_path):
     folder = write_run(tmp_path / "run", steps=4, finished=False)
     assert "Stopped at step 3 of 4." in page_of(folder)
@@ -72,6 +73,7 @@ def test_a_run_that_samples_alone(tmp_path):
     assert '<th scope="row">of problems</th><td>7 of 8</td>' in page
 
 
+@pytest.mark.slow
 def test_a_run_with_modes_shows_each(tmp_path):
     folder = write_run(tmp_path / "run", steps=2)
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -83,6 +85,7 @@ def test_a_run_with_modes_shows_each(tmp_path):
     assert "off: 0.250 at step 1 to 0.250 at 2; on: 0.500 at step 1 to 0.500 at 2" in page
 
 
+@pytest.mark.slow
 def test_two_seeds_side_by_side(tmp_path):
     folders = [write_run(tmp_path / f"seed{seed}", steps=2, seed=seed) for seed in (0, 1)]
     page = page_of(*folders)

@@ -2,9 +2,11 @@
 
 import re
 
+import pytest
 from support.folders.written import write_run
 
 
+@pytest.mark.slow
 def test_the_page_of_a_run_has_its_figures_and_asks_nobody(run, tmp_path):
     folder = write_run(tmp_path / "first")
     code, out, err = run("report", folder)

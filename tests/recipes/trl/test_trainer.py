@@ -189,6 +189,7 @@ def test_the_random_reward_differs_within_a_group(run, tmp_path):
     assert all(line["rollout/zero_variance"] < 1 and line["learner/grad_norm"] > 0 for line in lines[1:])
 
 
+@pytest.mark.slow
 def test_refused_before_anything_is_written(run, tmp_path):
     keys = ["trainer=trl", "algorithm.routing_replay=true", "sampling.stop=[x]"]
     code, _, err = run("train", "countdown", *keys, "--out", tmp_path / "run")

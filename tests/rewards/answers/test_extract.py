@@ -236,6 +236,7 @@ PIECES = [
 PIECES += ["#### 1\n", "#### a\n", "1", "1,", "answer: ", "answer ", "not ", "1 or ", "\\", "\\text{", "\n", "７", "İ"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", PIECES)
 def test_long_input_takes_linear_time(piece):
     """Protects against patterns that backtrack and nested scans: a quadratic one takes eight times too long here."""

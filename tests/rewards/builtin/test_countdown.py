@@ -184,6 +184,7 @@ expressions = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.sampled_from(all_problems(3)), expressions)
 def test_a_wrong_answer_never_scores(problem, expression):
     numbers, target = problem.columns["numbers"], problem.columns["target"]

@@ -46,6 +46,7 @@ def reward():
         yield reward
 
 
+@pytest.mark.slow
 def test_no_hostile_case_wins_and_no_honest_one_loses(reward):
     """Each by itself: correctness, and the time and the memory of this process.
 
@@ -153,6 +154,7 @@ def test_a_style_of_the_row_goes_before_the_style_of_the_reward():
     assert MathCorrect("hash")([text] * 2, answer=["72", "73"], style=["hash", "boxed"]) == [1.0, 1.0]
 
 
+@pytest.mark.slow
 def test_every_verdict_names_its_stage_and_its_rule():
     """So that a user can argue with it."""
     judged = []

@@ -43,6 +43,7 @@ def test_the_rewards_that_come_with_doubleback_run_nothing(function):
     assert check.figures == "0 of 72 planted commands were run"
 
 
+@pytest.mark.slow
 def test_the_dry_run_has_the_check():
     assert "text is not run" in [each.name for each in dry_run(config_for("format", {}), is_about_form=True)]
 

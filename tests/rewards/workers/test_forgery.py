@@ -197,6 +197,7 @@ def test_math_is_judged_by_a_keeper_of_its_own():
         assert found.verdict == Verdict.CORRECT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sent",
     [

@@ -185,6 +185,7 @@ def test_python_files_of_the_current_folder_are_imported_by_nobody(tmp_path):
     assert len(ran) == len(set(ran) & {"sitecustomize", "usercustomize"})
 
 
+@pytest.mark.slow
 def test_a_function_of_a_module_in_the_current_folder_travels_as_it_is(tmp_path):
     """No worker looks for modules there, and needs not."""
     (tmp_path / "deeper.py").write_text("def half():\n    return 0.5\n")

@@ -185,6 +185,7 @@ def test_what_cannot_be_loaded_is_named(functions, lines):
         assert re.match(expected, line), line
 
 
+@pytest.mark.slow
 def test_a_module_that_hangs_or_crashes_while_loading_is_named(tmp_path):
     for name, code, limit, message in (
         ("hangs", "while True: pass", 1.0, "did not load within 1 s"),
@@ -263,6 +264,7 @@ def test_who_is_told_nothing_before_the_other_end_goes_ends_without_a_word(modul
     assert process.returncode == 0
 
 
+@pytest.mark.slow
 def test_a_fork_of_the_host_gets_its_own_symbolic_pool():
     program = """
 import os

@@ -132,6 +132,7 @@ def test_rewards_do_not_share_a_process():
         assert score(pool, "symbolic", "x+x", golds=[["2x"]]).value == 1.0
 
 
+@pytest.mark.slow
 def test_an_honest_reward_keeps_its_process():
     with kept(spec("careful"), SYMBOLIC, timeout_seconds=1000) as (pool, keeper):
         score(pool, "careful", "right")

@@ -97,6 +97,7 @@ def test_an_engine_is_alone_on_its_device_its_errors_have_names_and_its_death_is
     engine.close()
 
 
+@pytest.mark.slow
 def test_it_says_how_it_stands_and_stands_back():
     before, niceness = engines(), psutil.Process().nice()
     engine = start_engines(Told, SETUP, {}, None)

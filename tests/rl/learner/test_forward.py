@@ -99,6 +99,7 @@ def test_every_family_packs(tmp_path, batch, name):
     assert deviation({k: found[k] for k in b_only}, {k: expected[k] for k in b_only}) < 1e-4
 
 
+@pytest.mark.slow
 def test_logits_in_chunks(make_policy, batch):
     """32,768 words: a budget of 1 MiB, 262,144 numbers in float32, is 8 rows a chunk."""
 

@@ -78,6 +78,7 @@ def test_update_follows_the_reference(make_policy, double_base, algorithm):
     assert deviation(gradients(learner), by_hand.gradients()) < 2e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", [None, "gspo", "gspo_token", "cispo", "sapo"])
 def test_later_updates_of_a_batch_keep_the_first_passes_logprobs_as_old(make_policy, double_base, preset):
     algorithm = AlgorithmConfig(preset=preset, updates_per_batch=3, kl_coef=0.05)

@@ -74,6 +74,7 @@ def trained(model, algorithm, gradients=None):
 CASES = [("default", 1, 1), ("default", 2, 1), ("default", 4, 3), *((name, 4, 2) for name in ALGORITHMS)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "num_shards", "num_workers"), CASES)
 def test_who_computes_the_shards_changes_no_bit(make_policy, name, num_shards, num_workers):
     algorithm = ALGORITHMS[name]

@@ -176,6 +176,7 @@ def seconds():
     return sum(it.ru_utime + it.ru_stime for it in used)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", NAMED, ids=lambda attack: attack.__name__)
 def test_a_hostile_folder_is_named_and_runs_nothing(attack, model, mark):
     attack(model, mark)

@@ -100,6 +100,7 @@ def test_it_stands_back_and_has_its_share_of_threads(remote):
     assert remote.call("threads").result() == (torch.get_num_threads() if remote.node == "this machine" else 1)
 
 
+@pytest.mark.slow
 def test_what_is_under_way_and_what_comes_later_has_died_with_it(doomed):
     under_way, waiting = doomed.call("end", signal.SIGKILL), doomed.call("add", 1)
     with pytest.raises(DeadRemoteError, match=r"its process .*has ended"):

@@ -53,6 +53,7 @@ def loop(make_policy, tmp_path):
     return lambda name="run", **settings: Loop(make_policy(b_std=0.0), tmp_path / name, **settings)
 
 
+@pytest.mark.slow
 def test_the_best_checkpoint_is_never_deleted(loop):
     run = loop(checkpoint=BEST, last_step=8, evaluate=measured(0.2, 0.7, math.nan, 0.7))
     run.train(run.journal.steps())
@@ -62,6 +63,7 @@ def test_the_best_checkpoint_is_never_deleted(loop):
     assert run.run.checkpoint_steps() == [4]  # what was the best before is not kept for ever
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rollout", [{}, {"ahead": True}])
 def test_patience_ends_a_run_at_the_same_step_across_a_resume(loop, rollout):
     """Best at step 4; undefined at 6 and equal at 8 are no improvements: the run ends there, of 20 steps."""

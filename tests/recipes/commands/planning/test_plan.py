@@ -9,6 +9,7 @@ import pytest
 from support.commands import errors
 
 
+@pytest.mark.slow
 def test_a_plan_says_what_it_assumes_what_a_step_takes_and_how_far_off_it_has_been():
     # A program of its own: how wide a terminal is, is the affair of all that a process has shown before.
     asked = ["check", "gsm8k", "model=qwen3-30b-a3b", "rollout.max_lag=1", "--plan", "--mean-tokens", "400"]

@@ -62,6 +62,7 @@ def test_a_run_is_graded_again_with_the_columns_of_its_problems(run, trained, tm
     assert (found["num_problems"], found["n"]) == (9, 4)  # three problems in each of three steps
 
 
+@pytest.mark.slow
 def test_one_step_is_graded_again_and_what_comes_out_goes_in(run, trained, tmp_path):
     reward = f"{tmp_path}/mine.py:has_parity"
     code, text, err = run("score", trained / "rollouts" / "step-00002.jsonl.gz", "--reward", reward)

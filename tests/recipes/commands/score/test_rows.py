@@ -3,6 +3,7 @@
 import json
 
 import datasets
+import pytest
 from support.commands import errors
 
 
@@ -25,6 +26,7 @@ def test_bad_rows_are_left_out_when_told_and_counted(run, tmp_path):
     assert [line["answer"] for line in scored(tmp_path / "rows.scored.jsonl")] == ["1", "3"]
 
 
+@pytest.mark.slow
 def test_columns_of_a_table_are_graded(run, tmp_path):
     (tmp_path / "rows.csv").write_text('completion,answer\n\\boxed{72},72\n"a, b",3\n', encoding="utf-8")
     code, _, err = run("score", tmp_path / "rows.csv")

@@ -173,6 +173,7 @@ def test_check_passes_the_built_in_judge(run):
     assert "600 of 600 graded correct" in text
 
 
+@pytest.mark.slow
 def test_check_of_a_form_asks_nothing_about_right_and_wrong(run):
     code, text, _ = run("check", "--reward", "boxed_format")
     assert (code, len(marks(text))) == (0, 4)
@@ -203,6 +204,7 @@ def crashes(completions, **columns):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("function", "arguments", "failing", "shown"),
     [

@@ -140,6 +140,7 @@ def trained(out, *overrides, resume=False):
     return train(recipe("lora.init=null", *overrides), out, resume=resume, console=Console(quiet=True))
 
 
+@pytest.mark.slow
 def test_a_run_learns_what_it_is_given_and_resumes_exactly(tmp_path):
     whole = trained(tmp_path / "whole", "steps=3")
     part = trained(tmp_path / "part", "steps=2")
@@ -152,6 +153,7 @@ def test_a_run_learns_what_it_is_given_and_resumes_exactly(tmp_path):
     assert {row["adapter_hash"] for row in rows} == {"given"}
 
 
+@pytest.mark.slow
 def test_other_completions_on_resume_are_refused(tmp_path, problems):
     path = tmp_path / "given.jsonl"
     source = file_of(path, {"problem": problems[0].id, "completion": "<think> yes"})

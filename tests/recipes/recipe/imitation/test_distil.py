@@ -64,6 +64,7 @@ def whole(teacher, tmp_path_factory):
     return distilled(tmp_path_factory.mktemp("distilled") / "run", *overrides, "rollout.prompts_per_step=32")
 
 
+@pytest.mark.slow
 def test_the_rollouts_hold_what_the_teacher_says_of_each_token(whole, teacher):
     """One by one, by PEFT's own forward pass."""
     model = restore(load_base(ModelSource(COUNTDOWN, "float32", 256)), newest_adapter(teacher))
@@ -84,6 +85,7 @@ def test_the_student_nears_its_teacher(whole):
     assert sum(distances[-2:]) / 2 < 0.7 * distances[0]
 
 
+@pytest.mark.slow
 def test_a_run_resumes_exactly_though_the_teachers_run_has_gone_on(whole, teacher, tmp_path):
     ended = shutil.copytree(whole.path, tmp_path / "run")
     shutil.rmtree(ended / "checkpoints" / "step-00004")
@@ -93,6 +95,7 @@ def test_a_run_resumes_exactly_though_the_teachers_run_has_gone_on(whole, teache
     assert resumed.rollouts(4).to_pylist() == whole.rollouts(4).to_pylist()
 
 
+@pytest.mark.slow
 def test_a_dense_student_of_less_than_half_the_size_learns_from_a_mixture(teacher, tmp_path):
     """`doubleback pretrain countdown model.dense_size=384` makes such a one; here before its first step."""
     config = CountdownPretrainConfig(model=ModelShape(dense_size=384))

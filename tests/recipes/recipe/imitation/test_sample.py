@@ -41,6 +41,7 @@ def whole(tmp_path_factory):
     return sampled(tmp_path_factory.mktemp("sampled") / "run")
 
 
+@pytest.mark.slow
 def test_what_is_kept_is_what_the_rule_keeps_of_all_samples_and_says_where_it_is_from(whole):
     lines = complete_lines(whole.path / "samples.jsonl")
     assert [line["sample"] for line in lines] == [0, 1, 2, 3] * 12
@@ -57,6 +58,7 @@ def test_what_is_kept_is_what_the_rule_keeps_of_all_samples_and_says_where_it_is
     assert counts["tokens"] == sum(line["tokens"] for line in lines)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_cut_off_ends_in_the_same_bytes(whole, tmp_path):
     """It was killed in a line of samples.jsonl, after others had been written in another order."""
     run = copy_of(whole, tmp_path)
@@ -69,6 +71,7 @@ def test_a_run_that_was_cut_off_ends_in_the_same_bytes(whole, tmp_path):
     assert written(run) == written(whole)
 
 
+@pytest.mark.slow
 def test_a_finished_run_takes_another_rule_without_sampling(whole, tmp_path, monkeypatch):
     run = copy_of(whole, tmp_path)
     samples = (run.path / "samples.jsonl").read_bytes()
@@ -79,6 +82,7 @@ def test_a_finished_run_takes_another_rule_without_sampling(whole, tmp_path, mon
     assert (run.path / "samples.jsonl").read_bytes() == samples
 
 
+@pytest.mark.slow
 def test_what_was_kept_is_learned_from(whole, tmp_path):
     small = ["steps=1", "rollout.prompts_per_step=2", "eval.n=1", "eval.k=[1]", "eval.test_problems=1"]
     small += ["eval.validation_problems=1", "eval.validation_n=1", "engine.name=transformers", "sync.num_canaries=1"]
@@ -92,6 +96,7 @@ def test_what_was_kept_is_learned_from(whole, tmp_path):
     (whole.path / "later").unlink()
 
 
+@pytest.mark.slow
 def test_an_adapter_is_sampled_from_and_another_in_its_place_is_refused(whole, tmp_path):
     small = ["steps=1", "rollout.prompts_per_step=2", "sampling.group_size=2", "eval.n=1", "eval.k=[1]"]
     small += ["eval.test_problems=1", "eval.validation_problems=1", "eval.validation_n=1", "sync.num_canaries=1"]
@@ -109,6 +114,7 @@ def test_an_adapter_is_sampled_from_and_another_in_its_place_is_refused(whole, t
         sampled(run.path, init, "harvest.problems=2", resume=True)
 
 
+@pytest.mark.slow
 def test_a_harvest_of_nothing_stops_and_keeps_the_samples(tmp_path):
     with pytest.raises(RunError, match=r"no sample is worth imitating \(8 cut off|wrong"):
         sampled(tmp_path / "run", "harvest.problems=2", "sampling.max_tokens=2")

@@ -47,6 +47,7 @@ def trained(tmp_path_factory):
     return trained_into(tmp_path_factory.mktemp("runs") / "whole").path
 
 
+@pytest.mark.slow
 def test_a_step_holds_both_tasks_by_weight_each_with_its_reward_and_length(trained):
     rows = complete_lines(trained / "rollouts" / "step-00001.jsonl.gz")
     found = {name: [row for row in rows if row["problem"].startswith(f"{name}/")] for name in ("chain_sum", "numbers")}

@@ -32,6 +32,7 @@ def trained(tmp_path_factory):
     return trained_to(2, tmp_path_factory.mktemp("runs") / "whole").path
 
 
+@pytest.mark.slow
 def test_a_step_is_half_of_each_mode_and_each_has_its_length_and_its_figures(trained):
     rows = complete_lines(trained / "rollouts" / "step-00001.jsonl.gz")
     names = [row["problem"].split("/")[0] for row in rows]
@@ -61,6 +62,7 @@ def test_modes_are_measured_apart_and_together_on_the_same_samples(trained):
         assert last[f"eval/{suite}/obeys_thinking"] == found[f"{suite}-step-00002"]["obeys_thinking"]["value"]
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_the_uninterrupted_one(trained, tmp_path):
     def interrupt(step, metrics):
         if step == 2:
@@ -78,6 +80,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(trained, tmp_path):
     assert lines[0] == lines[1]
 
 
+@pytest.mark.slow
 def test_eval_measures_every_mode_of_a_run_and_says_what_thinking_costs(run, trained, tmp_path):
     asked = ["--suite", "countdown", "--limit", "2", "--n", "2", "--engine", "transformers", "--temperature", "1"]
     code, text, err = run("eval", trained, *asked, "--out", tmp_path / "both")

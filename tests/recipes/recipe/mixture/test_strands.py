@@ -72,6 +72,7 @@ def test_every_mode_has_every_problem_as_it_puts_it_and_a_judge_of_its_own():
         assert [it.id.split("/")[0] for it in suite.problems] == ["on"] * 4 + ["off"] * 4
 
 
+@pytest.mark.slow
 def test_a_chat_model_is_switched_by_its_template(text_model, questions):
     """The same prompt in both modes: what differs is what Qwen3's template does with enable_thinking."""
     task = {"name": "math", "train": str(questions), "question": "question", "answer": "answer", "gold_form": "hash"}

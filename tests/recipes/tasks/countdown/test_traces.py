@@ -153,6 +153,7 @@ def test_a_budget_too_small_for_one_try_is_refused():
         make_trace(PROBLEM, TraceType.GUESS, random.Random(0), budget=23)
 
 
+@pytest.mark.slow
 @given(all_sizes, seeds)
 def test_a_search_goes_back_and_ends_right_or_with_the_try_before(problem, seed):
     right = search_trace(search, problem, random.Random(seed))

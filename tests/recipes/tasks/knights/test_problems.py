@@ -51,6 +51,7 @@ def test_problems_are_distinct_whatever_the_names_and_have_one_solution(num_peop
             assert make_problem(rename(said, order)) == problem
 
 
+@pytest.mark.slow
 def test_three_people_make_598_problems_by_brute_force_too():
     options = [sayable(person, "ABC") for person in "ABC"]
     solvable = [said for said in product(*options) if num_solutions(said) == 1]

@@ -58,6 +58,7 @@ def test_check_grades_the_golds(run, recipe):
     assert "0 can be matched as text only" in text
 
 
+@pytest.mark.slow
 def test_a_recipe_without_a_format_component_ends_with_table_and_picture(run, recipe, tmp_path):
     code, text, err = run(
         "train", recipe(), *SMALL, "reward.components={math: 1.0, boxed_format: 0.1}", "--out", tmp_path / "run"
@@ -67,6 +68,7 @@ def test_a_recipe_without_a_format_component_ends_with_table_and_picture(run, re
     assert (tmp_path / "run" / "learning_curve.png").exists()
 
 
+@pytest.mark.slow
 def test_training_runs_end_to_end(run, recipe, tmp_path):
     code, _, err = run("train", recipe(), *SMALL, "--out", tmp_path / "run")
     assert code == 0, err
@@ -96,6 +98,7 @@ def test_a_reward_that_accepts_no_gold_is_not_trained_on(run, recipe):
     assert errors(err)[-1].endswith("task.drop_unscorable=true leaves no problem for train and validation and test")
 
 
+@pytest.mark.slow
 def test_it_is_dropped_if_the_recipe_says_so_and_listed(run, recipe, tmp_path):
     path = recipe([*(row(*numbers) for numbers in NUMBERS), UNREADABLE], drop_unscorable=True)
     code, text, _ = run("check", path, *SMALL)
@@ -166,6 +169,7 @@ def test_rewards_in_workers_serve_a_run_with_vllm_in_its_process(run, recipe, tm
     assert line["rollout/unusable"] == 0
 
 
+@pytest.mark.slow
 def test_a_reward_that_fails_too_often_stops_the_run(run, recipe, tmp_path):
     """The golds are fine; what the policy writes is not."""
     (tmp_path / "moody.py").write_text(

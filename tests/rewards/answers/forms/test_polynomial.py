@@ -59,6 +59,7 @@ def test_arithmetic_on_numbers(text, value):
     assert constant(text) == value
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(-9, 9), min_size=1, max_size=6), st.integers(-9, 9))
 def test_a_polynomial_and_its_terms_in_another_order(coefficients, factor):
     terms = [f"({coefficient})x^{{{power}}}" for power, coefficient in enumerate(coefficients, 1)]

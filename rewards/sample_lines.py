@@ -22,6 +22,13 @@ from doubleback.rewards.types import Completion, ConfigError, Problem, Score, Ve
 PROBLEMS = "problems.jsonl"
 ROLLOUTS = "rollouts"
 """Folder of a run: a file of sample lines for each step."""
+OF_SAMPLES = frozenset(
+    (
+        *("token_ids", "completion_ids", "sampler_logprobs", "teacher_logprobs", "log_ratios", "gap"),
+        *("advantage", "truncated", "step", "format_ok", "seconds"),
+    )
+)
+"""Keys of a sample that a line may lack. A column of that name says nothing of the sample: it is the data's own."""
 Line = Mapping[str, Any]
 
 
@@ -112,6 +119,10 @@ def read_problems(folder: Path) -> dict[str, Problem]:
 
 
 def with_columns(lines: Sequence[dict[str, Any]], problems: Iterable[Problem]) -> list[dict[str, Any]]:
-    """The lines, each with the prompt and the columns of its problem where they are known and no key of its own."""
-    known = {problem.id: {**problem.columns, "prompt": problem.prompt} for problem in problems}
+    """The lines, each with the prompt and the columns of its problem where they are known and no key of a sample."""
+    known = {problem.id: {**_own_columns(problem), "prompt": problem.prompt} for problem in problems}
     return [known.get(line["problem"], {}) | line for line in lines]
+
+
+def _own_columns(problem: Problem) -> dict[str, Any]:
+    return {key: value for key, value in problem.columns.items() if key not in OF_SAMPLES}

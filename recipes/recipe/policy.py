@@ -164,6 +164,7 @@ def _local_engine(policy: Policy, asked: Prompted, sampling: Sampling, seed: int
     from doubleback.recipes.models.configuration import configuration
     from doubleback.rl.config import OptimConfig
     from doubleback.rl.engines.create import create_engine
+    from doubleback.rl.engines.engine import encode_prompt
     from doubleback.rl.free_memory import free_memory
     from doubleback.rl.learner.learner import Learner
     from doubleback.rl.memory import sampling_cache
@@ -174,7 +175,7 @@ def _local_engine(policy: Policy, asked: Prompted, sampling: Sampling, seed: int
 
     path = bundled_path(policy.model)
     tokenizer = load_tokenizer(path)
-    longest = max(len(tokenizer(problem.prompt)["input_ids"]) for problem in asked.problems)
+    longest = max(len(encode_prompt(problem, tokenizer)) for problem in asked.problems)
     length = longest + max(sampling.max_tokens, CANARY_TOKENS)
     model = ModelSource(path, policy.dtype, length, policy.head_dtype)
     needs_base = policy.adapter is not None or engine_row(policy.engine.name).needs_base

@@ -157,7 +157,9 @@ def _tick_decades(axis: Any) -> None:
     decades = math.log10(high / low)
     subs = range(1, 10) if decades < 1 else (1, 2, 5) if decades < 2 else (1,)
     axis.yaxis.set_major_locator(LogLocator(subs=subs, numticks=7))
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0e}"))
+    # What lies within a decade may differ in the second digit alone.
+    form = "{:.1e}" if decades < 1 else "{:.0e}"
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: form.format(value)))
     axis.yaxis.set_minor_locator(NullLocator())
 
 

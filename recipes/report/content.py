@@ -45,6 +45,16 @@ class RunContent:
         return [line for line in self.lines if line["step"] > 0]
 
     @property
+    def is_given(self) -> bool:
+        """Whether what it learned from was given, and no engine sampled it."""
+        return bool(self.recipe["kind"] == "sft")
+
+    @property
+    def source(self) -> str:
+        """How what it learned from came to be."""
+        return "given" if self.is_given else "sampled"
+
+    @property
     def suites(self) -> list[str]:
         """Names of what was measured."""
         return list(dict.fromkeys(item["suite"] for item in self.summaries))

@@ -22,6 +22,8 @@ from doubleback.rewards.visible import visible
 from doubleback.rl.run.names import EVALUATIONS, METRICS, SAMPLES_END, evaluation_name
 from doubleback.rl.run.state import stored_recipe
 
+LONGEST_TITLE, MOST_OF_PROMPT = 60, 240
+"""Characters of a prompt that is a title, and of the end of one that is not."""
 CURVE, TIMELINE = "learning_curve.png", "timeline.png"
 
 
@@ -61,13 +63,17 @@ def sample_pair(
     """
     pairs = list(zip(before, after, strict=True))
     first, second = next((pair for pair in pairs if _is_telling(*pair, measure)), pairs[0])
-    text = Text()
+    prompt, text = str(first["prompt"]), Text()
+    is_title = len(prompt) <= LONGEST_TITLE and "\n" not in prompt
+    if not is_title:  # a chat template begins all prompts alike; the question stands at their end
+        cut = prompt if len(prompt) <= MOST_OF_PROMPT else f"... {prompt[-MOST_OF_PROMPT:]}"
+        text.append(f"{visible(cut)}\n", style="dim")
     for label, sample in (("before", first), ("after", second)):
         text.append(f"{label}  ", style="bold")
         text.append(f"{sample['verdict']}\n", style="green" if sample["verdict"] == Verdict.CORRECT else "red")
         text.append(f"{visible(sample['completion'])}\n")
     text.rstrip()
-    return panel(text, f"problem {first['prompt']}")
+    return panel(text, f"problem {prompt if is_title else first['problem']}")
 
 
 def _is_telling(before: dict[str, Any], after: dict[str, Any], measure: Measure | None) -> bool:

@@ -20,7 +20,6 @@ PHASES = {
 }
 SMALL = 0.01
 """Share of the time from which a phase is drawn; the table has all."""
-SPEEDS = {"speed/rollout_tokens_per_s": "sampling", "speed/update_tokens_per_s": "update"}
 NONE = "no training step is written down yet."
 
 
@@ -29,7 +28,9 @@ def costs(runs: Sequence[RunContent]) -> Section:
     if not any(run.trained for run in runs):
         return Section("costs", "Time and tokens", [], NONE)
     charts = [chart for run in runs if (chart := _phases(run, len(runs) > 1)) is not None]
-    charts += metric_charts(runs, "Speed", SPEEDS, Axes(of="tokens a second", limits=(0, None), form="{:,.0f}"))
+    sampled = {} if all(run.is_given for run in runs) else {"speed/rollout_tokens_per_s": "sampling"}
+    speeds = {**sampled, "speed/update_tokens_per_s": "update"}
+    charts += metric_charts(runs, "Speed", speeds, Axes(of="tokens a second", limits=(0, None), form="{:,.0f}"))
     blocks: list[Block] = [Charts(charts), *(_table(run, len(runs) > 1) for run in runs if run.trained)]
     return Section("costs", "Time and tokens", blocks)
 
@@ -54,8 +55,10 @@ def _table(run: RunContent, is_named: bool) -> Table:
         if seconds > 0:
             rows.append((label, duration(seconds), f"{seconds / whole:.1%}", f"{seconds / len(run.trained):.2f} s"))
     rows.append(("all of the steps", duration(whole), "100.0%", f"{whole / len(run.trained):.2f} s"))
-    sampled, learned = run.total("rollout/tokens"), run.total("learner/tokens")
-    note = f"{count(sampled)} tokens were sampled to learn from, {count(learned)} went through forward and backward. "
+    taken, learned = run.total("rollout/tokens"), run.total("learner/tokens")
+    note = (
+        f"{count(taken)} tokens were {run.source} to learn from, {count(learned)} went through forward and backward. "
+    )
     note += "Of a run that samples ahead, phases run beside one another, and their sum is more than the whole. "
     note += "Start, evaluations and checkpoints come on top."
     if words := in_words(bars(run.lines)):

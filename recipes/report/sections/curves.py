@@ -79,12 +79,16 @@ def _pass_rates(runs: Sequence[RunContent]) -> Iterator[Chart | None]:
     if len(runs) == 1:
         run = runs[0]
         lines = [pass_rate_line(run, suite, f"{suite} pass@1") for suite in reversed(run.suites) if "-" not in suite]
-        yield line_chart("Pass rate", [*lines, run.line("verdict/correct", "training rollouts")], SHARE)
+        yield line_chart("Pass rate", [*lines, run.line("verdict/correct", _learned_from(run))], SHARE)
         return
     for suite in dict.fromkeys(suite for run in runs for suite in run.suites):
         lines = [pass_rate_line(run, suite, run.label) for run in runs]
         yield line_chart(f"pass@1 on {suite} problems", lines, SHARE)
     yield from metric_charts(runs, "Training rollouts", {"verdict/correct": "share correct"}, SHARE)
+
+
+def _learned_from(run: RunContent) -> str:
+    return "demonstrations" if run.is_given else "training rollouts"
 
 
 def _reward(run: RunContent) -> Line:
@@ -118,7 +122,7 @@ def _estimates(runs: Sequence[RunContent]) -> Iterator[Chart | None]:
         estimate_line(run, suite, "mean_tokens", f"{suite} problems" if len(runs) == 1 else run.label) for run in runs
     ]
     if len(runs) == 1:
-        lengths.append(runs[0].line("rollout/mean_tokens", "training rollouts"))
+        lengths.append(runs[0].line("rollout/mean_tokens", _learned_from(runs[0])))
     yield line_chart("Length", lengths, Axes(of="tokens a completion", limits=(0, None), form="{:.1f}"))
 
 

@@ -105,7 +105,9 @@ def cost_cards(run: RunContent) -> list[Card]:
     return [
         Card("training took", duration(seconds), steps),
         Card(
-            "tokens sampled to learn from", count(tokens), f"{count(tokens / max(seconds, 1e-9))} a second of training"
+            f"tokens {run.source} to learn from",
+            count(tokens),
+            f"{count(tokens / max(seconds, 1e-9))} a second of training",
         ),
     ]
 
@@ -154,7 +156,7 @@ def _several(runs: Sequence[RunContent]) -> list[Block]:
         ("state", *(f"{run.state.word}, step {run.state.step} of {run.state.steps}" for run in runs)),
         *_measured_of_several(runs),
         ("training took", *(duration(run.total("seconds/step")) for run in runs)),
-        ("tokens sampled to learn from", *(count(run.total("rollout/tokens")) for run in runs)),
+        ("tokens to learn from", *(count(run.total("rollout/tokens")) for run in runs)),
         ("machine", *(", ".join(machine_of(run)) or "-" for run in runs)),
     ]
     blocks: list[Block] = [Table("The runs", ("", *(run.label for run in runs)), rows, note=INTERVALS)]

@@ -65,7 +65,9 @@ def _restarts(run: RunContent) -> Iterator[Finding]:
 
 
 def _undefined(run: RunContent) -> Iterator[Finding]:
-    for metric in ("learner/loss", "learner/grad_norm", "reward/mean", "gap/mean_abs", "sync/mean_abs"):
+    # Of completions that were given there is no engine that the trainer could be apart from.
+    sampled = () if run.is_given else ("gap/mean_abs",)
+    for metric in ("learner/loss", "learner/grad_norm", "reward/mean", *sampled, "sync/mean_abs"):
         undefined = [line for line in run.trained if metric in line and line[metric] is None]
         steps = [line["step"] for line in undefined if not (metric.startswith("sync/") and is_kept(line))]
         if steps:
@@ -96,6 +98,8 @@ def _cut_off(run: RunContent) -> Iterator[Finding]:
 
 
 def _flat(run: RunContent) -> Iterator[Finding]:
+    if run.recipe["kind"] != "rl":  # a demonstration and a teacher teach without any spread
+        return
     share = _mean(run, "rollout/zero_variance")
     if share >= MANY_FLAT:
         text = f"In {share:.0%} of the groups of the newest steps all rewards are equal: they teach nothing."

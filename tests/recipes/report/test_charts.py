@@ -72,3 +72,13 @@ def test_a_long_run_is_thinned_and_says_so():
     assert len(str(chart.picture)) < 30_000
     assert spread(5, 3) == [0, 2, 4]
     assert spread(3, 5) == [0, 1, 2]
+
+
+def test_ticks_within_a_decade_tell_the_second_digit():
+    """Those of several decades name decades alone."""
+    near = str(line_chart("gap", [Line("gap", [0, 1, 2], [2.0e-6, 3.1e-6, 5.2e-6])], Axes(is_log=True)).picture)
+    labels = re.findall(r">([\d.]+e-\d+)<", near)
+    assert len(labels) == len(set(labels)) >= 2
+    assert all("." in label for label in labels)
+    far = str(line_chart("gap", [Line("gap", [0, 1, 2], [1e-7, 1e-5, 1e-3])], Axes(is_log=True)).picture)
+    assert "1e-05" in re.findall(r">([\d.]+e-\d+)<", far)

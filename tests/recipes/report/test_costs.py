@@ -15,7 +15,7 @@ def test_the_report_says_who_waited_for_whom():
         | {"seconds/step": 8.0, "seconds/began_at": 8.0 * step, "seconds/sampled_at": 8.0 * step - 6}
         for step in (1, 2)
     ]
-    section = costs([RunContent("a run", Path("run"), {}, None, lines, [], {}, {})])
+    section = costs([RunContent("a run", Path("run"), {"kind": "rl"}, None, lines, [], {}, {})])
     (table,) = [block for block in section.blocks if block.kind == "table"]
     assert ("waiting for a batch", "4 s", "25.0%", "2.00 s") in [tuple(row) for row in table.rows]
     assert (

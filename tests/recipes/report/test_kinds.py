@@ -33,6 +33,20 @@ def test_a_run_that_has_only_begun(tmp_path):
 
 
 @pytest.mark.slow
+def test_what_was_given_is_not_called_sampled(tmp_path):
+    folder = write_run(tmp_path / "run", steps=2)
+    words = ("tokens sampled to learn from", "training rollouts", "tokens were sampled to learn from", "sampling")
+    page = page_of(folder)
+    assert all(word in page.partition('id="settings"')[0] for word in words)
+    recipe = (folder / "recipe.yaml").read_text(encoding="utf-8")
+    (folder / "recipe.yaml").write_text(recipe.replace("kind: rl", "kind: sft"), encoding="utf-8")
+    page = page_of(folder).partition('id="settings"')[0]
+    assert [word for word in words[:3] if word in page] == []
+    assert "tokens given to learn from" in page
+    assert "demonstrations" in page
+
+
+@pytest.mark.slow
 def test_a_live_a_stopped_and_a_killed_run(tmp_path):
     folder = write_run(tmp_path / "run", steps=4, finished=False)
     assert "Stopped at step 3 of 4." in page_of(folder)

@@ -35,6 +35,22 @@ def found(folder, change=None, environment=None):
     return {(item.level, item.title): item.text for item in section.blocks[0].findings}
 
 
+@pytest.mark.parametrize(
+    ("kind", "is_flat", "is_apart"), [("rl", True, True), ("distil", False, True), ("sft", False, False)]
+)
+def test_what_is_so_by_the_kind_of_a_run_does_not_stand_out(folder, kind, is_flat, is_apart):
+    """What is given has no engine to be apart from; a demonstration and a teacher teach without any spread."""
+    recipe = (folder / "recipe.yaml").read_text(encoding="utf-8")
+    (folder / "recipe.yaml").write_text(recipe.replace("kind: rl", f"kind: {kind}"), encoding="utf-8")
+    try:
+        titles = {
+            title for _, title in found(folder, lambda step: {"rollout/zero_variance": 1.0, "gap/mean_abs": None})
+        }
+    finally:
+        (folder / "recipe.yaml").write_text(recipe, encoding="utf-8")
+    assert ("Most groups are flat" in titles, "gap/mean_abs is undefined" in titles) == (is_flat, is_apart)
+
+
 def test_nothing_stands_out_in_a_healthy_run(folder):
     assert list(found(folder)) == [("fine", "Nothing stood out")]
 

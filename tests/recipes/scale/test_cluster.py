@@ -10,10 +10,11 @@ import pytest
 from support.commands import SMALL_COUNTDOWN, call, errors
 from support.processes import below, kill, wait_for_end
 
+from doubleback.recipes.recipe.scale.site import Keeper
 from doubleback.rl.engines.fleet.fleet import _Call
 from doubleback.rl.learner.gradient.workers import Workers
 from doubleback.rl.remote.address import ADDRESS
-from doubleback.rl.remote.cluster import LOOPBACK, QUIET, START_ATTEMPTS, _token
+from doubleback.rl.remote.cluster import LOOPBACK, QUIET, START_ATTEMPTS, Share, _token, open_cluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -177,3 +178,13 @@ def test_what_the_cluster_cannot_give_is_a_line(nodes, tmp_path, run):
     assert code == 2
     (line,) = errors(err)
     assert line.startswith("error: scale.gpus=3: the cluster has 0 that can be given, on 2 nodes: ")
+
+
+def test_the_trainers_place_is_on_its_own_machine(nodes):
+    with open_cluster() as cluster:
+        (here,) = [node.name for node in cluster.nodes() if node.is_here]
+        places = cluster.reserve([Share(2), Share(2)], is_first_here=True)
+        started = [places.start(place, "the place", Keeper, ()) for place in range(2)]
+        for remote in started:
+            remote.started.result()
+        assert [remote.node == here for remote in started] == [True, False]

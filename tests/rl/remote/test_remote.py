@@ -2,17 +2,17 @@
 
 import os
 import signal
-from contextlib import ExitStack
 from threading import Event
 
 import psutil
 import pytest
 import torch
 from support.processes import below, wait_for_end, wait_until
+from support.remote.clusters import own_cluster
 from support.remote.hosted import Hosted
 
 from doubleback.rewards.types import ConfigError
-from doubleback.rl.remote.cluster import Share, open_cluster
+from doubleback.rl.remote.cluster import Share
 from doubleback.rl.remote.process import ProcessRemote
 from doubleback.rl.remote.remote import DeadRemoteError
 
@@ -20,13 +20,7 @@ from doubleback.rl.remote.remote import DeadRemoteError
 @pytest.fixture(scope="module")
 def cluster():
     before, handlers = below(os.getpid()), [signal.getsignal(it) for it in (signal.SIGINT, signal.SIGTERM)]
-    with ExitStack() as stack:
-        try:
-            opened = stack.enter_context(open_cluster(cpus=2, gpus=0))
-        except ConfigError as error:  # Ray waits half a minute for its own server, and a busy machine takes longer
-            if "GCS" not in str(error):
-                raise
-            pytest.skip(f"Ray did not start here: {error}")
+    with own_cluster(2) as opened:
         assert [signal.getsignal(it) for it in (signal.SIGINT, signal.SIGTERM)] == handlers
         yield opened
         assert not [pid for pid in below(os.getpid()) - before if is_exposed(pid)]

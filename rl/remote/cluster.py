@@ -27,9 +27,14 @@ from doubleback.rewards.types import ConfigError, first_line
 from doubleback.rl.remote.actor import ActorRemote, Host
 from doubleback.rl.remote.address import running_cluster
 
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "5", "RAY_DEDUP_LOGS": "0"}
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "5",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_ENABLE_AUTO_CONNECT": "0",
+}
 """Variables of every cluster: nothing is reported to anybody; workers stand back behind the trainer, a third as far as
-Ray lets them."""
+Ray lets them; and a thread that asks Ray for something after the cluster was left starts none of its own."""
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """What has Ray listen on 127.0.0.1 instead of on every interface. It is named after where that is the default."""
 STORE_BYTES = 256 << 20

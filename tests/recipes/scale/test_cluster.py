@@ -15,6 +15,7 @@ from doubleback.rl.engines.fleet.fleet import _Call
 from doubleback.rl.learner.gradient.workers import Workers
 from doubleback.rl.remote.address import ADDRESS
 from doubleback.rl.remote.cluster import LOOPBACK, QUIET, START_ATTEMPTS, Share, _token, open_cluster
+from doubleback.rl.remote.remote import DeadRemoteError
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -180,7 +181,7 @@ def test_what_the_cluster_cannot_give_is_a_line(nodes, tmp_path, run):
     assert line.startswith("error: scale.gpus=3: the cluster has 0 that can be given, on 2 nodes: ")
 
 
-def test_the_trainers_place_is_on_its_own_machine(nodes):
+def test_the_trainers_place_is_on_its_own_machine_and_who_asks_late_starts_no_cluster(nodes):
     with open_cluster() as cluster:
         (here,) = [node.name for node in cluster.nodes() if node.is_here]
         places = cluster.reserve([Share(2), Share(2)], is_first_here=True)
@@ -188,3 +189,6 @@ def test_the_trainers_place_is_on_its_own_machine(nodes):
         for remote in started:
             remote.started.result()
         assert [remote.node == here for remote in started] == [True, False]
+    with pytest.raises(DeadRemoteError):  # a thread that asks late: Ray would start a cluster for it
+        started[0]._call("device", (), None)
+    assert not started[0]._ray.is_initialized()

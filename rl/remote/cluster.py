@@ -157,6 +157,7 @@ def open_cluster(cpus: float | None = None, gpus: float | None = None) -> Iterat
     if find_spec("ray") is None:
         raise ConfigError("scale: needs ray, which is not installed; pip install 'doubleback[scale]'")
     running = running_cluster()
+    _require_token_is_read(running)
     path = {"PYTHONPATH": os.pathsep.join(sys.path)}  # what can be imported here can be there
     with _environment({**QUIET, **({} if running else {**LOOPBACK, **_token(), **path})}):
         import ray
@@ -199,6 +200,15 @@ def _own_signals() -> Iterator[None]:
         if current_thread() is main_thread():
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _require_token_is_read(running: str | None) -> None:
+    """ConfigError where a cluster would be started with a token that this process cannot have: ray reads it once."""
+    if not running and "ray" in sys.modules and "RAY_AUTH_MODE" not in os.environ and not _token.cache_info().currsize:
+        raise ConfigError(
+            "scale: ray was imported before, without a token, and this process can start no cluster any more; import "
+            "it later, or set RAY_AUTH_MODE and RAY_AUTH_TOKEN_PATH before"
+        )
 
 
 @cache

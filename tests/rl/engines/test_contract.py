@@ -66,7 +66,7 @@ class Setup:
         lora.load(self.learner.model, tensors)
 
 
-@pytest.fixture(scope="module", params=["transformers", "vllm", PROCESS, POOL, CLUSTER])
+@pytest.fixture(scope="module", params=[CLUSTER, "transformers", "vllm", PROCESS, POOL])
 def setup(request, tiny_model_folder):
     with own_cluster(2) if request.param == CLUSTER else nullcontext() as cluster:
         made = Setup(request.param, str(tiny_model_folder), cluster=cluster)

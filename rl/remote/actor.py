@@ -123,6 +123,8 @@ class ActorRemote:
     def _named(self) -> Iterator[None]:
         """DeadRemoteError for whatever Ray has to say of an actor that does not answer."""
         errors = self._ray.exceptions
+        if not self._ray.is_initialized():
+            raise DeadRemoteError("its cluster was left")
         try:
             yield
         except errors.ActorUnavailableError:

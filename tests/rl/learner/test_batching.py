@@ -182,7 +182,6 @@ def test_columns_predict_the_next_token_and_the_mask_is_the_completion():
 SAMPLES = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 12)), min_size=1, max_size=20)
 
 
-@pytest.mark.slow
 @given(lengths=SAMPLES, max_tokens=st.integers(1, 120))
 def test_any_cut_holds_every_sample_once_within_the_budget(lengths, max_tokens):
     samples = [

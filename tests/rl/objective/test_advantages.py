@@ -134,7 +134,6 @@ def test_groups_without_spread_are_exact_zeros_in_any_step(name):
     assert any(found[0])
 
 
-@pytest.mark.slow
 @EVERY_NAME
 @given(groups=GROUPS)
 def test_step_advantages_agree_with_the_reference(name, groups):

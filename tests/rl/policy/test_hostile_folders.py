@@ -176,8 +176,11 @@ def seconds():
     return sum(it.ru_utime + it.ru_stime for it in used)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("attack", NAMED, ids=lambda attack: attack.__name__)
+TAKES_ITS_SECONDS = (template_without_end, template_without_end_for_real_questions)
+ATTACKS = [pytest.param(attack, marks=[pytest.mark.slow] * (attack in TAKES_ITS_SECONDS)) for attack in NAMED]
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
 def test_a_hostile_folder_is_named_and_runs_nothing(attack, model, mark):
     attack(model, mark)
     before = seconds()

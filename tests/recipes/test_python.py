@@ -64,6 +64,7 @@ def test_the_function_scores_every_completion(run):
     assert len({row["parts"]["brief"] for row in rows}) == 2
 
 
+@pytest.mark.slow
 def test_the_callback_gets_what_is_in_the_table(run, seen):
     metrics = run.metrics().to_pylist()
     assert [step for step, _ in seen] == [line["step"] for line in metrics] == [0, 1, 2]
@@ -73,6 +74,7 @@ def test_the_callback_gets_what_is_in_the_table(run, seen):
         assert metrics[step]["reward/mean"] == pytest.approx(fmean(scores), abs=1e-12)
 
 
+@pytest.mark.slow
 def test_a_metric_that_a_step_has_not_is_null(run):
     metrics = run.metrics()
     assert metrics["reward/mean"].to_pylist()[0] is None
@@ -80,6 +82,7 @@ def test_a_metric_that_a_step_has_not_is_null(run):
     assert metrics.to_pandas()["reward/mean"].isna().tolist() == [True, False, False]
 
 
+@pytest.mark.slow
 def test_evaluations_by_name(run):
     assert set(run.evaluations()) == {f"{suite}-step-0000{step}" for suite in ("test", "validation") for step in (0, 2)}
 

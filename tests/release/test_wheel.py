@@ -17,6 +17,7 @@ from support.paths import ROOT
 FOLDERS = ("rewards", "rl", "eval", "recipes")
 
 
+@pytest.mark.slow
 def test_sdist_is_every_tracked_file_and_its_metadata(sdist: Path) -> None:
     root = f"doubleback-{version('doubleback')}"
     with tarfile.open(sdist) as archive:
@@ -44,6 +45,7 @@ def test_sdist_inside_another_projects_checkout_is_not_that_projects(sdist: Path
     assert (tmp_path / sdist.name).read_bytes() == sdist.read_bytes()
 
 
+@pytest.mark.slow
 def test_wheel_has_every_module_and_data_file(wheel: Path, published_files: list[Path]) -> None:
     packed = set(zipfile.ZipFile(wheel).namelist())
     ours = [name for name in published_files if name.parts[0] in FOLDERS]
@@ -53,12 +55,14 @@ def test_wheel_has_every_module_and_data_file(wheel: Path, published_files: list
     assert {f"doubleback/{folder}/py.typed" for folder in FOLDERS} <= packed
 
 
+@pytest.mark.slow
 def test_wheel_takes_no_name_but_doubleback(wheel: Path) -> None:
     packed = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in packed} == {"doubleback", f"doubleback-{version('doubleback')}.dist-info"}
     assert "doubleback/__init__.py" not in packed  # a namespace package
 
 
+@pytest.mark.slow
 def test_wheel_says_what_it_is(wheel: Path) -> None:
     archive = zipfile.ZipFile(wheel)
     folder = f"doubleback-{version('doubleback')}.dist-info"

@@ -133,6 +133,7 @@ def test_a_run_is_not_overwritten(run, copy):
     assert (copy / "metrics.jsonl").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_finished_run_can_be_shown_again(run, copy):
     code, out, _ = run("show", copy)
     assert code == 0
@@ -142,12 +143,14 @@ def test_a_finished_run_can_be_shown_again(run, copy):
     assert f"next        measure it: doubleback eval {copy} --suite SUITE" in out
 
 
+@pytest.mark.slow
 def test_resume_wants_the_same_recipe(run, copy):
     code, _, err = run("train", "countdown", *SMALL, "optim.lr=1e-5", "--out", copy, "--resume")
     assert code == 2
     assert errors(err)[0].startswith("error: --resume: optim.lr is 1e-05, the run has 0.001;")
 
 
+@pytest.mark.slow
 def test_a_rate_that_falls_over_all_steps_takes_no_more_of_them(run, copy):
     """The steps so far were made at the rates of a shorter run."""
     falling = yaml.safe_load((copy / "recipe.yaml").read_text())

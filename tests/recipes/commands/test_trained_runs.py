@@ -57,6 +57,7 @@ def test_a_run_and_its_adapter_are_measured_alike_and_apart_from_the_base(run, t
     assert "B - A" in text
 
 
+@pytest.mark.slow
 def test_the_balance_of_experts_is_told_before_after_and_along_the_run(run, trained):
     code, text, err = run("show", trained)
     assert code == 0, err
@@ -72,6 +73,7 @@ def test_the_balance_of_experts_is_told_before_after_and_along_the_run(run, trai
         assert all(2 / 8 <= share <= 1 for share in shares)
 
 
+@pytest.mark.slow
 def test_a_run_is_verified_and_whatever_is_not_as_it_was_written_is_named(run, trained, tmp_path):
     code, text, err = run("verify", trained)
     assert code == 0, err
@@ -103,6 +105,7 @@ def test_a_run_is_verified_and_whatever_is_not_as_it_was_written_is_named(run, t
     assert (code, len(errors(err))) == (2, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["eval", "adapter", "merge"])
 def test_a_checkpoint_that_is_not_what_was_saved_is_neither_measured_nor_merged(run, trained, tmp_path, command):
     """Another adapter put in its place, as one of another run would be: it fits, and is not the run's."""

@@ -68,6 +68,7 @@ def test_the_optimiser_starts_anew(earlier, tmp_path):
     assert run.metrics().to_pylist()[1]["learner/lr"] == pytest.approx(recipe().optim.lr / 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [

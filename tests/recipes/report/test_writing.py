@@ -89,6 +89,7 @@ def test_a_run_shows_some_groups_of_each_step_and_an_evaluation_all(tmp_path, mo
     assert asked == [while_training.MOST_SAMPLES, None]
 
 
+@pytest.mark.slow
 def test_of_many_runs_the_name_fits_into_a_folder(run, tmp_path):
     """The names of all in one were longer than a file's may be, and nothing was written."""
     folders = [write_run(tmp_path / f"countdown-2026{number:04d}-123456-of-a-sweep") for number in range(8)]

@@ -130,12 +130,14 @@ def test_equal_questions_are_asked_once(pool):
     assert asked.questions == [("\\sqrt{y}+1",)]
 
 
+@pytest.mark.slow
 def test_a_gold_that_math_verify_cannot_read_is_an_error_not_a_zero():
     (score,) = MathCorrect().scores(["\\boxed{t(0,5]}"], answer=["t(0,4]"])
     assert (score.value, score.verdict) == (None, Verdict.GRADER_ERROR)
     assert "cannot parse the gold" in score.detail
 
 
+@pytest.mark.slow
 def test_messages_prompts_and_threads():
     completions = [[{"role": "assistant", "content": "\\boxed{2x}"}]]
     prompts = [[{"role": "user", "content": "Simplify $x+x$."}]]
@@ -149,6 +151,7 @@ def test_messages_prompts_and_threads():
     assert MathCorrect()(copied, ["?"], question=["Simplify $x+x$."], answer=["2x"]) == [0.0]
 
 
+@pytest.mark.slow
 def test_a_style_of_the_row_goes_before_the_style_of_the_reward():
     text = "#### 72 \n \\boxed{73}"
     assert MathCorrect("hash")([text] * 2, answer=["72", "73"], style=["hash", "boxed"]) == [1.0, 1.0]

@@ -163,12 +163,14 @@ FRAMES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("forged", FRAMES.values(), ids=FRAMES)
 def test_what_is_no_frame_is_a_fault_of_its_own_completion(brief, forged):
     assert score(brief, "runs", writes(forged)).verdict in UNUSABLE
     assert [score(brief, "runs", text).value for text in ("wrong", "right")] == [0.0, 1.0]
 
 
+@pytest.mark.slow
 def test_a_thread_that_waits_for_the_next_job_does_not_get_it(both):
     """It would read the next job, and with it the token."""
     pool, keeper = both
@@ -183,6 +185,7 @@ def test_a_thread_that_waits_for_the_next_job_does_not_get_it(both):
     assert not before >= below(keeper)
 
 
+@pytest.mark.slow
 def test_math_is_judged_by_a_keeper_of_its_own():
     def wrong(completions, **columns):
         return [0.0] * len(completions)

@@ -114,6 +114,7 @@ def test_what_loading_made_stays_until_the_end():
     assert not os.path.exists(f"/dev/shm/{NAME}-a")
 
 
+@pytest.mark.slow
 def test_what_a_reward_prints_is_named_harmless_and_not_endless(tmp_path):
     (tmp_path / "loud.py").write_text(
         textwrap.dedent("""
@@ -151,11 +152,13 @@ def test_what_a_reward_prints_is_named_harmless_and_not_endless(tmp_path):
     assert len(said) == 1 + 2 * (MAX_LINES + 1)
 
 
+@pytest.mark.slow
 def test_lines_are_cut_and_escaped():
     assert shown(b"\x1b[31m\xff\t\xc3\xa9") == "\\x1b[31m\\xff\té"
     assert shown(b"x" * 501) == "x" * 500 + "..."
 
 
+@pytest.mark.slow
 def test_python_files_of_the_current_folder_are_imported_by_nobody(tmp_path):
     """Neither by a library that could use them (sympy), nor by Python as it starts, nor beside one's own reward."""
     for name in ("gmpy2", "flint", "sitecustomize", "usercustomize", "numpy", "antlr4", "secrets", "cloudpickle"):

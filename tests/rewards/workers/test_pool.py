@@ -210,6 +210,7 @@ def test_arguments_and_factories(tmp_path):
         assert score(pool, "seven", "abc").value == 7.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
 def test_nothing_survives_a_killed_host(end):
     program = f"""
@@ -241,6 +242,7 @@ time.sleep(1000)
         kill(everyone)
 
 
+@pytest.mark.slow
 def test_a_killed_keeper_is_named_and_takes_its_workers_along():
     with kept(spec("trouble"), timeout_seconds=1000) as (pool, keeper):
         workers = below(keeper)
@@ -253,6 +255,7 @@ def test_a_killed_keeper_is_named_and_takes_its_workers_along():
         wait_for_end(workers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["keeper", "worker"])
 def test_who_is_told_nothing_before_the_other_end_goes_ends_without_a_word(module):
     ours, theirs = socket.socketpair()

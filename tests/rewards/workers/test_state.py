@@ -89,6 +89,7 @@ def test_a_setting_is_set_back(both, tmp_path, deed, shown):
     assert first == second
 
 
+@pytest.mark.slow
 def test_a_call_draws_what_its_completion_says(both):
     """Whatever was drawn, or seeded, before."""
     draw = "import random; said = random.random()"
@@ -98,6 +99,7 @@ def test_a_call_draws_what_its_completion_says(both):
     assert score(both[0], "runs", draw + " ").value != first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "deed",
     [
@@ -121,6 +123,7 @@ def test_what_is_left_behind_costs_the_process(both, deed):
     assert below(keeper).isdisjoint(before)
 
 
+@pytest.mark.slow
 def test_rewards_do_not_share_a_process():
     """One patches all it finds, the other and math-verify judge on as they did."""
     patch = "import builtins, json; builtins.float = json.loads = lambda *_, **__: 1.0"

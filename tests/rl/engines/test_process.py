@@ -111,6 +111,7 @@ def test_it_says_how_it_stands_and_stands_back():
     unable.close()
 
 
+@pytest.mark.slow
 def test_a_share_is_of_completions_and_cache():
     setup = replace(SETUP, max_num_seqs=255, kv_cache_mib=100, processes=3)
     assert (setup.share.max_num_seqs, setup.share.kv_cache_mib, setup.share.processes) == (85, 33, 1)

@@ -75,6 +75,7 @@ def test_what_an_engine_reports_is_finite_or_names_the_problem(loop, odd):
         learner.batch(groups)
 
 
+@pytest.mark.slow
 def test_a_rate_far_too_high_stops_the_run_and_keeps_the_healthy_checkpoints(loop):
     run = loop(checkpoint={"every": 1, "keep": 2}, last_step=4)
     run.train(range(1, 3))

@@ -165,6 +165,7 @@ def test_any_number_of_workers_computes_the_same_bits(make_policy, setup, base_h
     assert len(team.remotes) == num_workers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fault", "num_workers"), [("dies", 1), *((fault, 2) for fault in FAULTS)])
 def test_what_cannot_be_true_is_named_and_computed_again(make_policy, setup, base_hash, alone, fault, num_workers):
     """The last of the workers fails once, at the second shard that it is given; the adapter comes with the first."""

@@ -88,6 +88,7 @@ def test_what_it_computes_is_known(remote):
     wait_until(lambda: remote.processor_seconds() >= 0.3)
 
 
+@pytest.mark.slow
 def test_it_stands_back_and_has_its_share_of_threads(remote):
     pid = remote.call("pid").result()
     assert psutil.Process(pid).nice() >= psutil.Process().nice() + 5

@@ -85,6 +85,7 @@ def test_what_is_explained_is_shown_as_text(run, tmp_path):
     assert commands_in(out) | commands_in(err) == set()
 
 
+@pytest.mark.slow
 def test_math_verify_that_does_not_end_is_a_timeout_of_its_own_row(run, tmp_path):
     rows = [{"completion": r"$\boxed{10^{10^{10}}}$", "answer": "12"}, ROWS[2]]
     code, out, err = run("score", write(tmp_path / "rows.jsonl", rows), "--explain", "--timeout", "1")

@@ -79,6 +79,7 @@ def test_the_rollouts_hold_what_the_teacher_says_of_each_token(whole, teacher):
         assert row["advantage"] == 0.0
 
 
+@pytest.mark.slow
 def test_the_student_nears_its_teacher(whole):
     distances = [line["learner/kl_teacher"] for line in whole.metrics().to_pylist()[1:]]
     assert distances[0] > 0.1
@@ -110,6 +111,7 @@ def test_a_dense_student_of_less_than_half_the_size_learns_from_a_mixture(teache
     assert run.metrics().to_pylist()[-1]["learner/kl_teacher"] > 0.1
 
 
+@pytest.mark.slow
 def test_another_teacher_on_resume_is_refused(whole, teacher, tmp_path):
     ended = shutil.copytree(whole.path, tmp_path / "run")
     stored = json.loads((ended / "inputs.json").read_text())
@@ -119,6 +121,7 @@ def test_another_teacher_on_resume_is_refused(whole, teacher, tmp_path):
         train(load_recipe(str(ended / "recipe.yaml")), ended, resume=True, console=Console(quiet=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["run", "adapter", "folder", "bundled"])
 def test_a_teacher_is_a_run_an_adapter_or_a_model(teacher, kind):
     names = {"run": teacher, "adapter": newest_adapter(teacher), "folder": COUNTDOWN, "bundled": "bundled:countdown"}

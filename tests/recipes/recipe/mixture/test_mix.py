@@ -60,6 +60,7 @@ def test_a_step_holds_both_tasks_by_weight_each_with_its_reward_and_length(train
     assert "strand/numbers/part/math" not in line
 
 
+@pytest.mark.slow
 def test_each_task_is_measured_by_its_own_measures(trained):
     evaluations = Run(trained).evaluations()
     assert next(iter(evaluations["test-numbers-step-00002"]["measures"])) == "verified_backtrack"

@@ -50,6 +50,7 @@ def test_a_step_is_half_of_each_mode_and_each_has_its_length_and_its_figures(tra
     assert first["columns"]["thinking"] is False
 
 
+@pytest.mark.slow
 def test_modes_are_measured_apart_and_together_on_the_same_samples(trained):
     found = Run(trained).evaluations()
     whole, on, off = (found[f"test{name}-step-00002"] for name in ("", "-on", "-off"))
@@ -104,6 +105,7 @@ def test_eval_measures_every_mode_of_a_run_and_says_what_thinking_costs(run, tra
     assert samples[0] == samples[1]
 
 
+@pytest.mark.slow
 def test_show_has_every_mode_before_and_after_and_the_price(run, trained):
     code, text, err = run("show", trained)
     assert code == 0, err
@@ -121,6 +123,7 @@ def test_from_python_the_modes_come_by_name(trained, tmp_path):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "said"),
     [

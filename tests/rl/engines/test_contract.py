@@ -6,8 +6,8 @@ from contextlib import nullcontext
 import pytest
 import torch
 from support.remote.clusters import own_cluster
+from support.remote.sides import CLUSTER, POOL, PROCESS, Setup
 from support.rollouts import SAMPLING
-from support.sides import CLUSTER, POOL, PROCESS, Setup
 
 from doubleback.rewards.types import ConfigError, Problem
 from doubleback.rl.engines.config import EngineConfig

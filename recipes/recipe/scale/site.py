@@ -51,12 +51,12 @@ def open_site(recipe: Recipe) -> Iterator[Site | None]:
     if recipe.scale.cluster_key is None:
         yield None
         return
-    threads = int(os.environ.get(ASKED, "1"))
+    before = torch.get_num_threads()
+    threads = before if ASKED in os.environ else 1  # torch has read it: it may be a list, or nonsense
     with open_cluster() as cluster:
         nodes = cluster.nodes()
         placement = placed(recipe.scale, nodes, threads, is_cuda())
         places = cluster.reserve(placement.shares, is_first_here=placement.trainer is not None)
-        before = torch.get_num_threads()
         if placement.trainer is not None:
             _use_device(places)
         elif recipe.scale.cpus is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from support.commands import SMALL_COUNTDOWN, call, errors
 from support.processes import below, kill, wait_for_end
+from support.remote.clusters import skip_where_ray_is_too_slow
 
 from doubleback.recipes.recipe.scale.site import Keeper
 from doubleback.rl.engines.fleet.fleet import _Call
@@ -81,7 +82,7 @@ def started(cluster_class):
             return cluster_class(initialize_head=True, head_node_args={**node, "node_ip_address": "127.0.0.1"})
         except Exception as error:  # noqa: BLE001 - Ray raises the bare class
             if attempt + 1 == START_ATTEMPTS:
-                pytest.skip(f"Ray did not start here: {error}")
+                skip_where_ray_is_too_slow(error)
     raise AssertionError
 
 
